@@ -1,0 +1,51 @@
+#!lua flags=allow-oom
+-- Acknowledges messages for the caller, each on its own (G5), and tells their senders.
+--
+-- KEYS     P:meta
+-- ARGV     instance comment message_id…
+-- Returns  for each id five strings: "OK", time in microseconds, already, comment of the first time, ""; or the code of
+--          the refusal, sentence, hint, "", ""
+-- Refuses  INTERNAL; for one id NOT_FOUND, NOT_RECIPIENT, INTERNAL
+local me, comment = unpack(ARGV)
+
+local function refusal(code, sentence, hint)
+  return { code, sentence, hint, '', '' }
+end
+
+local function settle(id)
+  local message = redis.pcall('HMGET', key('msg', id), 'from', 'to', 'type', 'subject')
+  if message.err then
+    return refusal('INTERNAL', key('msg', id) .. ' holds another type than a message.', 'Something else writes into this namespace.')
+  end
+  local from, to, kind, subject = unpack(message)
+  if not (from and to) then
+    return refusal('NOT_FOUND', 'message_id is ' .. quoted(id) .. ': no such message is stored.',
+      'List messages with check and copy the id from there.')
+  end
+  if not is_recipient(me, id, to) then
+    return refusal('NOT_RECIPIENT', 'message_id is ' .. quoted(id) .. ': it is addressed to '
+      .. (to == 'all' and 'those who were known when it was sent' or to) .. ', not to ' .. me .. '.',
+      'Acknowledge only your own messages; check lists them.')
+  end
+  local problem = acknowledge_problem(me, from)
+  if problem then
+    local sentence, hint = problem.err:match('^%S+ (.*)\t(.*)$')
+    return refusal('INTERNAL', sentence or problem.err, hint or '')
+  end
+  local time, already, first_comment = acknowledge(me, id, to, comment)
+  if not already then
+    local event = acknowledged_event(id, kind or '', me, from, subject or '', comment)
+    queue_event(from, event)
+    redis.call('PUBLISH', key('events'), event)
+  end
+  return { 'OK', string.format('%.0f', time), already and '1' or '0', first_comment, '' }
+end
+
+local problem = wrong_type('zset', key('inbox', me))
+if problem then return problem end
+local reply = {}
+for i = 3, #ARGV do
+  for _, value in ipairs(settle(ARGV[i])) do reply[#reply + 1] = value end
+end
+touch(me)
+return reply

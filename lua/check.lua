@@ -1,0 +1,124 @@
+#!lua flags=allow-oom
+-- Reads messages and marks as presented those that are addressed to the reader.
+--
+-- KEYS     P:meta
+-- ARGV     instance inbox from type thread since before pending unread limit budget cut
+--          inbox: whose, "" for the whole namespace; unread: only what was not presented yet; budget: how many bytes the
+--          result may have, a description counted up to cut ("0": no bound)
+-- Returns  JSON text of strings and false: [[more, stopped early, next_since, next_before], messages, unreadable]
+-- Refuses  NOT_FOUND (a cursor), INTERNAL
+local me, inbox, from, kind, thread, since, before, pending, unread, limit, budget, cut = unpack(ARGV)
+limit, budget, cut = tonumber(limit), tonumber(budget), tonumber(cut)
+local BATCH = 500
+
+-- What a filter names is a sorted set; the smallest is walked and the others are asked for each id, so that a filter
+-- finds its messages without passing all that lie between.
+local sources = {}
+if inbox ~= '' then
+  sources[1] = key(pending == '1' and 'pending' or unread == '1' and 'unread' or 'inbox', inbox)
+end
+if from ~= '' then sources[#sources + 1] = key('outbox', from) end
+local listed -- ids known one by one instead of a set to walk
+if thread ~= '' then
+  local root = redis.call('HGET', key('msg', thread), 'thread') or thread
+  if redis.call('EXISTS', key('thread', root)) == 1 then
+    sources[#sources + 1] = key('thread', root)
+  elseif redis.call('EXISTS', key('msg', root)) == 1 then
+    listed = { root }
+  else
+    return refuse('NOT_FOUND', 'thread is ' .. quoted(thread) .. ': no such message is stored.', 'Copy a message id from check.')
+  end
+end
+local open = inbox == '' and pending == '1' and key('pending')
+if open and #sources == 0 and not listed and redis.call('SCARD', open) <= EXAMINED_MAXIMUM then
+  listed = redis.call('SMEMBERS', open)
+end
+if #sources == 0 and not listed then sources[1] = key('timeline') end
+
+local problem = wrong_type('zset', key('timeline')) or wrong_type('zset', key('unread', me)) or (open and wrong_type('set', open))
+local smallest, size
+for i, source in ipairs(sources) do
+  problem = problem or wrong_type('zset', source)
+  if problem then return problem end
+  local count = redis.call('ZCARD', source)
+  if not size or count < size then smallest, size = i, count end
+end
+if problem then return problem end
+local walked = not listed and table.remove(sources, smallest)
+
+local low, high = 0, math.huge
+if since ~= '' then low = stamp_of(since) end
+if before ~= '' then high = stamp_of(before) end
+if not low or not high then
+  return refuse('NOT_FOUND', (low and 'before' or 'since') .. ' is ' .. quoted(low and before or since)
+    .. ': no such message was ever stored.', 'Copy next_since or next_before from an earlier check.')
+end
+local ascending = pending == '1' or unread == '1' or since ~= ''
+
+if listed then
+  local stamps = {}
+  for _, id in ipairs(listed) do stamps[id] = stamp_of(id) or 0 end
+  table.sort(listed, function(a, b)
+    if stamps[a] ~= stamps[b] then return (stamps[a] < stamps[b]) == ascending end
+    return a < b
+  end)
+  local within = {}
+  for _, id in ipairs(listed) do
+    if stamps[id] > low and stamps[id] < high then within[#within + 1] = id end
+  end
+  listed = within
+end
+local minimum = string.format('(%.0f', low)
+local maximum = high == math.huge and '+inf' or string.format('(%.0f', high)
+local function batch(offset)
+  if listed then return offset == 0 and listed or {} end
+  if ascending then return redis.call('ZRANGE', walked, minimum, maximum, 'BYSCORE', 'LIMIT', offset, BATCH) end
+  return redis.call('ZRANGE', walked, maximum, minimum, 'BYSCORE', 'REV', 'LIMIT', offset, BATCH)
+end
+
+local function matches(id)
+  for _, source in ipairs(sources) do
+    if not redis.call('ZSCORE', source, id) then return false end
+  end
+  if open and redis.call('SISMEMBER', open, id) == 0 then return false end
+  -- What cannot be read may be of the type, and is listed rather than passed over in silence.
+  local held = kind ~= '' and redis.pcall('HGET', key('msg', id), 'type')
+  return not held or type(held) == 'table' or held == kind
+end
+
+local function size_of(message)
+  local names = message[12] and math.min(#message[12] / 2, 50) or 0
+  return 300 + 120 * names + #cjson.encode({ message[7], message[8]:sub(1, cut) })
+end
+
+local messages, presented, unreadable = {}, {}, {}
+local first, last, more, stopped, examined, spent = nil, nil, false, false, 0, 0
+local offset, ids = 0, batch(0)
+while #ids > 0 and not more do
+  for _, id in ipairs(ids) do
+    stopped = examined == EXAMINED_MAXIMUM
+    more = stopped or #messages + #unreadable >= limit
+    if more then break end
+    if matches(id) then
+      local message, new = load_message(id, me, false)
+      spent = spent + (message and budget > 0 and size_of(message) or 0)
+      more = spent > budget and #messages > 0
+      if more then break end
+      if message then
+        messages[#messages + 1] = message
+        if new then presented[#presented + 1] = id end
+      else
+        unreadable[#unreadable + 1] = { id, new }
+      end
+    end
+    examined, first, last = examined + 1, first or id, id
+  end
+  offset = offset + #ids
+  ids = batch(offset)
+end
+
+mark_presented(me, presented)
+touch(me)
+local newest, oldest = ascending and last or first, ascending and first or last
+return '[' .. cjson.encode({ more and '1' or '0', stopped and '1' or '0', newest or since, oldest or before })
+  .. ',' .. json_list(messages) .. ',' .. json_list(unreadable) .. ']'

@@ -1,0 +1,166 @@
+#!lua
+-- Stores one message for everybody it is addressed to, and wakes those who listen: all of it or nothing (G1).
+--
+-- KEYS     P:meta
+-- ARGV     instance type to subject description requires_ack reply_to idempotency_key direction orchestrator unknown
+--          retention_days max_messages
+-- Returns  id, timestamp, to, requires_ack, repeated, acknowledged, number of recipients, then for each its name and
+--          presence entry ("" when never seen); behind them all known names, where the one recipient is unknown
+-- Refuses  INVALID, NOT_FOUND, INTERNAL; out of memory before the first write
+local me, kind, to, subject, description, requires_ack, reply_to, idempotency_key, direction, orchestrator, unknown,
+  retention_days, max_messages = unpack(ARGV)
+
+local function receipt(id, timestamp, addressed, asks, repeated, acknowledged, names, entries)
+  local reply = { id, timestamp, addressed, asks, repeated, acknowledged and '1' or '0', tostring(#names) }
+  for i, name in ipairs(names) do
+    reply[#reply + 1] = name
+    reply[#reply + 1] = entries[i] or redis.call('HGET', key('presence'), name) or ''
+  end
+  if addressed ~= 'all' and reply[#reply] == '' then
+    for _, name in ipairs(redis.call('HKEYS', key('presence'))) do reply[#reply + 1] = name end
+  end
+  return reply
+end
+
+-- A repeat returns what the first call returned (G4). The content is compared, not a digest of it: a repeat is rare,
+-- and the first call then has nothing to compute.
+local once = key('once', me) .. ':' .. idempotency_key
+local first = redis.call('GET', once)
+if first then
+  local stored = redis.call('HMGET', key('msg', first),
+    'type', 'to', 'subject', 'description', 'requires_ack', 'reply_to', 'timestamp', 'recipients')
+  if stored[1] and (stored[1] ~= kind or (to ~= '' and stored[2] ~= to) or stored[3] ~= subject
+    or stored[4] ~= description or stored[5] ~= requires_ack or (stored[6] or '') ~= reply_to) then
+    return refuse('INVALID', 'The idempotency_key was used for ' .. first .. ' with other content.',
+      'Use a new key for a new message; the old one can only repeat the same content.')
+  end
+  local names = {}
+  if stored[2] == 'all' then
+    for name in stored[8]:gmatch('%S+') do names[#names + 1] = name end
+  elseif stored[2] then
+    names[1] = stored[2]
+  end
+  local _, acknowledged = read_receipt(reply_to ~= '' and redis.call('HGET', key('msg', reply_to), 'receipt:' .. me))
+  touch(me)
+  return receipt(first, stored[7] or '', stored[2] or to, requires_ack, '1', acknowledged, names, {})
+end
+
+local replied -- the message this one replies to: from, to, thread, type, subject
+if reply_to ~= '' then
+  local problem = wrong_type('hash', key('msg', reply_to))
+  if problem then return problem end
+  replied = redis.call('HMGET', key('msg', reply_to), 'from', 'to', 'thread', 'type', 'subject')
+  if not (replied[1] and replied[2] and replied[4] and replied[5]) then
+    return refuse('NOT_FOUND', 'reply_to is ' .. quoted(reply_to) .. ': no such message is stored.',
+      'List messages with check and copy the id from there.')
+  end
+  if to == '' then to = replied[1] end
+end
+if to == me then
+  return refuse('INVALID', 'to is "' .. me .. '": that is yourself.', replied and replied[1] == me
+    and 'You wrote the message you reply to: say with to whom this goes.' or 'Give another instance, or "all".')
+end
+-- Only here, because a reply finds its recipient here; the sender's side of the rule needs no store.
+if (direction == 'orchestrator' and to ~= orchestrator) or (direction == 'all' and to ~= 'all')
+  or (direction == 'feature' and (to == orchestrator or to == 'all')) then
+  return refuse('INVALID', kind .. ' goes to ' .. (direction == 'feature' and 'a feature' or direction) .. ', not to "'
+    .. to .. '".', 'Use GENERAL, or unset COORD_DIRECTION=strict.')
+end
+
+-- Recipients are frozen now (G6): for "all", everybody seen within the retention time, whatever the presence.
+local names, entries = {}, {}
+if to == 'all' then
+  local cutoff = iso(NOW - (tonumber(META[3]) or tonumber(retention_days)) * 86400000000)
+  local seen = redis.call('HGETALL', key('presence'))
+  for i = 1, #seen, 2 do
+    local heartbeat = seen[i + 1]:match(HEARTBEAT)
+    if seen[i] ~= me and (not heartbeat or heartbeat >= cutoff) then
+      names[#names + 1], entries[#entries + 1] = seen[i], seen[i + 1]
+    end
+  end
+else
+  names[1], entries[1] = to, redis.call('HGET', key('presence'), to) or ''
+  if entries[1] == '' and unknown == 'reject' then
+    return refuse('NOT_FOUND', 'to is "' .. to .. '": no instance of that name has ever been seen.',
+      'Look at presence for the names, or unset COORD_UNKNOWN_RECIPIENT=reject.')
+  end
+end
+
+local root = replied and (replied[3] or reply_to)
+local problem = wrong_type('zset', key('timeline')) or wrong_type('zset', key('outbox', me))
+  or wrong_type('set', key('pending')) or (root and wrong_type('zset', key('thread', root)))
+local answers = replied and is_recipient(me, reply_to, replied[2])
+if answers and not problem then problem = acknowledge_problem(me, replied[1]) end
+for _, name in ipairs(names) do
+  problem = problem or wrong_type('zset', key('inbox', name)) or wrong_type('zset', key('pending', name))
+    or wrong_type('zset', key('unread', name)) or wrong_type('list', key('notifications', name))
+end
+local last = tonumber(META[2]) or 0
+if not problem and not (last >= 0 and last < 2 ^ 52) then
+  problem = refuse('INTERNAL', KEYS[1] .. ' has the stamp ' .. quoted(META[2]) .. ', which is no time.',
+    'Delete that field: the next stamp is then taken from the clock.')
+end
+if problem then return problem end
+
+-- From here on only writes.
+local stamp = math.max(NOW, last + 1)
+local score = string.format('%.0f', stamp)
+local id = 'msg-' .. base36(stamp)
+local message = { 'id', id, 'type', kind, 'from', me, 'to', to, 'subject', subject, 'description', description,
+  'timestamp', NOW_ISO, 'requires_ack', requires_ack }
+local function field(name, value)
+  message[#message + 1] = name
+  message[#message + 1] = value
+end
+if replied then field('reply_to', reply_to) end
+if root then field('thread', root) end
+if to == 'all' then field('recipients', table.concat(names, ' ')) end
+if to == 'all' and #names > 0 then field('open', #names) end
+
+redis.call('HINCRBY', KEYS[1], 'published:' .. kind, 1) -- first: of all writes only this one can still fail
+redis.call('HSET', KEYS[1], 'stamp', score)
+if not META[1] then
+  redis.call('HSET', KEYS[1], 'protocol', PROTOCOL_VERSION, 'retention_days', retention_days, 'max_messages', max_messages)
+end
+redis.call('HSET', key('msg', id), unpack(message))
+redis.call('ZADD', key('timeline'), score, id)
+redis.call('ZADD', key('outbox', me), score, id)
+redis.call('SET', once, id, 'EX', IDEMPOTENCY_SECONDS)
+touch(me)
+
+-- A conversation gets its set with the first reply; most messages have none, and a set of one would cost more than it says.
+if root then
+  local began = redis.call('ZCARD', key('thread', root)) == 0 and redis.call('ZSCORE', key('timeline'), root)
+  if began then redis.call('ZADD', key('thread', root), began, root) end
+  redis.call('ZADD', key('thread', root), score, id)
+end
+
+local event = '{"event":"message_published","message_id":"' .. id .. '","type":"' .. kind .. '","from":"' .. me
+  .. '","to":"' .. to .. '","subject":' .. cjson.encode(subject) .. ',"requires_ack":'
+  .. (requires_ack == '1' and 'true' or 'false') .. ',"timestamp":"' .. NOW_ISO .. '"'
+  .. (replied and ',"reply_to":' .. cjson.encode(reply_to) or '') .. (answers and ',"acknowledged":true' or '') .. '}'
+
+-- Acknowledged means answered. The sender of the original learns it from this message's own event where it gets one.
+if answers then
+  local _, already = acknowledge(me, reply_to, replied[2], '')
+  local told = already or to == replied[1]
+  if to == 'all' then
+    for _, name in ipairs(names) do told = told or name == replied[1] end
+  end
+  if not told then
+    local acknowledgement = acknowledged_event(reply_to, replied[4], me, replied[1], replied[5], '')
+    queue_event(replied[1], acknowledgement)
+    redis.call('PUBLISH', key('events'), acknowledgement)
+  end
+end
+
+if requires_ack == '1' and #names > 0 then redis.call('SADD', key('pending'), id) end
+for _, name in ipairs(names) do
+  redis.call('ZADD', key('inbox', name), score, id)
+  redis.call('ZADD', key('unread', name), score, id)
+  if requires_ack == '1' then redis.call('ZADD', key('pending', name), score, id) end
+  queue_event(name, event)
+end
+redis.call('PUBLISH', key('events'), event)
+
+return receipt(id, NOW_ISO, to, requires_ack, '0', answers, names, entries)

@@ -1,0 +1,168 @@
+/** What the scripts return, as the results of the operations. */
+import type { ErrorCode } from "../protocol/errors.ts";
+import { readPresence } from "../protocol/presence.ts";
+import type {
+  AckRefusal,
+  AckResult,
+  CheckResult,
+  CoordinationEvent,
+  Message,
+  NotificationsResult,
+  PresenceResult,
+  Receipt,
+  StatsResult,
+} from "../protocol/results.ts";
+
+type Absent = false;
+type StoredMessage = [
+  id: string,
+  type: string,
+  from: string,
+  to: string,
+  timestamp: string,
+  requiresAck: string,
+  subject: string,
+  description: string,
+  replyTo: string | Absent,
+  thread: string | Absent,
+  acknowledged: string,
+  receipts: string[] | Absent,
+];
+type CheckReply = [
+  head: [more: string, stoppedEarly: string, nextSince: string, nextBefore: string],
+  messages: StoredMessage[],
+  unreadable: [id: string, reason: string][],
+];
+
+export function readCheck(reply: unknown): CheckResult {
+  const [[more, stoppedEarly, nextSince, nextBefore], messages, unreadable] = JSON.parse(reply as string) as CheckReply;
+  return {
+    count: messages.length,
+    messages: messages.map(readMessage),
+    more: more === "1",
+    ...(nextSince === "" ? {} : { nextSince }),
+    ...(nextBefore === "" ? {} : { nextBefore }),
+    ...(stoppedEarly === "1" ? { stoppedEarly: true } : {}),
+    unreadable: unreadable.map(([id, reason]) => ({ id, reason })),
+  };
+}
+
+function readMessage(stored: StoredMessage): Message {
+  const [id, type, from, to, timestamp, requiresAck, subject, description, replyTo, thread, acknowledged, receipts] =
+    stored;
+  return {
+    id,
+    type,
+    from,
+    to,
+    timestamp,
+    requiresAck: requiresAck === "1",
+    acknowledged: acknowledged === "1",
+    subject,
+    description,
+    ...(replyTo === false ? {} : { replyTo }),
+    ...(thread === false ? {} : { thread }),
+    ...(receipts === false ? {} : { receipts: readReceipts(receipts) }),
+  };
+}
+
+/** Who is missing comes first: that is what the sender looks for. */
+function readReceipts(flat: readonly string[]): Receipt[] {
+  const receipts: Receipt[] = [];
+  for (let i = 0; i < flat.length; i += 2) receipts.push(readReceipt(flat[i]!, flat[i + 1]!));
+  const order = { stored: 0, presented: 1, acknowledged: 2 };
+  return receipts.sort((a, b) => order[a.state] - order[b.state] || (a.instance < b.instance ? -1 : 1));
+}
+
+/** `<presented at> <acknowledged at> <comment>`, see lua/prelude.lua. */
+function readReceipt(instance: string, stored: string): Receipt {
+  const [, presented, acknowledged, comment] = /^(\d+)(?: (\d+)(?: (.*))?)?$/s.exec(stored) ?? [];
+  if (presented === undefined) return { instance, state: "stored" };
+  const presentedAt = isoOf(presented);
+  if (acknowledged === undefined) return { instance, state: "presented", presentedAt };
+  const acknowledgedAt = isoOf(acknowledged);
+  return { instance, state: "acknowledged", presentedAt, acknowledgedAt, ...(comment ? { comment } : {}) };
+}
+
+/** Redis' microseconds as the time shown to people and agents; what is no time is shown as it is stored. */
+function isoOf(microseconds: string): string {
+  const date = new Date(Math.floor(Number(microseconds) / 1000));
+  return Number.isNaN(date.getTime()) ? microseconds : date.toISOString();
+}
+
+export function readAcks(reply: unknown, ids: readonly string[], acknowledgedBy: string): (AckResult | AckRefusal)[] {
+  const values = reply as string[];
+  return ids.map((messageId, i) => {
+    const [code = "", first = "", second = "", comment = ""] = values.slice(i * 5, i * 5 + 4);
+    if (code !== "OK") return { messageId, code: code as ErrorCode, error: first, hint: second };
+    const timestamp = isoOf(first);
+    return { messageId, acknowledgedBy, timestamp, already: second === "1", ...(comment ? { comment } : {}) };
+  });
+}
+
+export function readPresences(reply: unknown, timeoutSeconds: number): PresenceResult {
+  const [now, ...entries] = reply as string[];
+  const listed = [];
+  for (let i = 0; i < entries.length; i += 3) {
+    const [name, value, pending] = entries.slice(i, i + 3) as [string, string, string];
+    listed.push(readPresence(name, value, Number(pending), Number(now), timeoutSeconds));
+  }
+  listed.sort((a, b) => (a.instanceId < b.instanceId ? -1 : 1));
+  return { instances: Object.fromEntries(listed.map((presence) => [presence.instanceId, presence])) };
+}
+
+export function readNotifications(reply: unknown): NotificationsResult {
+  const [remaining, ...events] = reply as string[];
+  return { count: events.length, notifications: events.map(readEvent), remaining: Number(remaining) };
+}
+
+/** Stored events are snake case; unknown fields of a newer version come along. */
+function readEvent(text: string): CoordinationEvent {
+  let event: unknown;
+  try {
+    event = JSON.parse(text);
+  } catch {
+    return { event: "unreadable", reason: "the queue holds something that is not JSON" };
+  }
+  if (typeof event !== "object" || event === null || !("event" in event) || typeof event.event !== "string") {
+    return { event: "unreadable", reason: "the queue holds something that is not an event" };
+  }
+  const entries = Object.entries(event).map(([name, value]) => [
+    name.replaceAll(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()),
+    value,
+  ]);
+  return Object.fromEntries(entries) as CoordinationEvent;
+}
+
+export function readStats(reply: unknown): StatsResult {
+  const [total, pending, oldest, oldestTime, types, ...rest] = reply as [
+    string,
+    string,
+    string,
+    string,
+    string,
+    ...string[],
+  ];
+  const byType: [string, number][] = [];
+  for (let i = 0; i < 2 * Number(types); i += 2) byType.push([rest[i]!, Number(rest[i + 1])]);
+  const instances = [];
+  for (let i = 2 * Number(types); i < rest.length; i += 6) {
+    const [inbox, sent, open, unread, events] = rest.slice(i + 1, i + 6).map(Number) as [
+      number,
+      number,
+      number,
+      number,
+      number,
+    ];
+    instances.push([rest[i]!, { inbox, sent, pending: open, unread, events }] as const);
+  }
+  return {
+    total: Number(total),
+    pending: Number(pending),
+    dead: 0,
+    settled: Number(total) - Number(pending),
+    byType: Object.fromEntries(byType.sort(([a], [b]) => (a < b ? -1 : 1))),
+    oldestPending: oldest === "" ? null : { id: oldest, timestamp: oldestTime },
+    instances: Object.fromEntries(instances.sort(([a], [b]) => (a < b ? -1 : 1))),
+  };
+}

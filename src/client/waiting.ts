@@ -1,0 +1,86 @@
+/** Waiting without polling: listen first, then look, then sleep until something is published. */
+import { CoordinationError, ErrorCode } from "../protocol/errors.ts";
+import type { Store } from "../store/store.ts";
+
+/** Rings for whoever waits; a ring while nobody waits is kept, so that none is lost between a look and the next wait. */
+export class Bell {
+  #rung = false;
+  #wake: (() => void) | undefined;
+
+  readonly ring = (): void => {
+    this.#rung = true;
+    this.#wake?.();
+  };
+
+  /** Resolves at the next ring, after `milliseconds`, or when the signal aborts; whichever comes first. */
+  async wait(milliseconds: number | undefined, signal: AbortSignal | undefined): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    if (!this.#rung && !signal?.aborted) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+        if (milliseconds !== undefined) timer = setTimeout(resolve, milliseconds);
+        signal?.addEventListener("abort", () => resolve(), { once: true });
+      });
+    }
+    clearTimeout(timer);
+    this.#wake = undefined;
+    this.#rung = false;
+  }
+}
+
+/**
+ * Looks until something is found, the time is over or the signal aborts, and returns the last look. The subscription is
+ * confirmed before the first look: what is published in between rings.
+ *
+ * @param instance whose events may change the answer; `undefined` for everybody's
+ */
+export async function lookUntil<T>(
+  store: Store,
+  instance: string | undefined,
+  seconds: number,
+  signal: AbortSignal | undefined,
+  look: () => Promise<T>,
+  found: (result: T) => boolean,
+): Promise<T> {
+  const deadline = performance.now() + seconds * 1000;
+  const bell = new Bell();
+  const stopListening = await store.listen(instance, bell.ring);
+  try {
+    for (;;) {
+      const result = await look();
+      const left = deadline - performance.now();
+      if (found(result) || left <= 0 || signal?.aborted) return result;
+      await bell.wait(left, signal);
+    }
+  } finally {
+    await stopListening();
+  }
+}
+
+/**
+ * Takes from the store, yields what it got, and sleeps when there is nothing; for as long as the signal allows. Outlives
+ * a Redis that is away: the subscription rings when it is back.
+ */
+export async function* takeForever<T>(
+  store: Store,
+  instance: string,
+  signal: AbortSignal | undefined,
+  take: () => Promise<readonly T[]>,
+): AsyncGenerator<T, void, undefined> {
+  const bell = new Bell();
+  const stopListening = await store.listen(instance, bell.ring);
+  try {
+    while (!signal?.aborted) {
+      let taken: readonly T[] = [];
+      try {
+        taken = await take();
+      } catch (error) {
+        if (!(error instanceof CoordinationError) || error.code !== ErrorCode.UNAVAILABLE) throw error;
+      }
+      if (taken.length === 0) await bell.wait(undefined, signal);
+      else yield* taken;
+    }
+  } finally {
+    await stopListening();
+  }
+}

@@ -1,0 +1,44 @@
+/** The protocol's one data file, typed. Python reads the same file; a test compares the constants of the Lua scripts. */
+import definition from "../../protocol.json" with { type: "json" };
+
+/** The breaking version of the keyspace this program reads and writes. */
+export const PROTOCOL_VERSION: number = definition.version;
+
+/** What a message is about; the orchestrator and the features each have their own. */
+export const MessageType = {
+  READY_FOR_REVIEW: "READY_FOR_REVIEW",
+  REVIEW_COMPLETE: "REVIEW_COMPLETE",
+  REVIEW_FAILED: "REVIEW_FAILED",
+  CONTRACT_CHANGE_PROPOSED: "CONTRACT_CHANGE_PROPOSED",
+  CONTRACT_APPROVED: "CONTRACT_APPROVED",
+  META_CHANGE_REQUEST: "META_CHANGE_REQUEST",
+  GENERAL: "GENERAL",
+  NOTIFICATION: "NOTIFICATION",
+} as const;
+export type MessageType = (typeof MessageType)[keyof typeof MessageType];
+
+/** Everybody who has been seen; a recipient, never a name. */
+export const BROADCAST = "all";
+
+export type Role = "orchestrator" | "feature" | "any" | "all";
+
+export interface TypeRule {
+  /** Who is expected to send it. */
+  from: Role;
+  /** Who is expected to receive it. */
+  to: Role;
+  /** Where it goes when `to` is absent; `counterpart` is the orchestrator, and from the orchestrator everybody. */
+  default_to: "orchestrator" | "all" | "counterpart" | null;
+  /** Whether it asks for an acknowledgement when the sender does not say; true where absent. */
+  requires_ack?: boolean;
+}
+
+export const TYPE_RULES: Readonly<Record<MessageType, TypeRule>> = definition.types as Record<MessageType, TypeRule>;
+export const MESSAGE_TYPES: readonly MessageType[] = Object.keys(definition.types) as MessageType[];
+
+/** Every bound of the protocol; the unit is the last word of the name. */
+export const LIMITS: Readonly<typeof definition.limits> = definition.limits;
+
+export const INSTANCE_PATTERN: RegExp = new RegExp(definition.instance.pattern);
+export const RESERVED_NAMES: readonly string[] = definition.instance.reserved;
+export const KEY_PREFIX_PATTERN: RegExp = new RegExp(definition.key_prefix_pattern);

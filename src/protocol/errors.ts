@@ -1,0 +1,49 @@
+/**
+ * The one error class of the product. Every refusal, on every surface, is one of these: a `code` to act on, a sentence
+ * that says what happened with which value, and a `hint` that says what to do next.
+ */
+
+/** What a caller can act on differently; surfaces map these to exit codes and MCP refusals. */
+export const ErrorCode = {
+  /** A value breaks a rule of the protocol; the sentence names the field and the limit. Nothing was changed. */
+  INVALID: "INVALID",
+  /** No usable instance name: none given, malformed, or reserved. */
+  IDENTITY: "IDENTITY",
+  /** No such message or instance. */
+  NOT_FOUND: "NOT_FOUND",
+  /** The message exists, but is not addressed to the caller. */
+  NOT_RECIPIENT: "NOT_RECIPIENT",
+  /** A newer session speaks for this instance now. */
+  SUPERSEDED: "SUPERSEDED",
+  /** The namespace was written by a newer, incompatible version. */
+  PROTOCOL: "PROTOCOL",
+  /** Redis cannot be reached or used. Nothing was changed, unless the sentence says otherwise. */
+  UNAVAILABLE: "UNAVAILABLE",
+  /** Redis did not answer in time: the operation may have happened. */
+  TIMEOUT: "TIMEOUT",
+  /** Stored data or this program is broken; the sentence names the key. */
+  INTERNAL: "INTERNAL",
+} as const;
+export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode];
+
+export interface CoordinationErrorDetails {
+  /** What to do next, one sentence. */
+  hint: string;
+  /** The valid message types, where a type was wrong. */
+  validTypes?: readonly string[];
+  cause?: unknown;
+}
+
+export class CoordinationError extends Error {
+  override readonly name = "CoordinationError";
+  readonly code: ErrorCode;
+  readonly hint: string;
+  readonly validTypes: readonly string[] | undefined;
+
+  constructor(code: ErrorCode, message: string, details: CoordinationErrorDetails) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.code = code;
+    this.hint = details.hint;
+    this.validTypes = details.validTypes;
+  }
+}

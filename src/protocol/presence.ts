@@ -1,0 +1,51 @@
+/** Presence as the reader computes it from the stored heartbeat and Redis' clock. */
+import type { InstancePresence, PresenceStatus, SessionFacts } from "./results.ts";
+
+/** From so many times the presence timeout on, an instance counts as offline. */
+const OFFLINE_FACTOR = 3;
+
+const UNREADABLE = { lastHeartbeat: null, secondsSinceHeartbeat: null, session: {} } as const;
+
+/**
+ * Reads one value of the presence hash. A heartbeat from the future counts as now: the clock of Redis may have been
+ * stepped back. A value that cannot be read is reported, never thrown: the other instances are still listed.
+ *
+ * @param nowMilliseconds Redis' clock when the value was read
+ */
+export function readPresence(
+  instanceId: string,
+  value: string,
+  pending: number,
+  nowMilliseconds: number,
+  timeoutSeconds: number,
+): InstancePresence {
+  let entry: unknown;
+  try {
+    entry = JSON.parse(value);
+  } catch {
+    return { instanceId, status: "unknown", ...UNREADABLE, pending, unreadable: "the entry is not JSON" };
+  }
+  const { last_heartbeat: lastHeartbeat, left, session } = (entry ?? {}) as Record<string, unknown>;
+  const heartbeat = typeof lastHeartbeat === "string" ? Date.parse(lastHeartbeat) : Number.NaN;
+  if (Number.isNaN(heartbeat)) {
+    return { instanceId, status: "unknown", ...UNREADABLE, pending, unreadable: "last_heartbeat is not a time" };
+  }
+  const age = Math.max(0, nowMilliseconds - heartbeat) / 1000;
+  return {
+    instanceId,
+    status: left === true ? "offline" : statusAt(age, timeoutSeconds),
+    lastHeartbeat: lastHeartbeat as string,
+    secondsSinceHeartbeat: Math.floor(age),
+    session: isRecord(session) ? (session as SessionFacts) : {},
+    pending,
+  };
+}
+
+function statusAt(ageSeconds: number, timeoutSeconds: number): PresenceStatus {
+  if (ageSeconds < timeoutSeconds) return "active";
+  return ageSeconds < OFFLINE_FACTOR * timeoutSeconds ? "stale" : "offline";
+}
+
+function isRecord(value: unknown): boolean {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,210 @@
+/** The shapes that operations take and return. Times are UTC, ISO 8601 with milliseconds, from Redis' clock. */
+import type { ErrorCode } from "./errors.ts";
+import type { MessageType } from "./definition.ts";
+
+/** `active` until the presence timeout after the last heartbeat, `offline` from three times that or once it has left. */
+export type PresenceStatus = "active" | "stale" | "offline" | "unknown";
+
+export interface PublishRequest {
+  type: MessageType;
+  /** 1–200 characters without line breaks. */
+  subject: string;
+  /** Up to 64 KiB of UTF-8; may be empty. */
+  description: string;
+  /** An instance, or `all`. Absent: the sender of `replyTo`, else the default of the type. */
+  to?: string | undefined;
+  /** Whether recipients are asked to acknowledge; true, for `NOTIFICATION` false. */
+  requiresAck?: boolean | undefined;
+  /** A message id. Joins its thread and, from one of its recipients, acknowledges it in the same step. */
+  replyTo?: string | undefined;
+  /** Makes a repeat safe for 24 hours: the same key and content returns the first receipt. Default: a new one a call. */
+  idempotencyKey?: string | undefined;
+}
+
+export interface Recipient {
+  instance: string;
+  /** `unknown`: nobody by that name has ever been seen. */
+  presence: PresenceStatus;
+}
+
+export interface PublishResult {
+  messageId: string;
+  type: string;
+  from: string;
+  to: string;
+  timestamp: string;
+  requiresAck: boolean;
+  /** Whom it was stored for, by name. */
+  recipients: Recipient[];
+  warnings: string[];
+  /** The message had been stored before, under the same idempotency key. */
+  repeated: boolean;
+  /** The message this one replies to counts as acknowledged by the sender. */
+  acknowledged: boolean;
+}
+
+export interface CheckRequest {
+  /** Whose inbox; `all` means the same as `all: true`. Default: one's own. */
+  to?: string | undefined;
+  from?: string | undefined;
+  type?: MessageType | undefined;
+  /** Only what still has to be acknowledged, oldest first. */
+  pendingOnly?: boolean | undefined;
+  /** The whole namespace instead of one inbox. */
+  all?: boolean | undefined;
+  /** Only messages after this id, oldest first. */
+  since?: string | undefined;
+  /** Only messages before this id. */
+  before?: string | undefined;
+  /** Only the conversation this message belongs to. */
+  thread?: string | undefined;
+  /** Exactly this message, whole, with its receipts; goes with no other filter. */
+  messageId?: string | undefined;
+  /** 1–1000, default 50. */
+  limit?: number | undefined;
+  /** Wait until something matches, 0–50 seconds; without `since` and `pendingOnly` what was not yet presented. */
+  waitSeconds?: number | undefined;
+  /** Ends a wait early, with what has matched until then. */
+  signal?: AbortSignal | undefined;
+}
+
+export interface Receipt {
+  instance: string;
+  state: "stored" | "presented" | "acknowledged";
+  presentedAt?: string;
+  acknowledgedAt?: string;
+  comment?: string;
+}
+
+export interface Message {
+  id: string;
+  type: string;
+  from: string;
+  to: string;
+  timestamp: string;
+  requiresAck: boolean;
+  /** The caller's own receipt where it is a recipient, else whether all recipients have. */
+  acknowledged: boolean;
+  subject: string;
+  description: string;
+  replyTo?: string;
+  /** The first message of the conversation, where this is a reply. */
+  thread?: string;
+  /** Only on messages the caller sent, or asked for by id: who has seen and acknowledged it. */
+  receipts?: Receipt[];
+}
+
+/** Something stored that cannot be read; everything else still is. */
+export interface Unreadable {
+  id: string;
+  reason: string;
+}
+
+export interface CheckResult {
+  count: number;
+  messages: Message[];
+  /** There may be more in the direction of reading. */
+  more: boolean;
+  /** Read on towards newer ones with `since`. */
+  nextSince?: string;
+  /** Read on towards older ones with `before`. */
+  nextBefore?: string;
+  /** The search ended at the bound of 20,000 examined entries; go on from the cursor. */
+  stoppedEarly?: boolean;
+  unreadable: Unreadable[];
+}
+
+export interface AckResult {
+  messageId: string;
+  acknowledgedBy: string;
+  /** When it was first acknowledged. */
+  timestamp: string;
+  /** It had been acknowledged before; `timestamp` and `comment` are those of the first time. */
+  already: boolean;
+  comment?: string;
+}
+
+export interface AckRefusal {
+  messageId: string;
+  code: ErrorCode;
+  error: string;
+  hint: string;
+}
+
+/** Facts of the session that speaks for an instance; absent where nobody told them. */
+export interface SessionFacts {
+  id?: string;
+  agent?: string;
+  host?: string;
+  pid?: number;
+  cwd?: string;
+  branch?: string;
+  activity?: string;
+}
+
+export interface InstancePresence {
+  instanceId: string;
+  status: PresenceStatus;
+  lastHeartbeat: string | null;
+  secondsSinceHeartbeat: number | null;
+  session: SessionFacts;
+  /** How many messages it still has to acknowledge. */
+  pending: number;
+  /** Why the entry could not be read in full. */
+  unreadable?: string;
+}
+
+export interface PresenceResult {
+  instances: Record<string, InstancePresence>;
+}
+
+export interface CoordinationEvent {
+  /** `message_published`, `message_acknowledged`, `events_skipped`, `unreadable`, or one of a newer version. */
+  event: string;
+  messageId?: string;
+  type?: string;
+  from?: string;
+  to?: string;
+  subject?: string;
+  requiresAck?: boolean;
+  timestamp?: string;
+  replyTo?: string;
+  /** The message this reply answers counts as acknowledged. */
+  acknowledged?: boolean;
+  comment?: string;
+  /** How many events were dropped at the bound of the queue; the inbox still has the messages. */
+  count?: number;
+  reason?: string;
+}
+
+export interface NotificationsResult {
+  count: number;
+  notifications: CoordinationEvent[];
+  /** How many wait in the queue behind these. */
+  remaining: number;
+}
+
+export interface StatsResult {
+  total: number;
+  pending: number;
+  dead: number;
+  settled: number;
+  /** Messages ever published, by type. */
+  byType: Record<string, number>;
+  oldestPending: { id: string; timestamp: string } | null;
+  instances: Record<string, InstanceStats>;
+}
+
+export interface InstanceStats {
+  inbox: number;
+  sent: number;
+  pending: number;
+  unread: number;
+  events: number;
+}
+
+export interface ForgetResult {
+  instance: string;
+  /** Messages it never acknowledged; they stay pending. */
+  pending: number;
+}

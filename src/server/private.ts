@@ -1,0 +1,174 @@
+/** The Redis that `coord up` starts and `coord down` stops: one per port, durable, outliving the terminal it began in. */
+import type { ChildProcess } from "node:child_process";
+import { randomUUID } from "node:crypto";
+import { chmod, mkdir, rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { CoordinationError, ErrorCode } from "../protocol/errors.ts";
+import { dataFolder } from "./find.ts";
+import { type EnsureOptions, ensureRedisServer } from "./install.ts";
+import { launchServer, untilReady } from "./launch.ts";
+import { type Address, askRedis, RedisRefusal } from "./resp.ts";
+
+const ANSWER_WITHIN_MS = 1000;
+/** A connection closed without an answer is how a server looks that ends this very moment: it is asked once more. */
+const HANGUP_PAUSE_MS = 100;
+const NOT_REDIS = "a program that does not answer as Redis";
+/** Loading a large append-only file takes its time; ours is bounded by retention to some hundred thousand messages. */
+const READY_WITHIN_MS = 60_000;
+/** Redis waits up to 10 s (`shutdown-timeout`) for replicas that lag behind. */
+const SHUTDOWN_WITHIN_MS = 15_000;
+
+export interface PrivateOptions extends EnsureOptions {
+  port: number;
+}
+
+interface PrivateServer {
+  port: number;
+  dataDir: string;
+  /** The process that answers on the port, where it says so. */
+  pid?: number;
+  /** What answers on the port, to be put into a sentence: "Redis 7.0.15, process 4711". */
+  description: string;
+}
+
+export interface StartedPrivate extends PrivateServer {
+  /** `occupied`: something that we did not start answers on the port, and was left alone. */
+  state: "started" | "already-running" | "occupied";
+}
+
+export interface StoppedPrivate extends PrivateServer {
+  /** `foreign`: something that we did not start answers on the port, and was left alone. */
+  state: "stopped" | "not-running" | "foreign";
+}
+
+/**
+ * Starts the server of this port, with its data of last time. Throws UNAVAILABLE when there is no server program or it
+ * does not start, TIMEOUT when it is not ready in time. Of two at once one starts it: whoever gets the port, and Redis
+ * takes the port before it touches the data.
+ */
+export async function startPrivateRedis(options: PrivateOptions): Promise<StartedPrivate> {
+  const { port, env = process.env } = options;
+  const dataDir = privateDataFolder(port, env);
+  const before = await whoAnswers(port, dataDir);
+  if (before.who !== "nobody") return startedAs(before, port, dataDir, undefined);
+
+  const program = await ensureRedisServer(options);
+  await mkdir(dataDir, { recursive: true });
+  await chmod(dataDir, 0o700);
+  await writeConfiguration(port, dataDir);
+  const log = join(dataDir, "redis.log");
+  const server = await launchServer(program, [configurationFile(dataDir)], log, env);
+  const failure = await untilReady(server, addressOf(port), log, READY_WITHIN_MS).catch((error: unknown) => error);
+  // Ready or not, the one that answers may be another's, started at the same time, which took the port from ours.
+  const after = await whoAnswers(port, dataDir);
+  if (after.who === "nobody" || (after.pid === server.pid && failure !== undefined)) {
+    throw (
+      failure ??
+      new CoordinationError(ErrorCode.UNAVAILABLE, `Redis ended right after it had started.`, {
+        hint: `Its log is ${log}.`,
+      })
+    );
+  }
+  return startedAs(after, port, dataDir, server);
+}
+
+/**
+ * Stops the server of this port and waits until it has ended, its data written and synced. Throws UNAVAILABLE when
+ * the server refuses to, TIMEOUT when it takes too long.
+ */
+export async function stopPrivateRedis(options: Pick<PrivateOptions, "port" | "env">): Promise<StoppedPrivate> {
+  const { port, env = process.env } = options;
+  const dataDir = privateDataFolder(port, env);
+  const { who, ...known } = await whoAnswers(port, dataDir);
+  if (who === "nobody") return { state: "not-running", port, dataDir, ...known };
+  if (who === "other") return { state: "foreign", port, dataDir, ...known };
+  try {
+    // Asked for over its own port, not by a signal to a pid that might belong to another process by now. The
+    // connection closes when the process ends, after its data and its listening port.
+    await askRedis(addressOf(port), ["SHUTDOWN"], SHUTDOWN_WITHIN_MS);
+  } catch (error) {
+    const code = error instanceof RedisRefusal ? ErrorCode.UNAVAILABLE : ErrorCode.TIMEOUT;
+    throw new CoordinationError(code, `${known.description}, did not shut down: ${(error as Error).message}.`, {
+      hint: `Its log, ${join(dataDir, "redis.log")}, says why.`,
+      cause: error,
+    });
+  }
+  return { state: "stopped", port, dataDir, ...known };
+}
+
+function privateDataFolder(port: number, env: NodeJS.ProcessEnv): string {
+  return join(dataFolder(env), `data-${port}`);
+}
+
+function configurationFile(dataDir: string): string {
+  return join(dataDir, "redis.conf");
+}
+
+function addressOf(port: number): Address {
+  return { host: "127.0.0.1", port };
+}
+
+async function writeConfiguration(port: number, dataDir: string): Promise<void> {
+  const settings = [
+    "# Written by coord up each time it starts this server; changes made here are lost.",
+    `port ${port}`,
+    // The minus: a machine without IPv6 is no reason not to start.
+    "bind 127.0.0.1 -::1",
+    "protected-mode yes",
+    `dir ${JSON.stringify(dataDir)}`,
+    // "Sent means stored" holds through a power cut only if every write is synced before it is answered.
+    "appendonly yes",
+    "appendfsync always",
+    'save ""',
+    "maxmemory-policy noeviction",
+  ];
+  // By a rename: a second one that starts at the same time must not read half a file.
+  const draft = `${configurationFile(dataDir)}.${randomUUID()}`;
+  await writeFile(draft, `${settings.join("\n")}\n`, { mode: 0o600 });
+  await rename(draft, configurationFile(dataDir));
+}
+
+interface Answerer {
+  who: "nobody" | "ours" | "other";
+  pid?: number;
+  description: string;
+}
+
+/** Ours is the server that itself names our configuration file; what lies in files may be long out of date. */
+async function whoAnswers(port: number, dataDir: string): Promise<Answerer> {
+  const ask = (): Promise<string> => askRedis(addressOf(port), ["INFO", "server"], ANSWER_WITHIN_MS);
+  let info: string;
+  try {
+    info = await ask();
+    if (info === "") {
+      await sleep(HANGUP_PAUSE_MS);
+      info = await ask();
+    }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ECONNREFUSED") return { who: "nobody", description: "nothing" };
+    if (!(error instanceof RedisRefusal)) return { who: "other", description: NOT_REDIS };
+    const wantsPassword = error.message.startsWith("NOAUTH");
+    return { who: "other", description: wantsPassword ? "a Redis with a password" : `a Redis (${error.message})` };
+  }
+  const field = (name: string): string | undefined => new RegExp(`^${name}:(.*?)\r?$`, "m").exec(info)?.[1];
+  const version = field("redis_version");
+  if (version === undefined) return { who: "other", description: NOT_REDIS };
+  const valkey = field("valkey_version");
+  const pid = Number(field("process_id"));
+  return {
+    who: field("config_file") === configurationFile(dataDir) ? "ours" : "other",
+    pid,
+    description: `${valkey === undefined ? `Redis ${version}` : `Valkey ${valkey}`}, process ${pid}`,
+  };
+}
+
+function startedAs(
+  { who, ...known }: Answerer,
+  port: number,
+  dataDir: string,
+  launched: ChildProcess | undefined,
+): StartedPrivate {
+  if (who !== "ours") return { state: "occupied", port, dataDir, ...known };
+  return { state: known.pid === launched?.pid ? "started" : "already-running", port, dataDir, ...known };
+}

@@ -1,0 +1,56 @@
+/** What comes in from outside: the command line and standard input. */
+import type { Command } from "commander";
+import { LIMITS } from "../../protocol/definition.ts";
+import { invalid } from "../../protocol/validation.ts";
+
+/** Anything that looks like an option: dashes, a letter, no white space before a value. */
+const OPTION = /^--?[A-Za-z][A-Za-z-]*(=.*)?$/s;
+
+/**
+ * Puts the texts behind `--`, so that a description such as "- first item" or "-1" is text and not an unknown option.
+ * What stands behind a `--` of the caller's own is left alone.
+ */
+export function separateTexts(program: Command, argv: readonly string[]): string[] {
+  const command = program.commands.find((candidate) => candidate.name() === argv[0]);
+  if (command === undefined) return [...argv];
+  const options: string[] = [];
+  const texts: string[] = [];
+  for (let i = 1; i < argv.length; i++) {
+    const argument = argv[i]!;
+    if (argument === "--") {
+      texts.push(...argv.slice(i + 1));
+      break;
+    }
+    if (!OPTION.test(argument)) {
+      texts.push(argument);
+      continue;
+    }
+    options.push(argument);
+    const takesValue = command.options.some(
+      (option) => option.required && (option.long === argument || option.short === argument),
+    );
+    if (takesValue && i + 1 < argv.length) options.push(argv[++i]!);
+  }
+  return [argv[0]!, ...options, ...(texts.length === 0 ? [] : ["--", ...texts])];
+}
+
+/** All of a stream as text. Stops reading where the description's limit is passed, however much more comes. */
+export async function readText(stream: AsyncIterable<Buffer>): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of stream) {
+    chunks.push(chunk);
+    size += chunk.length;
+    if (size > LIMITS.description_bytes) {
+      throw invalid(
+        `description has more than ${LIMITS.description_bytes} bytes on standard input: that is the limit.`,
+        "Put long text into a file and say where it is.",
+      );
+    }
+  }
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(Buffer.concat(chunks));
+  } catch {
+    throw invalid("description on standard input is not UTF-8.", "Convert it first, for example with iconv -t UTF-8.");
+  }
+}

@@ -1,0 +1,290 @@
+/** The commands: grammar, help, and what each calls. Texts of arguments come from the table of operations. */
+import { Command, Option } from "commander";
+import { CoordinationClient } from "../../client/client.ts";
+import { resolveSettings } from "../../client/settings.ts";
+import { LIMITS, MESSAGE_TYPES } from "../../protocol/definition.ts";
+import { OPERATIONS, type OperationName } from "../../protocol/operations.ts";
+import type { CheckRequest, PublishRequest } from "../../protocol/results.ts";
+import { VERSION } from "../../protocol/version.ts";
+import { successToWire, toWire } from "../../protocol/wire.ts";
+import { completionScript } from "./completion.ts";
+import { readText } from "./input.ts";
+import { startRedis, stopRedis } from "./local-redis.ts";
+import { EXIT, print, printJson, printWarnings } from "./outcome.ts";
+import * as render from "./render.ts";
+
+/** Surfaces that are loaded only when they are asked for; src/main.ts knows where they are. */
+export interface LazySurfaces {
+  serveMcp(instanceId: string | undefined): Promise<void>;
+  playDemo(): Promise<boolean>;
+}
+
+interface Shared {
+  instance?: string;
+  json?: true;
+}
+
+/** @param finish is told the exit code */
+export function buildProgram(surfaces: LazySurfaces, finish: (code: number) => void): Command {
+  const program = new Command("coord")
+    .description("Messages between parallel CLI coding agents, over Redis.")
+    .version(VERSION, "-v, --version")
+    .helpCommand(false)
+    .addHelpText(
+      "before",
+      examples(
+        "coord up                                                    a Redis of your own, if you have none",
+        "export CLAUDE_INSTANCE_ID=backend                           who you are",
+        'coord publish READY_FOR_REVIEW "login" "Branch feat/login"  to the orchestrator',
+        "coord check --pending                                       what waits for you",
+        'coord ack msg-hoggrkz047 --comment "merged"                 it is done',
+        "coord presence                                              who is there",
+      ),
+    )
+    .addHelpText("after", EPILOGUE);
+
+  const command = (grammar: string, description: string, ...lines: string[]): Command =>
+    program
+      .command(grammar)
+      .description(description)
+      .addHelpText("before", examples(...lines))
+      .addOption(instanceOption());
+  const operation = (name: OperationName, grammar: string, ...lines: string[]): Command =>
+    command(grammar, OPERATIONS[name].title, ...lines);
+  const about = (name: OperationName, argument: string): string => {
+    const { description, minimum, maximum } = OPERATIONS[name].arguments[argument]!.schema;
+    return description ?? (minimum === undefined ? "" : `${minimum}-${maximum}`);
+  };
+  const json = (): Option => new Option("--json", "Print what the MCP tool returns");
+  const types = MESSAGE_TYPES.join(", ");
+
+  operation(
+    "publish",
+    "publish",
+    'coord publish READY_FOR_REVIEW "login form" "Branch feat/login, tests pass"',
+    'coord publish REVIEW_FAILED "login form" "No tests for logout" --reply-to msg-hoggrkz047',
+    'git diff main | coord publish GENERAL "my diff" - --to backend',
+  )
+    .argument("<type>", types)
+    .argument("<subject>", about("publish", "subject"))
+    .argument("<description>", 'The text, up to 64 KiB; "-" reads standard input')
+    .option("--to <instance>", about("publish", "to_instance"))
+    .option("--no-ack", "Ask for no acknowledgement")
+    .option("--reply-to <id>", about("publish", "reply_to"))
+    .option("--idempotency-key <key>", "Repeat safely for 24 hours: the same key and content is stored once")
+    .addOption(json())
+    .action(async (type: string, subject: string, description: string, options: Shared & PublishOptions) => {
+      const request = {
+        type,
+        subject,
+        description: description === "-" ? await readText(process.stdin) : description,
+        to: options.to,
+        requiresAck: options.ack ? undefined : false,
+        replyTo: options.replyTo,
+        idempotencyKey: options.idempotencyKey,
+      } as PublishRequest;
+      await withClient(options, async (client) => {
+        const result = await client.publishMessage(request);
+        show(options, successToWire(result), render.renderPublish(result));
+        printWarnings(result.warnings);
+      });
+    });
+
+  operation(
+    "check",
+    "check",
+    "coord check --pending                   what you still have to acknowledge, oldest first",
+    "coord check --wait 50                   wait for a message",
+    "coord check --from backend --limit 5    the newest five from backend",
+    "coord check --from $CLAUDE_INSTANCE_ID  what you sent, and who has acknowledged it",
+    "coord check --all --since msg-hoggrkz047",
+  )
+    .option("--pending", about("check", "pending_only"))
+    .option("--all", about("check", "all"))
+    .option("--to <instance>", about("check", "to_instance"))
+    .option("--from <instance>", "Only from this sender")
+    .option("--type <type>", `Only this type: ${types}`)
+    .option("--thread <id>", about("check", "thread"))
+    .option("--since <id>", "Only newer messages, oldest first")
+    .option("--before <id>", "Only older messages")
+    .option("--limit <n>", `${about("check", "limit")}, default ${LIMITS.list_default}`, numberOrText)
+    .option(
+      "--wait <seconds>",
+      `Wait for a match, up to ${LIMITS.wait_seconds_maximum}; exit 75 when none came`,
+      numberOrText,
+    )
+    .addOption(json())
+    .action(async ({ pending, wait, ...options }: Shared & CheckOptions) => {
+      const request: CheckRequest = { ...options, pendingOnly: pending, waitSeconds: wait };
+      await withClient(options, async (client) => {
+        const result = await client.checkMessages(request);
+        show(options, successToWire(result), render.renderCheck(result, pending ? "Nothing pending." : "No messages."));
+        if (!options.json && result.more) print(`\nMore: coord check with ${moreHint(request, result)}`);
+        if (wait !== undefined && result.count === 0) finish(EXIT.timedOut);
+      });
+    });
+
+  operation(
+    "ack",
+    "ack",
+    "coord ack msg-hoggrkz047",
+    'coord ack msg-hoggrkz047 msg-hoggrkz5ww --comment "done in 3f2a1c"',
+  )
+    .argument("<message-id...>", "Ids of messages addressed to you")
+    .option("--comment <comment>", about("ack", "comment"))
+    .addOption(json())
+    .action(async (ids: string[], options: Shared & { comment?: string }) => {
+      await withClient(options, async (client) => {
+        // One id is one operation: its refusal is the refusal of the command.
+        const results =
+          ids.length === 1 ? [await client.ackMessage(ids[0]!, options)] : await client.ackMessage(ids, options);
+        const refused = results.filter((result) => "code" in result);
+        const wire =
+          ids.length === 1
+            ? successToWire(results[0]!)
+            : { success: refused.length === 0, results: results.map(toWire) };
+        show(options, wire, results.map(render.renderAck).join("\n"));
+        if (refused.length > 0) finish(EXIT.refused);
+      });
+    });
+
+  operation("presence", "presence", "coord presence", "coord presence --json | jq '.instances[].status'")
+    .addOption(json())
+    .action(async (options: Shared) => {
+      await withClient(options, async (client) => {
+        const result = await client.getPresence();
+        show(options, successToWire(result), render.renderPresence(result));
+      });
+    });
+
+  operation("notifications", "notifications", "coord notifications", "coord notifications --limit 10 --json")
+    .option("--limit <n>", `${about("notifications", "limit")}, default ${LIMITS.list_default}`, numberOrText)
+    .addOption(json())
+    .action(async (options: Shared & { limit?: number }) => {
+      await withClient(options, async (client) => {
+        const result = await client.getNotifications({ limit: options.limit });
+        show(options, successToWire(result), render.renderNotifications(result));
+      });
+    });
+
+  command(
+    "show",
+    "Show one message with everybody's receipts",
+    "coord show msg-hoggrkz047",
+    "coord show msg-hoggrkz047 --thread",
+  )
+    .argument("<message-id>")
+    .option("--thread", "The whole conversation, oldest first")
+    .addOption(json())
+    .action(async (id: string, options: Shared & { thread?: true }) => {
+      await withClient(options, async (client) => {
+        const result = await client.showMessage(id, { thread: options.thread === true });
+        show(options, successToWire(result), render.renderCheck(result, ""));
+      });
+    });
+
+  command("stats", "Count what the namespace holds", "coord stats", "coord stats --json | jq .pending")
+    .addOption(json())
+    .action(async (options: Shared) => {
+      await withClient(options, async (client) => {
+        const result = await client.getStats();
+        show(options, successToWire(result), render.renderStats(result));
+      });
+    });
+
+  command("forget", "Take an instance out of presence and broadcasts; its messages stay", "coord forget old-feature")
+    .argument("<name>", "The instance to forget")
+    .addOption(json())
+    .action(async (name: string, options: Shared) => {
+      await withClient(options, async (client) => {
+        const result = await client.forgetInstance(name);
+        show(options, successToWire(result), render.renderForget(result));
+      });
+    });
+
+  command(
+    "mcp",
+    "Serve the MCP tools on standard input and output",
+    "claude mcp add coord -e CLAUDE_INSTANCE_ID=backend -- coord mcp",
+  ).action((options: Shared) => surfaces.serveMcp(options.instance));
+
+  program
+    .command("up")
+    .description("Start a Redis of your own on REDIS_PORT, durable, on loopback only")
+    .addHelpText("before", examples("coord up", "REDIS_PORT=6400 coord up"))
+    .addOption(json())
+    .action(async (options: Shared) => finish(await startRedis(options.json === true)));
+
+  program
+    .command("down")
+    .description("Stop it again; its data stay")
+    .addHelpText("before", examples("coord down"))
+    .addOption(json())
+    .action(async (options: Shared) => finish(await stopRedis(options.json === true)));
+
+  program
+    .command("demo")
+    .description("Play a review and a contract between three agents, on a throwaway Redis")
+    .addHelpText("before", examples("coord demo"))
+    .action(async () => finish((await surfaces.playDemo()) ? EXIT.done : EXIT.refused));
+
+  program
+    .command("completion")
+    .description("Print the completion script of a shell")
+    .addHelpText("before", examples('eval "$(coord completion bash)"', "coord completion fish | source"))
+    .addArgument(program.createArgument("<shell>").choices(["bash", "zsh", "fish"]))
+    .action((shell: string) => print(completionScript(program, shell)));
+
+  return program;
+}
+
+const EPILOGUE = `
+Environment: CLAUDE_INSTANCE_ID, REDIS_URL or REDIS_HOST and REDIS_PORT, COORD_KEY_PREFIX; or .coord.json in the project.
+Exit codes: 0 done, 1 refused, 64 usage, 69 Redis unreachable, 75 timed out.`;
+
+interface PublishOptions {
+  to?: string;
+  /** False with --no-ack. */
+  ack: boolean;
+  replyTo?: string;
+  idempotencyKey?: string;
+}
+
+interface CheckOptions extends Omit<CheckRequest, "pendingOnly" | "waitSeconds"> {
+  pending?: true;
+  wait?: number;
+}
+
+function instanceOption(): Option {
+  return new Option("--instance <name>", "Who you are; default CLAUDE_INSTANCE_ID");
+}
+
+function examples(...lines: string[]): string {
+  return `Examples:\n${lines.map((line) => `  ${line}\n`).join("")}`;
+}
+
+/** What is no number goes to the validation as it is, which names the field and the limit. */
+function numberOrText(value: string): number | string {
+  return /^-?\d+(\.\d+)?$/.test(value) ? Number(value) : value;
+}
+
+function moreHint(
+  request: CheckRequest,
+  { nextSince, nextBefore }: { nextSince?: string; nextBefore?: string },
+): string {
+  return request.pendingOnly || request.since !== undefined ? `--since ${nextSince}` : `--before ${nextBefore}`;
+}
+
+async function withClient(options: Shared, use: (client: CoordinationClient) => Promise<void>): Promise<void> {
+  const client = new CoordinationClient(resolveSettings({ instanceId: options.instance }), { persistent: false });
+  try {
+    await use(client);
+  } finally {
+    client.close();
+  }
+}
+
+function show(options: Shared, wire: Record<string, unknown>, text: string): void {
+  if (options.json) printJson(wire);
+  else print(text);
+}

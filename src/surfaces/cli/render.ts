@@ -1,0 +1,179 @@
+/** Results for eyes. Every message id stands on a line of its own, so that it can be copied or cut out by a script. */
+import type {
+  AckRefusal,
+  AckResult,
+  CheckResult,
+  CoordinationEvent,
+  ForgetResult,
+  Message,
+  NotificationsResult,
+  PresenceResult,
+  PresenceStatus,
+  PublishResult,
+  Receipt,
+  StatsResult,
+} from "../../protocol/results.ts";
+import { colorsFor, printable } from "./terminal.ts";
+
+const colors = colorsFor(process.stdout);
+const { bold, dim, cyan, green, yellow, red } = colors;
+const STATUS_COLORS = { active: green, stale: yellow, offline: dim, unknown: red };
+/** How many names one line lists. */
+const LISTED_NAMES = 10;
+
+const colored = (status: PresenceStatus): string => STATUS_COLORS[status](status);
+const idLine = (id: string): string => `  ID: ${cyan(printable(id))}`;
+
+export function renderPublish(result: PublishResult): string {
+  const { type, to, recipients, repeated, acknowledged, messageId, requiresAck } = result;
+  const listed = recipients
+    .slice(0, LISTED_NAMES)
+    .map(({ instance, presence }) => (to === instance ? colored(presence) : `${instance} ${colored(presence)}`));
+  if (recipients.length > LISTED_NAMES) listed.push(`${recipients.length - LISTED_NAMES} more`);
+  return [
+    `${bold(repeated ? "Already sent" : "Sent")} ${type} to ${to}${listed.length === 0 ? "" : ` (${listed.join(", ")})`}`,
+    idLine(messageId),
+    ...(acknowledged ? ["  The message it answers is acknowledged."] : []),
+    ...(requiresAck ? [dim(`  Who has acknowledged: coord show ${messageId}`)] : []),
+  ].join("\n");
+}
+
+export function renderCheck(result: CheckResult, nothing: string): string {
+  const blocks = result.messages.map(renderMessage);
+  if (blocks.length === 0 && result.unreadable.length === 0) blocks.push(nothing);
+  for (const { id, reason } of result.unreadable) {
+    blocks.push(`${red("Unreadable message")}: ${printable(reason)}\n${idLine(id)}`);
+  }
+  if (result.stoppedEarly === true)
+    blocks.push(yellow("The search stopped after 20,000 messages; go on from the cursor."));
+  return blocks.join("\n\n");
+}
+
+function renderMessage(message: Message): string {
+  const { id, type, from, to, timestamp, requiresAck, acknowledged, subject, description, replyTo, receipts } = message;
+  const state = acknowledged
+    ? green("acknowledged")
+    : requiresAck
+      ? yellow("to be acknowledged")
+      : dim("no answer needed");
+  return [
+    `${bold(printable(type))} ${printable(from)} → ${printable(to)}  ${dim(printable(timestamp))}  ${state}`,
+    idLine(id),
+    ...(replyTo === undefined ? [] : [`  Reply to: ${printable(replyTo)}`]),
+    `  Subject: ${bold(printable(subject))}`,
+    ...(description === ""
+      ? []
+      : printable(description)
+          .split("\n")
+          .map((line) => `  ${line}`)),
+    ...(receipts === undefined ? [] : ["  Receipts:", ...receipts.map(renderReceipt)]),
+  ].join("\n");
+}
+
+function renderReceipt({ instance, state, presentedAt, acknowledgedAt, comment }: Receipt): string {
+  const color = { stored: yellow, presented: cyan, acknowledged: green }[state];
+  const when = acknowledgedAt ?? presentedAt;
+  const words = comment === undefined ? "" : `: ${printable(comment).replaceAll("\n", " ")}`;
+  return `    ${printable(instance)} ${color(state)}${when === undefined ? "" : dim(` ${when}`)}${words}`;
+}
+
+export function renderAck(result: AckResult | AckRefusal): string {
+  if ("code" in result) return `${red("Not acknowledged")}: ${printable(result.error)}\n${idLine(result.messageId)}`;
+  const { already, timestamp, comment, messageId } = result;
+  const words = comment === undefined ? "" : `: ${printable(comment).replaceAll("\n", " ")}`;
+  return `${green(already ? "Already acknowledged" : "Acknowledged")} ${dim(timestamp)}${words}\n${idLine(messageId)}`;
+}
+
+export function renderPresence({ instances }: PresenceResult): string {
+  const rows = Object.values(instances).map((presence) => {
+    const { instanceId, status, secondsSinceHeartbeat: age, pending, session, unreadable } = presence;
+    const facts = [session.agent, session.host, session.cwd, session.branch, session.activity].filter(
+      (fact) => fact !== undefined,
+    );
+    return [
+      printable(instanceId),
+      colored(status),
+      age === null ? "" : `seen ${duration(age)} ago`,
+      pending === 0 ? "" : `${pending} pending`,
+      printable(unreadable ?? facts.join(" · ")),
+    ];
+  });
+  return rows.length === 0 ? "Nobody has been seen yet." : columns(rows);
+}
+
+export function renderNotifications({ notifications, remaining }: NotificationsResult): string {
+  const lines = notifications.map(renderEvent);
+  if (lines.length === 0) lines.push("Nothing new.");
+  if (remaining > 0) lines.push(dim(`${remaining} more: coord notifications`));
+  return lines.join("\n");
+}
+
+function renderEvent({
+  event,
+  messageId,
+  type,
+  from,
+  subject,
+  timestamp,
+  comment,
+  count,
+  reason,
+}: CoordinationEvent): string {
+  const of = `${bold(printable(type ?? ""))} ${printable(subject ?? "")}`;
+  const head = {
+    message_published: `${printable(from ?? "")} sent ${of}`,
+    message_acknowledged: `${printable(from ?? "")} acknowledged ${of}${comment === undefined ? "" : `: ${printable(comment)}`}`,
+    events_skipped: `${count} older events were dropped; coord check still lists their messages`,
+    unreadable: `${red("Unreadable event")}: ${reason}`,
+  }[event];
+  const line =
+    `${dim(printable(timestamp ?? ""))} ${head ?? printable(`${event} ${type ?? ""} ${subject ?? ""}`)}`.trimStart();
+  return messageId === undefined ? line : `${line}\n${idLine(messageId)}`;
+}
+
+export function renderStats(result: StatsResult): string {
+  const { total, pending, dead, settled, byType, oldestPending, instances } = result;
+  const lines = [`${bold(String(total))} messages: ${settled} settled, ${pending} pending, ${dead} dead`];
+  if (oldestPending !== null) lines.push(`Oldest pending: ${oldestPending.timestamp}`, idLine(oldestPending.id));
+  const types = Object.entries(byType).map(([type, count]) => [printable(type), String(count)]);
+  if (types.length > 0) lines.push("", columns([[dim("ever published"), ""], ...types]));
+  const rows = Object.entries(instances).map(([name, { inbox, sent, pending: open, unread, events }]) =>
+    [printable(name), inbox, sent, open, unread, events].map(String),
+  );
+  if (rows.length > 0) {
+    lines.push(
+      "",
+      columns([["instance", "inbox", "sent", "pending", "unread", "events"].map((title) => dim(title)), ...rows]),
+    );
+  }
+  return lines.join("\n");
+}
+
+export function renderForget({ instance, pending }: ForgetResult): string {
+  const open =
+    pending === 0
+      ? ""
+      : ` It had not acknowledged ${pending} ${pending === 1 ? "message" : "messages"}; they stay pending.`;
+  return `Forgot ${instance}: broadcasts no longer reach it, until it is seen again.${open}`;
+}
+
+function duration(seconds: number): string {
+  if (seconds < 60) return `${seconds} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
+  return seconds < 86_400 ? `${Math.floor(seconds / 3600)} h` : `${Math.floor(seconds / 86_400)} d`;
+}
+
+/** Left-aligned columns; colour codes take no width. */
+function columns(rows: readonly (readonly string[])[]): string {
+  // oxlint-disable-next-line no-control-regex
+  const width = (cell: string): number => cell.replaceAll(/\x1b\[\d+m/g, "").length;
+  const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => width(row[i] ?? ""))));
+  return rows
+    .map((row) =>
+      row
+        .map((cell, i) => cell + " ".repeat(widths[i]! - width(cell)))
+        .join("  ")
+        .trimEnd(),
+    )
+    .join("\n");
+}

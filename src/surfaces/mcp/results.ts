@@ -1,0 +1,55 @@
+/** Results cut to what an agent should be shown: under 20 KB, always saying what was left out and how to get it. */
+import type { CheckResult, Message, PresenceResult, PublishResult } from "../../protocol/results.ts";
+import type { ResultBound } from "../../client/client.ts";
+
+/** Claude Code shows 20 KB inline; the rest of the envelope and the escapes of JSON need room. */
+export const RESULT_BOUND: ResultBound = { bytes: 16_000, descriptionBytes: 4_000 };
+const LISTED_MAXIMUM = 50;
+
+export function boundedCheck(result: CheckResult): object {
+  return { ...result, messages: result.messages.map((message) => cutReceipts(cutDescription(message))) };
+}
+
+/** By id a message is shown whole; only an endless list of receipts is not. */
+export function boundedShow(result: CheckResult): object {
+  return { ...result, messages: result.messages.map(cutReceipts) };
+}
+
+function cutDescription(message: Message): Message & { truncated?: boolean } {
+  const bytes = Buffer.from(message.description);
+  if (bytes.length <= RESULT_BOUND.descriptionBytes) return message;
+  // A cut through a character leaves U+FFFD at the end.
+  const description = bytes
+    .subarray(0, RESULT_BOUND.descriptionBytes)
+    .toString()
+    .replace(/\uFFFD+$/, "");
+  return { ...message, description, truncated: true };
+}
+
+/** Who is missing stands first. */
+function cutReceipts(message: Message): object {
+  const { receipts } = message;
+  if (receipts === undefined || receipts.length <= LISTED_MAXIMUM) return message;
+  return {
+    ...message,
+    receipts: receipts.slice(0, LISTED_MAXIMUM),
+    receiptsTotal: receipts.length,
+    receiptsAcknowledged: receipts.filter(({ state }) => state === "acknowledged").length,
+  };
+}
+
+const ABSENT_FIRST = { unknown: 0, offline: 1, stale: 2, active: 3 };
+
+export function boundedPublish(result: PublishResult): object {
+  if (result.recipients.length <= LISTED_MAXIMUM) return result;
+  const recipients = result.recipients.toSorted((a, b) => ABSENT_FIRST[a.presence] - ABSENT_FIRST[b.presence]);
+  return { ...result, recipients: recipients.slice(0, LISTED_MAXIMUM), recipientsTotal: recipients.length };
+}
+
+/** Here those who are there come first. */
+export function boundedPresence({ instances }: PresenceResult): object {
+  const entries = Object.entries(instances);
+  if (entries.length <= LISTED_MAXIMUM) return { instances };
+  entries.sort(([, a], [, b]) => ABSENT_FIRST[b.status] - ABSENT_FIRST[a.status]);
+  return { instances: Object.fromEntries(entries.slice(0, LISTED_MAXIMUM)), instancesTotal: entries.length };
+}

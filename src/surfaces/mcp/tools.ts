@@ -1,0 +1,107 @@
+/** The five tools: their schemas from the table of operations, their calls to the client, their refusals as JSON. */
+import type { CallToolResult, Tool } from "@modelcontextprotocol/server";
+import type { CoordinationClient } from "../../client/client.ts";
+import { CoordinationError, ErrorCode } from "../../protocol/errors.ts";
+import { OPERATIONS, type Operation, type OperationName } from "../../protocol/operations.ts";
+import type { PublishRequest } from "../../protocol/results.ts";
+import { invalid, shown } from "../../protocol/validation.ts";
+import { refusalToWire, successToWire } from "../../protocol/wire.ts";
+import { RESULT_BOUND, boundedCheck, boundedPresence, boundedPublish, boundedShow } from "./results.ts";
+
+type Request = Record<string, unknown>;
+
+// The client validates every value, so what arrives here may be of any type.
+const CALLS: Record<OperationName, (client: CoordinationClient, request: Request) => Promise<object>> = {
+  publish: async (client, request) => boundedPublish(await client.publishMessage(request as unknown as PublishRequest)),
+  check: async (client, request) => {
+    const result = await client.checkMessages(request, RESULT_BOUND);
+    return request["messageId"] === undefined ? boundedCheck(result) : boundedShow(result);
+  },
+  ack: (client, { messageId, comment }) =>
+    client.ackMessage(messageId as string, { comment: comment as string | undefined }),
+  presence: async (client) => boundedPresence(await client.getPresence()),
+  notifications: (client, request) => client.getNotifications(request, RESULT_BOUND),
+};
+
+export function describeTools(): Tool[] {
+  return Object.values(OPERATIONS).map((operation) => ({
+    name: operation.tool,
+    title: operation.title,
+    description: operation.description,
+    inputSchema: {
+      type: "object",
+      properties: Object.fromEntries(Object.entries(operation.arguments).map(([name, { schema }]) => [name, schema])),
+      ...required(operation),
+    } as Tool["inputSchema"],
+    // Refusals have other fields, and newer versions may add some: only `success` is promised.
+    outputSchema: {
+      type: "object",
+      properties: {
+        success: { type: "boolean" },
+        ...Object.fromEntries(Object.entries(operation.result).map(([name, type]) => [name, { type }])),
+      },
+      required: ["success"],
+    },
+    annotations: {
+      readOnlyHint: operation.readOnly,
+      destructiveHint: false,
+      idempotentHint: operation.idempotent,
+      openWorldHint: false,
+    },
+  }));
+}
+
+function required(operation: Operation): { required?: string[] } {
+  const names = Object.entries(operation.arguments).filter(([, argument]) => argument.required);
+  return names.length === 0 ? {} : { required: names.map(([name]) => name) };
+}
+
+export async function callTool(
+  client: CoordinationClient,
+  tool: string,
+  given: unknown,
+  signal: AbortSignal,
+): Promise<CallToolResult> {
+  try {
+    const [name, operation] = findOperation(tool);
+    const request = readArguments(operation, given);
+    const result = successToWire(await CALLS[name](client, name === "check" ? { ...request, signal } : request));
+    return { content: [{ type: "text", text: JSON.stringify(result) }], structuredContent: result };
+  } catch (error) {
+    const refusal = error instanceof CoordinationError ? error : unexpected(error);
+    return { content: [{ type: "text", text: JSON.stringify(refusalToWire(refusal)) }], isError: true };
+  }
+}
+
+function findOperation(tool: string): [OperationName, Operation] {
+  const found = Object.entries(OPERATIONS).find(([, operation]) => operation.tool === tool);
+  if (found !== undefined) return found as [OperationName, Operation];
+  const names = Object.values(OPERATIONS).map((operation) => operation.tool);
+  throw invalid(`There is no tool ${shown(tool)}.`, `Use one of ${names.join(", ")}.`);
+}
+
+/** An unknown argument is refused: a misspelt recipient must not send the message to the default one. */
+function readArguments(operation: Operation, given: unknown): Request {
+  const request: Request = {};
+  for (const [name, value] of Object.entries(given ?? {})) {
+    const argument = Object.hasOwn(operation.arguments, name) ? operation.arguments[name] : undefined;
+    if (argument === undefined) {
+      const names = Object.keys(operation.arguments).join(", ");
+      throw invalid(
+        `${operation.tool} has no argument ${shown(name)}.`,
+        names === "" ? "It takes none." : `It takes ${names}.`,
+      );
+    }
+    // Some models spell an absent argument as null.
+    if (value !== null) request[argument.field] = value;
+  }
+  return request;
+}
+
+function unexpected(error: unknown): CoordinationError {
+  const message = error instanceof Error ? error.message : String(error);
+  return new CoordinationError(ErrorCode.INTERNAL, `Unexpected: ${message}`, {
+    hint: "This is a defect of cli-coordination: please report it.",
+    cause: error,
+  });
+}
