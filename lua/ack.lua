@@ -15,7 +15,8 @@ end
 local function settle(id)
   local message = redis.pcall('HMGET', key('msg', id), 'from', 'to', 'type', 'subject')
   if message.err then
-    return refusal('INTERNAL', key('msg', id) .. ' holds another type than a message.', 'Something else writes into this namespace.')
+    return refusal('INTERNAL', key('msg', id) .. ' holds another type than a message.',
+      'Something else writes into this namespace: rename that key.')
   end
   local from, to, kind, subject = unpack(message)
   if not (from and to) then

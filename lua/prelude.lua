@@ -213,7 +213,8 @@ end
 local META = redis.call('HMGET', KEYS[1], 'protocol', 'stamp', 'retention_days')
 if (tonumber(META[1]) or PROTOCOL_VERSION) > PROTOCOL_VERSION then
   return refuse('PROTOCOL', 'The namespace ' .. PREFIX:sub(1, -2) .. ' uses protocol version ' .. META[1]
-    .. ', this program knows version ' .. PROTOCOL_VERSION .. '.', 'Update cli-coordination here, or use another COORD_KEY_PREFIX.')
+    .. ', this program knows version ' .. PROTOCOL_VERSION .. '.',
+    'Update cli-coordination here, or use another COORD_KEY_PREFIX.')
 end
 do
   local problem = wrong_type('hash', key('presence'))

@@ -1,6 +1,7 @@
 /** The Redis that `coord up` starts and `coord down` stops: one per port, durable, outliving the terminal it began in. */
 import type { ChildProcess } from "node:child_process";
 import { randomUUID } from "node:crypto";
+import { once } from "node:events";
 import { chmod, mkdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -62,6 +63,8 @@ export async function startPrivateRedis(options: PrivateOptions): Promise<Starte
   const failure = await untilReady(server, addressOf(port), log, READY_WITHIN_MS).catch((error: unknown) => error);
   // Ready or not, the one that answers may be another's, started at the same time, which took the port from ours.
   const after = await whoAnswers(port, dataDir);
+  // Ours has touched no data without the port, but left alone it would take the port as soon as the other is stopped.
+  if (after.pid !== server.pid) await end(server);
   if (after.who === "nobody" || (after.pid === server.pid && failure !== undefined)) {
     throw (
       failure ??
@@ -161,6 +164,13 @@ async function whoAnswers(port: number, dataDir: string): Promise<Answerer> {
     pid,
     description: `${valkey === undefined ? `Redis ${version}` : `Valkey ${valkey}`}, process ${pid}`,
   };
+}
+
+async function end(server: ChildProcess): Promise<void> {
+  if (server.exitCode !== null || server.signalCode !== null) return;
+  server.ref();
+  server.kill("SIGKILL");
+  await once(server, "exit");
 }
 
 function startedAs(

@@ -11,9 +11,6 @@ export function addressOf(settings: ConnectionSettings): string {
 /** No answer came in time; what a timer rejects with. */
 export class NoAnswer extends Error {}
 
-/** The connection ended while an answer was outstanding: whether the operation happened is not known. */
-export class AnswerLost extends Error {}
-
 export function unavailable(settings: ConnectionSettings, cause: unknown, uncertain = false): CoordinationError {
   const [reason, hint] = explain(settings, cause instanceof Error ? cause : new Error(String(cause)));
   const suffix = uncertain ? " The connection was lost before the answer: the operation may have happened." : "";
@@ -47,7 +44,7 @@ function explain(settings: ConnectionSettings, cause: Error): [reason: string, h
     return [`it takes no writes (${text})`, "Ask whoever runs it."];
   if (/DB index/.test(text)) return [`there is no database ${settings.db}`, "Check REDIS_DB."];
   if (cause.name === "ParserError" || /Protocol error/.test(text)) return ["what answers there is not Redis", WHERE];
-  if (/Connection is closed|AnswerLost|ECONNRESET|EPIPE/.test(`${text} ${code} ${cause.constructor.name}`)) {
+  if (/Connection is closed|ECONNRESET|EPIPE/.test(`${text} ${code}`)) {
     return ["the connection was closed by the other side", WHERE];
   }
   return [text, WHERE];
