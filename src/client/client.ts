@@ -112,7 +112,7 @@ export class CoordinationClient {
       return this.#readPublish(args, reply as string[]);
     } catch (error) {
       if (
-        error instanceof CoordinationError &&
+        CoordinationError.is(error) &&
         (error.code === ErrorCode.TIMEOUT || error.code === ErrorCode.UNAVAILABLE)
       ) {
         if (this.#uncertain.size === UNCERTAIN_MAXIMUM) this.#uncertain.delete(this.#uncertain.keys().next().value!);

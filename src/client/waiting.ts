@@ -75,7 +75,7 @@ export async function* takeForever<T>(
       try {
         taken = await take();
       } catch (error) {
-        if (!(error instanceof CoordinationError) || error.code !== ErrorCode.UNAVAILABLE) throw error;
+        if (!CoordinationError.is(error) || error.code !== ErrorCode.UNAVAILABLE) throw error;
       }
       if (taken.length === 0) await bell.wait(undefined, signal);
       else yield* taken;

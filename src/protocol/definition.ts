@@ -36,8 +36,26 @@ export interface TypeRule {
 export const TYPE_RULES: Readonly<Record<MessageType, TypeRule>> = definition.types as Record<MessageType, TypeRule>;
 export const MESSAGE_TYPES: readonly MessageType[] = Object.keys(definition.types) as MessageType[];
 
-/** Every bound of the protocol; the unit is the last word of the name. */
-export const LIMITS: Readonly<typeof definition.limits> = definition.limits;
+export interface Limits {
+  readonly subject_characters: number;
+  readonly description_bytes: number;
+  readonly comment_bytes: number;
+  readonly message_id_characters: number;
+  readonly idempotency_key_characters: number;
+  readonly idempotency_seconds: number;
+  readonly list_maximum: number;
+  readonly list_default: number;
+  readonly examined_maximum: number;
+  readonly wait_seconds_maximum: number;
+  readonly ack_ids_maximum: number;
+  readonly queue_events_maximum: number;
+  readonly touch_interval_seconds: number;
+  readonly connect_milliseconds: number;
+  readonly operation_milliseconds: number;
+}
+
+/** Every bound of the protocol. */
+export const LIMITS: Limits = definition.limits;
 
 export const INSTANCE_PATTERN: RegExp = new RegExp(definition.instance.pattern);
 export const RESERVED_NAMES: readonly string[] = definition.instance.reserved;

@@ -40,6 +40,11 @@ export class CoordinationError extends Error {
   readonly hint: string;
   readonly validTypes: readonly string[] | undefined;
 
+  /** Instead of `instanceof`: each bundled program has a copy of this class of its own. */
+  static is(error: unknown): error is CoordinationError {
+    return error instanceof Error && error.name === "CoordinationError";
+  }
+
   constructor(code: ErrorCode, message: string, details: CoordinationErrorDetails) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.code = code;

@@ -1,4 +1,4 @@
-/** The Redis that `coord up` starts and `coord down` stops: one per port, durable, outliving the terminal it began in. */
+/** The Redis that `coord up` starts and `coord down` stops: one per port, durable, outliving its terminal. */
 import type { ChildProcess } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";

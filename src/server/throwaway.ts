@@ -37,7 +37,7 @@ export interface ThrowawayRedis extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
-/** Keeps nothing on disk, opens no TCP port. Throws UNAVAILABLE when there is no server program or it does not start. */
+/** Keeps nothing on disk, opens no TCP port. Throws UNAVAILABLE without a server program, or when it does not start. */
 export async function startThrowawayRedis(options: ThrowawayOptions = {}): Promise<ThrowawayRedis> {
   const { args = [], env = process.env } = options;
   const program = await ensureRedisServer(options);

@@ -29,7 +29,7 @@ export class Subscription {
       if (this.#connection.redis.status !== "ready") await this.#connection.open();
       await within(performance.now() + LIMITS.connect_milliseconds, this.#connection.redis.subscribe(channel));
     } catch (error) {
-      throw error instanceof CoordinationError ? error : unavailable(this.#settings, error);
+      throw CoordinationError.is(error) ? error : unavailable(this.#settings, error);
     }
     const listeners = this.#listeners.get(channel) ?? new Set();
     this.#listeners.set(channel, listeners.add(listener));

@@ -22,7 +22,7 @@ export async function runCommandLine(argv: readonly string[], surfaces: LazySurf
     return exitCode;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
-    const refusal = error instanceof CoordinationError ? error : defect(error);
+    const refusal = CoordinationError.is(error) ? error : defect(error);
     printRefusal(refusal, argv.includes("--json"));
     return exitCodeOf(refusal);
   }

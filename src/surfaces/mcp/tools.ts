@@ -68,7 +68,7 @@ export async function callTool(
     const result = successToWire(await CALLS[name](client, name === "check" ? { ...request, signal } : request));
     return { content: [{ type: "text", text: JSON.stringify(result) }], structuredContent: result };
   } catch (error) {
-    const refusal = error instanceof CoordinationError ? error : unexpected(error);
+    const refusal = CoordinationError.is(error) ? error : unexpected(error);
     return { content: [{ type: "text", text: JSON.stringify(refusalToWire(refusal)) }], isError: true };
   }
 }

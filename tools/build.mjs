@@ -1,0 +1,169 @@
+#!/usr/bin/env node
+/**
+ * Builds dist/ from src/: three bundled CommonJS programs, which start in a fraction of the time of the unbundled ones,
+ * and the library as an ES module with its declarations. `npm run build` and `npm install` (through prepare) run it.
+ */
+import { execFile } from "node:child_process";
+import { realpathSync } from "node:fs";
+import { chmod, lstat, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { build } from "esbuild";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const dist = path.join(root, "dist");
+/** Its time is the start of the build that filled dist/. */
+const STAMP = ".built";
+
+/** The programs: what main.ts imports lazily is a file of its own, so a short command does not load the MCP SDK. */
+const PROGRAMS = {
+  "src/main.ts": "coord.cjs",
+  "src/surfaces/mcp/main.ts": "mcp.cjs",
+  "src/surfaces/cli/demo.ts": "demo.cjs",
+};
+
+const INPUTS = ["src", "lua", "protocol.json", "package.json", "package-lock.json", "tools/build.mjs"];
+const INPUTS_TSCONFIG = /^tsconfig.*\.json$/;
+
+/** Whether an input is newer than dist/. Folders count as well: a removed file changes the time of its folder only. */
+export async function isBuildStale() {
+  const stamp = await stat(path.join(dist, STAMP)).catch(() => undefined);
+  if (stamp === undefined) return true;
+  const tsconfigs = (await readdir(root)).filter((name) => INPUTS_TSCONFIG.test(name));
+  for (const input of [...INPUTS, ...tsconfigs]) {
+    const whole = path.join(root, input);
+    const below = (await stat(whole)).isDirectory() ? await readdir(whole, { recursive: true }) : [];
+    for (const name of ["", ...below]) {
+      if ((await lstat(path.join(whole, name))).mtimeMs > stamp.mtimeMs) return true;
+    }
+  }
+  return false;
+}
+
+/** One source file and what of ours it imports, as an ES module that runs on every supported Node. */
+export async function bundleModule(entry, outfile) {
+  await build({
+    absWorkingDir: root,
+    entryPoints: [entry],
+    outfile,
+    bundle: true,
+    platform: "node",
+    target: "node20",
+    format: "esm",
+    packages: "external",
+    loader: { ".lua": "text" },
+    logLevel: "error",
+  });
+}
+
+async function buildAll() {
+  // Beside dist/ and moved file by file: neither a second build at the same time nor a running coord sees half a file.
+  const work = await mkdtemp(`${dist}.`);
+  try {
+    await writeFile(path.join(work, STAMP), "");
+    // All settled, not all: what still writes would bring back the folder that a failure removes.
+    const parts = await Promise.allSettled([
+      bundlePrograms(work),
+      bundleModule("src/index.ts", path.join(work, "index.js")),
+      emitDeclarations(path.join(work, "types")),
+    ]);
+    for (const part of parts) if (part.status === "rejected") throw part.reason;
+    await moveInto(dist, work);
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
+}
+
+async function bundlePrograms(outdir) {
+  const entryPoints = Object.entries(PROGRAMS).map(([entry, file]) => ({ in: entry, out: path.parse(file).name }));
+  const { metafile } = await build({
+    absWorkingDir: root,
+    entryPoints,
+    metafile: true,
+    outdir,
+    outExtension: { ".js": ".cjs" },
+    bundle: true,
+    platform: "node",
+    target: "node20",
+    format: "cjs",
+    // Not the identifiers: they make a stack trace worth reading.
+    minifyWhitespace: true,
+    minifySyntax: true,
+    loader: { ".lua": "text" },
+    // A lazy import becomes a lazy require, which starts faster than Node's loader of ES modules.
+    supported: { "dynamic-import": false },
+    banner: { js: "#!/usr/bin/env node" },
+    plugins: [programsStaySeparate],
+    logLevel: "error",
+  });
+  await Promise.all(Object.values(PROGRAMS).map((file) => chmod(path.join(outdir, file), 0o755)));
+  await writeLicences(outdir, metafile);
+}
+
+/** What is bundled in comes under its own licence, which has to come along. */
+async function writeLicences(outdir, metafile) {
+  const folders = Object.keys(metafile.inputs).map((input) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(input)?.[0]);
+  const texts = [];
+  for (const folder of [...new Set(folders)].filter((found) => found !== undefined).toSorted()) {
+    const { name, version, license } = JSON.parse(await readFile(path.join(root, folder, "package.json"), "utf8"));
+    const file = (await readdir(path.join(root, folder))).find((entry) => /^(licen[cs]e|copying)/i.test(entry));
+    const text = file === undefined ? "" : await readFile(path.join(root, folder, file), "utf8");
+    texts.push(`${name} ${version} (${license})\n\n${text.trim()}\n`);
+  }
+  await writeFile(path.join(outdir, "THIRD-PARTY-LICENSES.txt"), texts.join(`\n${"-".repeat(80)}\n\n`));
+}
+
+/** An import of one program by another is left to run time, beside it in dist/, instead of being bundled in. */
+const programsStaySeparate = {
+  name: "programs-stay-separate",
+  setup({ onResolve }) {
+    onResolve({ filter: /^\.\.?\/.*\.ts$/ }, ({ kind, path: imported, resolveDir }) => {
+      if (kind === "entry-point") return undefined;
+      const file = PROGRAMS[path.relative(root, path.join(resolveDir, imported)).split(path.sep).join("/")];
+      return file === undefined ? undefined : { path: `./${file}`, external: true };
+    });
+  },
+};
+
+async function emitDeclarations(outDir) {
+  const tsc = path.join(root, "node_modules/typescript/bin/tsc");
+  try {
+    await promisify(execFile)(process.execPath, [tsc, "-p", "tsconfig.build.json", "--outDir", outDir], { cwd: root });
+  } catch (error) {
+    throw new Error(`tsc found errors:\n${error.stdout}${error.stderr}`, { cause: error });
+  }
+  // tsc leaves `.ts` in the declarations' imports, which names files that we do not ship.
+  for (const name of await readdir(outDir, { recursive: true })) {
+    const file = path.join(outDir, name);
+    if (!name.endsWith(".d.ts")) continue;
+    const text = await readFile(file, "utf8");
+    await writeFile(file, text.replace(/(\bfrom |\bimport\()("\.\.?\/[^"]+)\.ts"/g, '$1$2.js"'));
+  }
+}
+
+/** Moves every file, the stamp last, and removes what an earlier build left there. */
+async function moveInto(target, source) {
+  const files = async (folder) => {
+    const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+    return entries
+      .filter((entry) => entry.isFile())
+      .map((entry) => path.relative(folder, path.join(entry.parentPath, entry.name)));
+  };
+  await mkdir(target, { recursive: true });
+  const built = await files(source);
+  for (const name of [...built.filter((file) => file !== STAMP), STAMP]) {
+    await mkdir(path.dirname(path.join(target, name)), { recursive: true });
+    await rename(path.join(source, name), path.join(target, name));
+  }
+  const stale = (await files(target)).filter((name) => !built.includes(name));
+  await Promise.all(stale.map((name) => rm(path.join(target, name), { force: true })));
+}
+
+if (process.argv[1] !== undefined && fileURLToPath(import.meta.url) === realpathSync(process.argv[1])) {
+  await buildAll().catch((error) => {
+    // esbuild has printed its own errors, with the lines they are about.
+    if (error.errors === undefined) console.error(error.message);
+    process.exitCode = 1;
+  });
+}
