@@ -2,11 +2,11 @@
 -- Acknowledges messages for the caller, each on its own (G5), and tells their senders.
 --
 -- KEYS     P:meta
--- ARGV     instance comment message_id…
+-- ARGV     instance session comment message_id…
 -- Returns  for each id five strings: "OK", time in microseconds, already, comment of the first time, ""; or the code of
 --          the refusal, sentence, hint, "", ""
--- Refuses  INTERNAL; for one id NOT_FOUND, NOT_RECIPIENT, INTERNAL
-local me, comment = unpack(ARGV)
+-- Refuses  SUPERSEDED, INTERNAL; for one id NOT_FOUND, NOT_RECIPIENT, INTERNAL
+local me, session, comment = unpack(ARGV)
 
 local function refusal(code, sentence, hint)
   return { code, sentence, hint, '', '' }
@@ -42,11 +42,11 @@ local function settle(id)
   return { 'OK', string.format('%.0f', time), already and '1' or '0', first_comment, '' }
 end
 
-local problem = wrong_type('zset', key('inbox', me))
+local problem = superseded(me, session) or wrong_type('zset', key('inbox', me))
 if problem then return problem end
 local reply = {}
-for i = 3, #ARGV do
+for i = 4, #ARGV do
   for _, value in ipairs(settle(ARGV[i])) do reply[#reply + 1] = value end
 end
-touch(me)
+touch(me, session)
 return reply

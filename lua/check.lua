@@ -2,14 +2,16 @@
 -- Reads messages and marks as presented those that are addressed to the reader.
 --
 -- KEYS     P:meta
--- ARGV     instance inbox from type thread since before pending unread limit budget cut
+-- ARGV     instance session inbox from type thread since before pending unread limit budget cut
 --          inbox: whose, "" for the whole namespace; unread: only what was not presented yet; budget: how many bytes the
 --          result may have, a description counted up to cut ("0": no bound)
 -- Returns  JSON text of strings and false: [[more, stopped early, next_since, next_before], messages, unreadable]
--- Refuses  NOT_FOUND (a cursor), INTERNAL
-local me, inbox, from, kind, thread, since, before, pending, unread, limit, budget, cut = unpack(ARGV)
+-- Refuses  NOT_FOUND (a cursor), SUPERSEDED, INTERNAL
+local me, session, inbox, from, kind, thread, since, before, pending, unread, limit, budget, cut = unpack(ARGV)
 limit, budget, cut = tonumber(limit), tonumber(budget), tonumber(cut)
 local BATCH = 500
+local problem = superseded(me, session)
+if problem then return problem end
 
 -- What a filter names is a sorted set; the smallest is walked and the others are asked for each id, so that a filter
 -- finds its messages without passing all that lie between.
@@ -35,7 +37,7 @@ if open and #sources == 0 and not listed and redis.call('SCARD', open) <= EXAMIN
 end
 if #sources == 0 and not listed then sources[1] = key('timeline') end
 
-local problem = wrong_type('zset', key('timeline')) or wrong_type('zset', key('unread', me)) or (open and wrong_type('set', open))
+problem = wrong_type('zset', key('timeline')) or wrong_type('zset', key('unread', me)) or (open and wrong_type('set', open))
 local smallest, size
 for i, source in ipairs(sources) do
   problem = problem or wrong_type('zset', source)
@@ -86,11 +88,6 @@ local function matches(id)
   return not held or type(held) == 'table' or held == kind
 end
 
-local function size_of(message)
-  local names = message[12] and math.min(#message[12] / 2, 50) or 0
-  return 300 + 120 * names + #cjson.encode({ message[7], message[8]:sub(1, cut) })
-end
-
 local messages, presented, unreadable = {}, {}, {}
 local first, last, more, stopped, examined, spent = nil, nil, false, false, 0, 0
 local offset, ids = 0, batch(0)
@@ -101,7 +98,7 @@ while #ids > 0 and not more do
     if more then break end
     if matches(id) then
       local message, new = load_message(id, me, false)
-      spent = spent + (message and budget > 0 and size_of(message) or 0)
+      spent = spent + (message and budget > 0 and size_of(message, cut) or 0)
       more = spent > budget and #messages > 0
       if more then break end
       if message then
@@ -118,7 +115,7 @@ while #ids > 0 and not more do
 end
 
 mark_presented(me, presented)
-touch(me)
+touch(me, session)
 local newest, oldest = ascending and last or first, ascending and first or last
 return '[' .. cjson.encode({ more and '1' or '0', stopped and '1' or '0', newest or since, oldest or before })
   .. ',' .. json_list(messages) .. ',' .. json_list(unreadable) .. ']'

@@ -1,35 +1,36 @@
 #!lua flags=allow-oom
--- Hands out the oldest events of the caller's queue. What was presented since by another way is passed over.
+-- Hands out the oldest events of the caller's queue under a lease: confirmed, they are gone; not confirmed in time, or
+-- superseded, they come again (G7). What was presented since by another way is passed over.
 --
 -- KEYS     P:meta
--- ARGV     instance limit budget
+-- ARGV     instance session limit budget lease_seconds
 --          budget: how many bytes the events may have together ("0": no bound); one is always handed out
--- Returns  how many events remain, then the events, oldest first
--- Refuses  INTERNAL
-local me, limit, budget = unpack(ARGV)
+-- Returns  how many events remain, the lease ("" when nothing was handed out), then the events, oldest first
+-- Refuses  SUPERSEDED, INTERNAL
+local me, session, limit, budget, lease_seconds = unpack(ARGV)
+local problem = superseded(me, session) or event_problem(me)
+if problem then return problem end
 limit, budget = tonumber(limit), tonumber(budget)
 local queue, unread = key('notifications', me), key('unread', me)
-local problem = wrong_type('list', queue) or wrong_type('zset', unread)
-if problem then return problem end
 
-local reply, spent, full = { '0' }, 0, false
+return_leases(me, false)
+local events, spent, full = {}, 0, false
 -- Ends with the queue, which is bounded.
-while #reply <= limit and not full do
-  local events = redis.call('LRANGE', queue, 0, limit - #reply)
-  if #events == 0 then break end
+while #events < limit and not full do
+  local oldest = redis.call('LRANGE', queue, 0, limit - #events - 1)
+  if #oldest == 0 then break end
   local passed = 0
-  for _, event in ipairs(events) do
-    local published = event:match('^{"event":"message_published","message_id":"([^"]*)"')
+  for _, event in ipairs(oldest) do
+    local published = event:match(PUBLISHED)
     if not published or redis.call('ZSCORE', unread, published) then
       spent = spent + #event
-      full = budget > 0 and spent > budget and #reply > 1
+      full = budget > 0 and spent > budget and #events > 0
       if full then break end
-      reply[#reply + 1] = event
+      events[#events + 1] = event
     end
     passed = passed + 1
   end
   if passed > 0 then redis.call('LPOP', queue, passed) end
 end
-reply[1] = tostring(redis.call('LLEN', queue))
-touch(me)
-return reply
+touch(me, session)
+return { tostring(redis.call('LLEN', queue)), lease_events(me, events, lease_seconds), unpack(events) }

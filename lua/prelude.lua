@@ -80,17 +80,57 @@ local function stamp_of(id)
 end
 
 local HEARTBEAT = '"last_heartbeat":"([^"]*)"'
+local LEFT = '"left":true'
+local SESSION_NUMBER = '"number":(%d+)'
 
--- Keeps the presence of a caller that has no session of its own. Written at most every 10 seconds, since the exact
--- second is nobody's business and publish would pay for it; never revives a session that left. A heartbeat from the
--- future (the clock was stepped back) is replaced, or it would hide a death for as long as the step was.
-local function touch(instance)
+local function presence_entry(left, session)
+  return '{"last_heartbeat":"' .. NOW_ISO .. '","left":' .. tostring(left) .. ',"session":' .. session .. '}'
+end
+
+-- The session object of an entry; an empty one where there is none or it cannot be read.
+local function session_of(entry)
+  local ok, decoded = pcall(cjson.decode, entry or '')
+  local session = ok and type(decoded) == 'table' and decoded.session
+  return type(session) == 'table' and session or {}
+end
+
+-- Whether a session, as a number or as "id:" and the agent's own session id, is the one that speaks for the instance.
+-- Where no session speaks, or the last one has left, everybody may.
+local function speaks(entry, session)
+  local number = entry and entry:match(SESSION_NUMBER)
+  if session == '' or not number or session == number then return true end
+  local id = session:match('^id:(.*)$')
+  if not id then return false end
+  if entry:find(LEFT, 1, true) then return true end
+  for _, known in ipairs(session_of(entry).ids or {}) do
+    if known == id then return true end
+  end
+  return false
+end
+
+-- Fences a session that a newer one has superseded: two agents under one name would answer each other's mail.
+local function superseded(instance, session)
+  if session == '' then return nil end
+  local entry = redis.call('HGET', key('presence'), instance)
+  if speaks(entry, session) then return nil end
+  local newer = session_of(entry)
+  return refuse('SUPERSEDED', 'A newer session speaks for ' .. instance .. ': ' .. (newer.agent or 'an agent') .. ' on '
+    .. (newer.host or 'an unknown host') .. (newer.cwd and ' in ' .. newer.cwd or '') .. ', since '
+    .. (newer.joined or 'an unknown time') .. '.',
+    'Use another instance name here, or end the other session; this one may speak again once it has ended.')
+end
+
+-- Keeps the presence of a caller. Written at most every 10 seconds, since the exact second is nobody's business and
+-- publish would pay for it; never revives a session that left, nor keeps alive the one that superseded the caller. A
+-- heartbeat from the future (the clock was stepped back) is replaced, or it would hide a death for as long as the step was.
+local function touch(instance, session)
   if instance == '' then return end
   local entry = redis.call('HGET', key('presence'), instance)
+  if not speaks(entry, session) then return end
   local heartbeat = entry and entry:match(HEARTBEAT)
   if not heartbeat then
-    entry = '{"last_heartbeat":"' .. NOW_ISO .. '","left":false,"session":{}}'
-  elseif entry:find('"left":true', 1, true) then
+    entry = presence_entry(false, '{}')
+  elseif entry:find(LEFT, 1, true) then
     return
   elseif heartbeat > iso(NOW - TOUCH_INTERVAL_SECONDS * 1000000) and heartbeat <= NOW_ISO then
     return
@@ -201,6 +241,50 @@ local function mark_presented(instance, ids)
     redis.call('HSET', key('msg', id), 'receipt:' .. instance, string.format('%.0f', NOW))
   end
   if #ids > 0 then redis.call('ZREM', key('unread', instance), unpack(ids)) end
+end
+
+-- What a message adds to a result of bounded size: its texts as JSON, the rest of it, and its receipts.
+local function size_of(message, cut)
+  local names = message[12] and math.min(#message[12] / 2, 50) or 0
+  return 300 + 120 * names + #cjson.encode({ message[7], message[8]:sub(1, cut) })
+end
+
+-- A refusal when a key that holds or has handed out events or new messages is of another type.
+local function event_problem(instance)
+  return wrong_type('list', key('notifications', instance)) or wrong_type('zset', key('unread', instance))
+    or wrong_type('hash', key('leases', instance)) or wrong_type('zset', key('leased', instance))
+end
+
+-- Puts back events whose lease has run out, or all that are out: at the head of the queue and in their order, since
+-- leases are numbered and an older one holds older events.
+local function return_leases(instance, all)
+  local leases = redis.call('HGETALL', key('leases', instance))
+  if #leases == 0 then return end
+  local numbers, held = {}, {}
+  for i = 1, #leases, 2 do
+    local ends, events = leases[i + 1]:match('^(%d+) (.*)$')
+    if all or not ends or tonumber(ends) <= NOW then
+      numbers[#numbers + 1] = leases[i]
+      local ok, decoded = pcall(cjson.decode, events or '')
+      held[leases[i]] = ok and decoded or {}
+    end
+  end
+  table.sort(numbers, function(a, b) return (tonumber(a) or 0) > (tonumber(b) or 0) end)
+  for _, number in ipairs(numbers) do
+    for i = #held[number], 1, -1 do redis.call('LPUSH', key('notifications', instance), held[number][i]) end
+    redis.call('HDEL', key('leases', instance), number)
+  end
+end
+
+local PUBLISHED = '^{"event":"message_published","message_id":"([^"]*)"'
+
+-- Holds events for a reader until it confirms them. Returns the number of the lease, "" where there are no events.
+local function lease_events(instance, events, lease_seconds)
+  if #events == 0 then return '' end
+  local lease = string.format('%.0f', redis.call('HINCRBY', KEYS[1], 'leases', 1))
+  redis.call('HSET', key('leases', instance), lease,
+    string.format('%.0f', NOW + lease_seconds * 1000000) .. ' ' .. cjson.encode(events))
+  return lease
 end
 
 -- One string instead of nested arrays, which clients decode three times slower. Strings and false only: cjson prints

@@ -2,11 +2,11 @@
 -- Lists every instance that has been seen.
 --
 -- KEYS     P:meta
--- ARGV     instance
+-- ARGV     instance session
 -- Returns  Redis' clock in milliseconds, then for each instance its name, presence entry and number of pending messages
 -- Refuses  INTERNAL
-local me = unpack(ARGV)
-touch(me)
+local me, session = unpack(ARGV)
+touch(me, session)
 local reply = { string.format('%.0f', math.floor(NOW / 1000)) }
 local seen = redis.call('HGETALL', key('presence'))
 for i = 1, #seen, 2 do

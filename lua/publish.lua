@@ -2,13 +2,16 @@
 -- Stores one message for everybody it is addressed to, and wakes those who listen: all of it or nothing (G1).
 --
 -- KEYS     P:meta
--- ARGV     instance type to subject description requires_ack reply_to idempotency_key direction orchestrator unknown
+-- ARGV     instance session type to subject description requires_ack reply_to idempotency_key direction orchestrator unknown
 --          retention_days max_messages
 -- Returns  id, timestamp, to, requires_ack, repeated, acknowledged, number of recipients, then for each its name and
 --          presence entry ("" when never seen); behind them all known names, where the one recipient is unknown
--- Refuses  INVALID, NOT_FOUND, INTERNAL; out of memory before the first write
-local me, kind, to, subject, description, requires_ack, reply_to, idempotency_key, direction, orchestrator, unknown,
+-- Refuses  INVALID, NOT_FOUND, SUPERSEDED, INTERNAL; out of memory before the first write
+local me, session, kind, to, subject, description, requires_ack, reply_to, idempotency_key, direction, orchestrator, unknown,
   retention_days, max_messages = unpack(ARGV)
+
+local problem = superseded(me, session)
+if problem then return problem end
 
 local function receipt(id, timestamp, addressed, asks, repeated, acknowledged, names, entries)
   local reply = { id, timestamp, addressed, asks, repeated, acknowledged and '1' or '0', tostring(#names) }
@@ -41,13 +44,13 @@ if first then
     names[1] = stored[2]
   end
   local _, acknowledged = read_receipt(reply_to ~= '' and redis.call('HGET', key('msg', reply_to), 'receipt:' .. me))
-  touch(me)
+  touch(me, session)
   return receipt(first, stored[7] or '', stored[2] or to, requires_ack, '1', acknowledged, names, {})
 end
 
 local replied -- the message this one replies to: from, to, thread, type, subject
 if reply_to ~= '' then
-  local problem = wrong_type('hash', key('msg', reply_to))
+  problem = wrong_type('hash', key('msg', reply_to))
   if problem then return problem end
   replied = redis.call('HMGET', key('msg', reply_to), 'from', 'to', 'thread', 'type', 'subject')
   if not (replied[1] and replied[2] and replied[4] and replied[5]) then
@@ -87,7 +90,7 @@ else
 end
 
 local root = replied and (replied[3] or reply_to)
-local problem = wrong_type('zset', key('timeline')) or wrong_type('zset', key('outbox', me))
+problem = wrong_type('zset', key('timeline')) or wrong_type('zset', key('outbox', me))
   or wrong_type('set', key('pending')) or (root and wrong_type('zset', key('thread', root)))
 local answers = replied and is_recipient(me, reply_to, replied[2])
 if answers and not problem then problem = acknowledge_problem(me, replied[1]) end
@@ -126,7 +129,7 @@ redis.call('HSET', key('msg', id), unpack(message))
 redis.call('ZADD', key('timeline'), score, id)
 redis.call('ZADD', key('outbox', me), score, id)
 redis.call('SET', once, id, 'EX', IDEMPOTENCY_SECONDS)
-touch(me)
+touch(me, session)
 
 -- A conversation gets its set with the first reply; most messages have none, and a set of one would cost more than it says.
 if root then

@@ -2,17 +2,19 @@
 -- Reads one message whole with everybody's receipts, or the whole conversation it belongs to, oldest first.
 --
 -- KEYS     P:meta
--- ARGV     instance message_id thread limit
+-- ARGV     instance session message_id thread limit
 --          instance: "" reads for nobody and marks nothing; thread: "1" for the conversation, its first limit messages
 -- Returns  JSON text as check returns it
--- Refuses  NOT_FOUND, INTERNAL
-local me, message_id, thread, limit = unpack(ARGV)
+-- Refuses  NOT_FOUND, SUPERSEDED, INTERNAL
+local me, session, message_id, thread, limit = unpack(ARGV)
 
+local problem = superseded(me, session)
+if problem then return problem end
 if redis.call('EXISTS', key('msg', message_id)) == 0 then
   return refuse('NOT_FOUND', 'message_id is ' .. quoted(message_id) .. ': no such message is stored.',
     'List messages with check and copy the id from there.')
 end
-local problem = wrong_type('hash', key('msg', message_id)) or wrong_type('zset', key('unread', me))
+problem = wrong_type('hash', key('msg', message_id)) or wrong_type('zset', key('unread', me))
 local root = not problem and thread == '1' and (redis.call('HGET', key('msg', message_id), 'thread') or message_id)
 problem = problem or (root and wrong_type('zset', key('thread', root)))
 if problem then return problem end
@@ -35,6 +37,6 @@ for _, id in ipairs(ids) do
   end
 end
 mark_presented(me, presented)
-touch(me)
+touch(me, session)
 return '[' .. cjson.encode({ more and '1' or '0', '0', ids[#ids], ids[1] }) .. ',' .. json_list(messages) .. ','
   .. json_list(unreadable) .. ']'

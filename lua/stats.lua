@@ -2,15 +2,15 @@
 -- Counts what the namespace holds.
 --
 -- KEYS     P:meta
--- ARGV     instance
+-- ARGV     instance session
 -- Returns  total, pending, id and timestamp of the oldest pending message ("" for none), number of types, for each its
 --          name and how many were ever published, then for each instance its name and the sizes of its inbox, outbox,
 --          pending list, unread list and event queue
 -- Refuses  INTERNAL
-local me = unpack(ARGV)
+local me, session = unpack(ARGV)
 local problem = wrong_type('zset', key('timeline')) or wrong_type('set', key('pending'))
 if problem then return problem end
-touch(me)
+touch(me, session)
 
 local pending = redis.call('SCARD', key('pending'))
 local oldest

@@ -2,9 +2,9 @@
 -- Keeps the caller's presence.
 --
 -- KEYS     P:meta
--- ARGV     instance
+-- ARGV     instance session
 -- Returns  "OK"
 -- Refuses  INTERNAL
-local me = unpack(ARGV)
-touch(me)
+local me, session = unpack(ARGV)
+touch(me, session)
 return redis.status_reply('OK')

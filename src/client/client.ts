@@ -1,9 +1,7 @@
 /** The deep module: every operation of the protocol, for one instance, over one connection. */
 import { randomUUID } from "node:crypto";
-import { asksForAcknowledgement, defaultRecipient, directionProblem, nearestNames } from "../protocol/addressing.ts";
-import { BROADCAST, LIMITS, TYPE_RULES, type MessageType } from "../protocol/definition.ts";
+import { LIMITS } from "../protocol/definition.ts";
 import { CoordinationError, ErrorCode } from "../protocol/errors.ts";
-import { readPresence } from "../protocol/presence.ts";
 import type {
   AckRefusal,
   AckResult,
@@ -18,40 +16,39 @@ import type {
   StatsResult,
 } from "../protocol/results.ts";
 import {
+  checkActivity,
   checkComment,
-  checkDescription,
-  checkFlag,
-  checkIdempotencyKey,
   checkInstance,
   checkLimit,
   checkMessageId,
-  checkSubject,
-  checkType,
   checkWaitSeconds,
   invalid,
 } from "../protocol/validation.ts";
-import type { ScriptArguments } from "../store/scripts.ts";
+import { inspectServer, type ServerFacts } from "../store/inspect.ts";
 import { Store } from "../store/store.ts";
-import { readAcks, readCheck, readNotifications, readPresences, readStats } from "./replies.ts";
+import type { AgentRun } from "./agent-run.ts";
+import { checkArguments, newestArguments, type ResultBound } from "./checking.ts";
+import { publishArguments, readPublish } from "./publishing.ts";
+import { type Mail, readAcks, readCheck, readMail, readNotifications, readPresences, readStats } from "./replies.ts";
 import { requireIdentity, resolveSettings, type Settings, type SettingsOptions } from "./settings.ts";
+import { type Joined, Speaker } from "./speaker.ts";
 import { lookUntil, takeForever } from "./waiting.ts";
 
-/** How many events the iterator takes at a time. */
-const EVENTS_AT_ONCE = 100;
+/** How many events the iterator takes at a time. They are confirmed together, so more would come twice after a crash. */
+const EVENTS_AT_ONCE = 1;
 /** How many publishes with unknown outcome are remembered; more than an agent has in flight. */
 const UNCERTAIN_MAXIMUM = 100;
 /** An id before all others. */
 const BEGINNING = "msg-0000000000";
+/** How long the place of a background waiter is held; as long as it may run at all. */
+const WAITER_SECONDS = 86_400;
 
-/** What bounds a result that an agent is shown; `undefined` is no bound. See ARGV of lua/check.lua. */
-export interface ResultBound {
-  /** Of the whole list, in bytes. At least one message is always returned. */
-  bytes: number;
-  /** Up to here a description counts, since the surface cuts it there. */
-  descriptionBytes: number;
+export type MailMoment = "start" | "turn" | "tool" | "stop" | "wake";
+
+export interface ClientOptions extends SettingsOptions {
+  /** Joins as this run of an agent, and beats and leaves by itself. Default: no session, each operation is a sign of life. */
+  session?: AgentRun | undefined;
 }
-
-export type ClientOptions = SettingsOptions;
 
 /**
  * Connects and returns a client that reconnects by itself; close it, or declare it with `await using`.
@@ -59,12 +56,13 @@ export type ClientOptions = SettingsOptions;
  * @throws CoordinationError IDENTITY without an instance name, INVALID for a malformed setting, UNAVAILABLE when Redis
  *   does not answer within 0.7 seconds
  */
-export async function getCoordinationClient(options: ClientOptions = {}): Promise<CoordinationClient> {
+export async function getCoordinationClient({ session, ...options }: ClientOptions = {}): Promise<CoordinationClient> {
   const settings = resolveSettings(options);
   requireIdentity(settings);
   const client = new CoordinationClient(settings, { persistent: true });
   try {
     await client.open();
+    if (session !== undefined) await client.stay(session);
   } catch (error) {
     client.close();
     throw error;
@@ -75,6 +73,7 @@ export async function getCoordinationClient(options: ClientOptions = {}): Promis
 export class CoordinationClient {
   readonly settings: Settings;
   readonly #store: Store;
+  readonly #speaker: Speaker;
   /** Keys of publishes that may or may not have been stored, by content: the same content is sent under the same key. */
   readonly #uncertain = new Map<string, string>();
 
@@ -82,6 +81,7 @@ export class CoordinationClient {
   constructor(settings: Settings, { persistent }: { persistent: boolean }) {
     this.settings = settings;
     this.#store = new Store(settings.connection, settings.keyPrefix, persistent);
+    this.#speaker = new Speaker(this.#store, settings);
   }
 
   /** @throws CoordinationError UNAVAILABLE */
@@ -91,30 +91,28 @@ export class CoordinationClient {
 
   /** Keeps this instance's presence. Every other operation of a named instance does so as well. */
   async touch(): Promise<void> {
-    await this.#store.run("touch", { instance: this.#me });
+    await this.#speaker.run("touch", {});
   }
 
   /**
    * Stores a message for its recipients, atomically.
    *
-   * @throws CoordinationError INVALID, NOT_FOUND (`replyTo`, or a recipient never seen where that is refused),
+   * @throws CoordinationError INVALID, NOT_FOUND (`replyTo`, or a recipient never seen where that is refused), SUPERSEDED,
    *   UNAVAILABLE, TIMEOUT. Where the sentence says that the message may be stored, publish the same content again: the
    *   client then reuses the key, and nothing is stored twice.
    */
   async publishMessage(request: PublishRequest): Promise<PublishResult> {
-    const args = this.#publishArguments(request);
+    const me = this.#speaker.instance;
+    const args = publishArguments(request, me, this.settings);
     const { idempotency_key: given, ...content } = args;
     const fingerprint = JSON.stringify(content);
     const key = given || this.#uncertain.get(fingerprint) || randomUUID();
     try {
-      const reply = await this.#store.run("publish", { ...content, idempotency_key: key });
+      const reply = await this.#speaker.run("publish", { ...content, idempotency_key: key });
       this.#uncertain.delete(fingerprint);
-      return this.#readPublish(args, reply as string[]);
+      return readPublish(reply as string[], args.type, me, this.settings);
     } catch (error) {
-      if (
-        CoordinationError.is(error) &&
-        (error.code === ErrorCode.TIMEOUT || error.code === ErrorCode.UNAVAILABLE)
-      ) {
+      if (CoordinationError.is(error) && (error.code === ErrorCode.TIMEOUT || error.code === ErrorCode.UNAVAILABLE)) {
         if (this.#uncertain.size === UNCERTAIN_MAXIMUM) this.#uncertain.delete(this.#uncertain.keys().next().value!);
         this.#uncertain.set(fingerprint, key);
       }
@@ -122,140 +120,30 @@ export class CoordinationClient {
     }
   }
 
-  #publishArguments(request: PublishRequest): ScriptArguments<"publish"> {
-    const me = this.#me;
-    const { orchestrator, direction, unknownRecipient, retentionDays, maxMessages } = this.settings;
-    const type = checkType(request.type);
-    const rule = TYPE_RULES[type];
-    const subject = checkSubject(request.subject);
-    const description = checkDescription(request.description);
-    const replyTo = request.replyTo === undefined ? "" : checkMessageId(request.replyTo, "reply_to");
-    const requiresAck =
-      request.requiresAck === undefined ? asksForAcknowledgement(type) : checkFlag(request.requiresAck, "requires_ack");
-    // A reply goes to whom it answers, which the store knows; only what is for everybody stays for everybody.
-    const byDefault = replyTo === "" || rule.to === "all" ? defaultRecipient(type, me, orchestrator) : "";
-    const to =
-      request.to === undefined ? byDefault : request.to === BROADCAST ? BROADCAST : checkInstance(request.to, "to");
-    if (to === undefined) {
-      throw invalid(
-        `to is missing: ${type} has no default recipient.`,
-        "Give the instance, or reply_to with the message it answers.",
-      );
-    }
-    if (to === me) throw invalid(`to is "${me}": that is yourself.`, 'Give another instance, or "all".');
-    if (direction === "strict") {
-      const problem = directionProblem(type, me, to || undefined, orchestrator);
-      if (problem !== undefined) throw invalid(`${problem}.`, "Use GENERAL, or unset COORD_DIRECTION=strict.");
-    }
-    return {
-      instance: me,
-      type,
-      to,
-      subject,
-      description,
-      requires_ack: requiresAck ? "1" : "0",
-      reply_to: replyTo,
-      idempotency_key: request.idempotencyKey === undefined ? "" : checkIdempotencyKey(request.idempotencyKey),
-      direction: direction === "strict" && rule.to !== "any" ? rule.to : "",
-      orchestrator,
-      unknown: unknownRecipient,
-      retention_days: String(retentionDays),
-      max_messages: String(maxMessages),
-    };
-  }
-
-  #readPublish(args: ScriptArguments<"publish">, reply: readonly string[]): PublishResult {
-    const [messageId, timestamp, to, requiresAck, repeated, acknowledged, count, ...rest] = reply as [
-      string,
-      string,
-      string,
-      string,
-      string,
-      string,
-      string,
-      ...string[],
-    ];
-    const names = 2 * Number(count);
-    const now = Date.parse(timestamp);
-    const recipients = [];
-    for (let i = 0; i < names; i += 2) {
-      const [instance, entry] = [rest[i]!, rest[i + 1]!];
-      const { status } = readPresence(instance, entry || "{}", 0, now, this.settings.presenceTimeoutSeconds);
-      recipients.push({ instance, presence: status });
-    }
-    recipients.sort((a, b) => (a.instance < b.instance ? -1 : 1));
-    const warnings = [];
-    if (to !== BROADCAST && count === "1" && rest[1] === "") warnings.push(unknownWarning(to, rest.slice(names)));
-    if (to === BROADCAST && count === "0")
-      warnings.push("Nobody else has been seen here: no instance gets this message.");
-    const direction = directionProblem(args.type as MessageType, args.instance, to, this.settings.orchestrator);
-    if (direction !== undefined) warnings.push(`Unusual direction: ${direction}.`);
-    return {
-      messageId,
-      type: args.type,
-      from: args.instance,
-      to,
-      timestamp,
-      requiresAck: requiresAck === "1",
-      recipients,
-      warnings,
-      repeated: repeated === "1",
-      acknowledged: acknowledged === "1",
-    };
-  }
-
   /**
    * Reads messages; what it returns to one of its recipients counts as presented to it. With `waitSeconds` it returns as
    * soon as something matches.
    *
-   * @throws CoordinationError INVALID, NOT_FOUND (`messageId`, `thread`, a cursor), UNAVAILABLE, TIMEOUT
+   * @throws CoordinationError INVALID, NOT_FOUND (`messageId`, `thread`, a cursor), SUPERSEDED, UNAVAILABLE, TIMEOUT
    */
   async checkMessages(request: CheckRequest = {}, bound?: ResultBound): Promise<CheckResult> {
     if (request.messageId !== undefined) return this.showMessage(request.messageId);
-    const me = this.#me;
-    const args = this.#checkArguments(request, bound);
-    const look = async (): Promise<CheckResult> => readCheck(await this.#store.run("check", args));
+    const me = this.#speaker.instance;
+    const args = checkArguments(request, me, bound);
+    const look = async (): Promise<CheckResult> => readCheck(await this.#speaker.run("check", args));
     const seconds = request.waitSeconds === undefined ? 0 : checkWaitSeconds(request.waitSeconds);
     if (seconds === 0) return look();
-    const own = args.inbox === me;
     if (args.since === "" && args.pending === "0") {
-      if (own) args.unread = "1";
-      // Nothing is new to a reader of other people's messages: it waits for what comes from now on.
-      else args.since = await this.#newest(args);
+      if (args.inbox === me) args.unread = "1";
+      // Nothing is new to a reader of other people's messages: it waits for what comes from now on. Read for nobody, since
+      // this look must not count as presented.
+      else {
+        const newest = { instance: "", session: "", ...newestArguments(args) };
+        args.since = readCheck(await this.#store.run("check", newest)).nextSince ?? BEGINNING;
+      }
     }
     const instance = args.inbox === "" ? undefined : args.inbox;
     return lookUntil(this.#store, instance, seconds, request.signal, look, (result) => result.count > 0);
-  }
-
-  #checkArguments(request: CheckRequest, bound: ResultBound | undefined): ScriptArguments<"check"> {
-    const me = this.#me;
-    const text = <T>(value: T | undefined, check: (value: T) => string): string =>
-      value === undefined ? "" : check(value);
-    const flag = (value: boolean | undefined, field: string): boolean => value !== undefined && checkFlag(value, field);
-    const everything = flag(request.all, "all") || request.to === BROADCAST;
-    const from = text(request.from, (value) => checkInstance(value, "from"));
-    const to = request.to === BROADCAST ? "" : text(request.to, (value) => checkInstance(value, "to"));
-    return {
-      instance: me,
-      inbox: to || (everything || from === me ? "" : me),
-      from,
-      type: text(request.type, checkType),
-      thread: text(request.thread, (value) => checkMessageId(value, "thread")),
-      since: text(request.since, (value) => checkMessageId(value, "since")),
-      before: text(request.before, (value) => checkMessageId(value, "before")),
-      pending: flag(request.pendingOnly, "pending_only") ? "1" : "0",
-      unread: "0",
-      limit: String(request.limit === undefined ? LIMITS.list_default : checkLimit(request.limit)),
-      budget: String(bound?.bytes ?? 0),
-      cut: String(bound?.descriptionBytes ?? 0),
-    };
-  }
-
-  /** The id of the newest message in the same inbox, read for nobody: a look that must not count as presented. */
-  async #newest({ inbox }: ScriptArguments<"check">): Promise<string> {
-    const args = { instance: "", inbox, from: "", type: "", thread: "", since: "", before: "" };
-    const more = { pending: "0", unread: "0", limit: "1", budget: "0", cut: "0" };
-    return readCheck(await this.#store.run("check", { ...args, ...more })).nextSince ?? BEGINNING;
   }
 
   /** As `checkMessages` with the longest wait, unless `waitSeconds` says otherwise. */
@@ -270,8 +158,8 @@ export class CoordinationClient {
    */
   async showMessage(messageId: string, { thread = false }: { thread?: boolean } = {}): Promise<CheckResult> {
     const id = checkMessageId(messageId, "message_id");
-    const args = { instance: this.settings.instanceId ?? "", message_id: id, thread: thread ? "1" : "0" };
-    return readCheck(await this.#store.run("show", { ...args, limit: String(LIMITS.list_maximum) }));
+    const args = { message_id: id, thread: thread ? "1" : "0", limit: String(LIMITS.list_maximum) };
+    return readCheck(await this.#speaker.read("show", args));
   }
 
   /**
@@ -289,7 +177,7 @@ export class CoordinationClient {
     messageId: string | readonly string[],
     { comment }: { comment?: string | undefined } = {},
   ): Promise<AckResult | (AckResult | AckRefusal)[]> {
-    const me = this.#me;
+    const me = this.#speaker.instance;
     const several = Array.isArray(messageId);
     const ids = (several ? messageId : [messageId]).map((id: unknown) => checkMessageId(id, "message_id"));
     const maximum = LIMITS.ack_ids_maximum;
@@ -299,8 +187,8 @@ export class CoordinationClient {
         "Acknowledge them in several calls.",
       );
     }
-    const args = { instance: me, comment: comment === undefined ? "" : checkComment(comment) };
-    const results = readAcks(await this.#store.run("ack", args, ids), ids, me);
+    const args = { comment: comment === undefined ? "" : checkComment(comment) };
+    const results = readAcks(await this.#speaker.run("ack", args, ids), ids, me);
     if (several) return results;
     const [result] = results as [AckResult | AckRefusal];
     if ("code" in result) throw new CoordinationError(result.code, result.error, { hint: result.hint });
@@ -309,38 +197,117 @@ export class CoordinationClient {
 
   /** Every instance that has been seen, by name. Works without a name. */
   async getPresence(): Promise<PresenceResult> {
-    const reply = await this.#store.run("presence", { instance: this.settings.instanceId ?? "" });
+    const reply = await this.#speaker.read("presence", {});
     return readPresences(reply, this.settings.presenceTimeoutSeconds);
   }
 
   /**
    * Takes the oldest events from this instance's queue; what is not returned stays.
    *
-   * @throws CoordinationError INVALID, UNAVAILABLE, TIMEOUT
+   * @throws CoordinationError INVALID, SUPERSEDED, UNAVAILABLE, TIMEOUT
    */
-  async getNotifications(
-    { limit }: { limit?: number | undefined } = {},
-    bound?: Pick<ResultBound, "bytes">,
-  ): Promise<NotificationsResult> {
-    const bounded = limit === undefined ? LIMITS.list_default : checkLimit(limit);
-    const args = { instance: this.#me, limit: String(bounded), budget: String(bound?.bytes ?? 0) };
-    return readNotifications(await this.#store.run("notifications", args));
+  async getNotifications({ limit }: { limit?: number | undefined } = {}): Promise<NotificationsResult> {
+    const { result, confirm } = await this.takeNotifications({ limit });
+    await confirm();
+    return result;
   }
 
-  /** This instance's events, those that wait and those to come, in order and each once. Ends with the signal. */
+  /**
+   * As `getNotifications`, but the events are only lent: not confirmed within 10 seconds, they come again. For whoever
+   * has to show them first.
+   */
+  async takeNotifications(
+    { limit }: { limit?: number | undefined } = {},
+    bound?: Pick<ResultBound, "bytes">,
+  ): Promise<{ result: NotificationsResult; confirm: () => Promise<void> }> {
+    const bounded = String(limit === undefined ? LIMITS.list_default : checkLimit(limit));
+    const args = { limit: bounded, budget: String(bound?.bytes ?? 0), lease_seconds: this.#leaseSeconds };
+    const { result, lease } = readNotifications(await this.#speaker.run("notifications", args));
+    return { result, confirm: () => this.#confirm(lease, []) };
+  }
+
+  /** This instance's events, those that wait and those to come, in order. One is confirmed when the next is asked for. */
   async *events({ signal }: { signal?: AbortSignal | undefined } = {}): AsyncGenerator<
     CoordinationEvent,
     void,
     undefined
   > {
-    const take = async (): Promise<CoordinationEvent[]> =>
-      (await this.getNotifications({ limit: EVENTS_AT_ONCE })).notifications;
-    yield* takeForever(this.#store, this.#me, signal, take);
+    const take = (): ReturnType<typeof this.takeNotifications> => this.takeNotifications({ limit: EVENTS_AT_ONCE });
+    for await (const { result, confirm } of takeForever(this.#store, this.#speaker.instance, signal, take, hasEvents)) {
+      try {
+        yield* result.notifications;
+      } finally {
+        await confirm(); // also when the loop is left: this event has been handed over
+      }
+    }
+  }
+
+  /** What this agent, which did not ask, should be shown now; lent until `confirmMail`. See lua/collect.lua. */
+  async collectMail(moment: MailMoment, limit: number, bound: ResultBound): Promise<Mail> {
+    const bounds = { limit: String(limit), budget: String(bound.bytes), cut: String(bound.descriptionBytes) };
+    return readMail(await this.#speaker.run("collect", { moment, ...bounds, lease_seconds: this.#leaseSeconds }));
+  }
+
+  /** The mail has reached the agent: its messages count as presented, its events never come again. */
+  async confirmMail({ lease, messages }: Mail): Promise<void> {
+    await this.#confirm(
+      lease,
+      messages.map(({ id }) => id),
+    );
+  }
+
+  async #confirm(lease: string, ids: readonly string[]): Promise<void> {
+    if (lease !== "" || ids.length > 0) await this.#speaker.run("confirm", { lease }, ids);
+  }
+
+  /** Begins or renews the session of this run of an agent; a session of somebody else is superseded. */
+  async join(run: AgentRun): Promise<Joined> {
+    return this.#speaker.join(run);
+  }
+
+  /** As `join`, but refuses while another session is there. @throws CoordinationError SUPERSEDED */
+  async joinUnlessTaken(run: AgentRun): Promise<Joined> {
+    return this.#speaker.joinUnlessTaken(run);
+  }
+
+  /** Joins and beats by itself until `leave` or `close`. Never fails: while Redis is away, each beat tries again. */
+  async stay(run: AgentRun): Promise<void> {
+    await this.#speaker.stay(run);
+  }
+
+  /** As `stay`, but only while nobody else speaks for the name: it never supersedes. */
+  async stayUnlessTaken(run: AgentRun): Promise<void> {
+    await this.#speaker.stay(run, true);
+  }
+
+  /** Ends the session: offline at once. */
+  async leave(): Promise<void> {
+    await this.#speaker.leave();
+  }
+
+  /** One line for presence about what the agent does; empty removes it. */
+  async setActivity(activity: string): Promise<void> {
+    await this.#speaker.setActivity(checkActivity(activity));
+  }
+
+  /** Makes this client's waiter the only one of the session, or with `""` sends the present one away. */
+  async takeWaiterPlace(waiter: string): Promise<void> {
+    await this.#speaker.run("waiter", { waiter, seconds: String(WAITER_SECONDS) });
+  }
+
+  /** Listens for what is published to this instance; resolves, once it listens, to what ends it. */
+  async listen(listener: (event: string | undefined) => void): Promise<() => Promise<void>> {
+    return this.#store.listen(this.#speaker.instance, listener);
+  }
+
+  /** Listens for everything that happens in the namespace. */
+  async listenToAll(listener: (event: string | undefined) => void): Promise<() => Promise<void>> {
+    return this.#store.listen(undefined, listener);
   }
 
   /** What the namespace holds. Works without a name. */
   async getStats(): Promise<StatsResult> {
-    return readStats(await this.#store.run("stats", { instance: this.settings.instanceId ?? "" }));
+    return readStats(await this.#speaker.read("stats", {}));
   }
 
   /**
@@ -353,7 +320,18 @@ export class CoordinationClient {
     return { instance: name, pending: Number(await this.#store.run("forget", { instance: name })) };
   }
 
+  /** Makes this instance known before it starts, so that broadcasts reach it. */
+  async registerInstance(): Promise<void> {
+    await this.#store.run("register", { instance: this.#speaker.instance });
+  }
+
+  /** What can be seen of the server itself; nothing is changed. Works without a name. @throws CoordinationError UNAVAILABLE */
+  async inspectServer(): Promise<ServerFacts> {
+    return inspectServer(this.settings.connection, this.settings.keyPrefix);
+  }
+
   close(): void {
+    this.#speaker.stop();
     this.#store.close();
   }
 
@@ -361,13 +339,11 @@ export class CoordinationClient {
     this.close();
   }
 
-  get #me(): string {
-    return requireIdentity(this.settings);
+  get #leaseSeconds(): string {
+    return String(this.settings.leaseSeconds);
   }
 }
 
-function unknownWarning(to: string, known: readonly string[]): string {
-  const nearest = nearestNames(to, known);
-  const hint = nearest.length === 0 ? "" : ` Known names like it: ${nearest.join(", ")}.`;
-  return `No instance "${to}" has ever been seen: it gets the message when it starts.${hint}`;
+function hasEvents({ result }: { result: NotificationsResult }): boolean {
+  return result.count > 0;
 }

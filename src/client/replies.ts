@@ -111,13 +111,49 @@ export function readPresences(reply: unknown, timeoutSeconds: number): PresenceR
   return { instances: Object.fromEntries(listed.map((presence) => [presence.instanceId, presence])) };
 }
 
-export function readNotifications(reply: unknown): NotificationsResult {
-  const [remaining, ...events] = reply as string[];
-  return { count: events.length, notifications: events.map(readEvent), remaining: Number(remaining) };
+export function readNotifications(reply: unknown): { result: NotificationsResult; lease: string } {
+  const [remaining, lease = "", ...events] = reply as string[];
+  return {
+    result: { count: events.length, notifications: events.map(readEvent), remaining: Number(remaining) },
+    lease,
+  };
+}
+
+/** What an agent that did not ask should be shown. */
+export interface Mail {
+  messages: Message[];
+  events: CoordinationEvent[];
+  /** The oldest that are pending, to be reminded of; without their descriptions. */
+  reminders: Message[];
+  /** How many more new messages wait. */
+  waiting: number;
+  /** How many messages the instance still has to acknowledge, these included. */
+  pending: number;
+  /** Holds the events until they are confirmed. */
+  lease: string;
+}
+
+type MailReply = [
+  head: [lease: string, waiting: string, pending: string],
+  messages: StoredMessage[],
+  events: string[],
+  reminders: StoredMessage[],
+];
+
+export function readMail(reply: unknown): Mail {
+  const [[lease, waiting, pending], messages, events, reminders] = JSON.parse(reply as string) as MailReply;
+  return {
+    messages: messages.map(readMessage),
+    events: events.map(readEvent),
+    reminders: reminders.map(readMessage),
+    waiting: Number(waiting),
+    pending: Number(pending),
+    lease,
+  };
 }
 
 /** Stored events are snake case; unknown fields of a newer version come along. */
-function readEvent(text: string): CoordinationEvent {
+export function readEvent(text: string): CoordinationEvent {
   let event: unknown;
   try {
     event = JSON.parse(text);

@@ -4,7 +4,7 @@
  */
 import { readFileSync, existsSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { KEY_PREFIX_PATTERN } from "../protocol/definition.ts";
+import { KEY_PREFIX_PATTERN, LIMITS } from "../protocol/definition.ts";
 import { checkIdentity, checkInstance, invalid, missingIdentity, shown } from "../protocol/validation.ts";
 import type { ConnectionSettings } from "../store/connection.ts";
 
@@ -16,6 +16,8 @@ export interface SettingsOptions {
   keyPrefix?: string | undefined;
   orchestrator?: string | undefined;
   presenceTimeoutSeconds?: number | undefined;
+  /** How long events that were handed out wait for their confirmation; default 10. */
+  leaseSeconds?: number | undefined;
   /** Where the search for `.coord.json` begins; default the working directory. */
   cwd?: string | undefined;
   /** Default `process.env`. */
@@ -24,14 +26,27 @@ export interface SettingsOptions {
 
 export interface Settings {
   readonly instanceId: string | undefined;
+  /** The agent's own id of the session this process was started in; fences a single command. */
+  readonly agentSessionId: string | undefined;
   readonly connection: ConnectionSettings;
   readonly keyPrefix: string;
   readonly orchestrator: string;
   readonly presenceTimeoutSeconds: number;
+  readonly leaseSeconds: number;
   readonly retentionDays: number;
   readonly maxMessages: number;
   readonly unknownRecipient: "warn" | "reject";
   readonly direction: "warn" | "strict";
+  readonly sources: SettingsSources;
+}
+
+/** Where a value was found: the name of an option or variables, or a field of a file. Undefined is the default. */
+export interface SettingsSources {
+  readonly instanceId: string | undefined;
+  readonly connection: string | undefined;
+  readonly keyPrefix: string | undefined;
+  /** The `.coord.json` that was read. */
+  readonly projectFile: string | undefined;
 }
 
 export const PROJECT_FILE = ".coord.json";
@@ -58,14 +73,22 @@ export function resolveSettings(options: SettingsOptions = {}): Settings {
   const timeout = first("presenceTimeoutSeconds", "COORD_PRESENCE_TIMEOUT_SECONDS");
   return {
     instanceId: identity === undefined ? undefined : checkIdentity(...identity),
+    agentSessionId: env["CLAUDE_CODE_SESSION_ID"] || undefined,
     connection: resolveConnection(options.redis, env, project),
     keyPrefix: prefix === undefined ? "coord" : checkKeyPrefix(...prefix),
     orchestrator: orchestrator === undefined ? "orchestrator" : checkInstance(...orchestrator),
     presenceTimeoutSeconds: timeout === undefined ? 300 : checkWhole(...timeout, 1, 31_536_000),
+    leaseSeconds: options.leaseSeconds ?? LIMITS.lease_seconds,
     retentionDays: variableWhole(env, "COORD_RETENTION_DAYS", 30, 1, 36_500),
     maxMessages: variableWhole(env, "COORD_MAX_MESSAGES", 100_000, 1, 1_000_000_000),
     unknownRecipient: variableChoice(env, "COORD_UNKNOWN_RECIPIENT", ["warn", "reject"]),
     direction: variableChoice(env, "COORD_DIRECTION", ["warn", "strict"]),
+    sources: {
+      instanceId: identity?.[1],
+      connection: connectionSource(options.redis, env, project),
+      keyPrefix: prefix?.[1],
+      projectFile: project?.path,
+    },
   };
 }
 
@@ -128,6 +151,17 @@ function resolveConnection(
   if (CONNECTION_VARIABLES.some((name) => env[name])) return environmentConnection(env);
   if (project?.values.redis !== undefined) return parseRedisUrl(project.values.redis, `redis in ${project.path}`);
   return { host: "localhost", port: 6379, db: 0, tls: false };
+}
+
+function connectionSource(
+  option: string | undefined,
+  env: Readonly<Record<string, string | undefined>>,
+  project: { path: string; values: Project } | undefined,
+): string | undefined {
+  if (option !== undefined) return "redis";
+  const variables = CONNECTION_VARIABLES.filter((name) => env[name]);
+  if (variables.length > 0) return variables.join(", ");
+  return project?.values.redis === undefined ? undefined : `redis in ${project.path}`;
 }
 
 function environmentConnection(env: Readonly<Record<string, string | undefined>>): ConnectionSettings {

@@ -65,20 +65,21 @@ export async function* takeForever<T>(
   store: Store,
   instance: string,
   signal: AbortSignal | undefined,
-  take: () => Promise<readonly T[]>,
+  take: () => Promise<T>,
+  hasSome: (taken: T) => boolean,
 ): AsyncGenerator<T, void, undefined> {
   const bell = new Bell();
   const stopListening = await store.listen(instance, bell.ring);
   try {
     while (!signal?.aborted) {
-      let taken: readonly T[] = [];
+      let taken: T | undefined;
       try {
         taken = await take();
       } catch (error) {
         if (!CoordinationError.is(error) || error.code !== ErrorCode.UNAVAILABLE) throw error;
       }
-      if (taken.length === 0) await bell.wait(undefined, signal);
-      else yield* taken;
+      if (taken !== undefined && hasSome(taken)) yield taken;
+      else await bell.wait(undefined, signal);
     }
   } finally {
     await stopListening();

@@ -40,6 +40,7 @@ export interface Limits {
   readonly subject_characters: number;
   readonly description_bytes: number;
   readonly comment_bytes: number;
+  readonly activity_characters: number;
   readonly message_id_characters: number;
   readonly idempotency_key_characters: number;
   readonly idempotency_seconds: number;
@@ -50,6 +51,8 @@ export interface Limits {
   readonly ack_ids_maximum: number;
   readonly queue_events_maximum: number;
   readonly touch_interval_seconds: number;
+  readonly lease_seconds: number;
+  readonly beat_seconds_maximum: number;
   readonly connect_milliseconds: number;
   readonly operation_milliseconds: number;
 }

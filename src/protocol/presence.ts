@@ -36,7 +36,7 @@ export function readPresence(
     status: left === true ? "offline" : statusAt(age, timeoutSeconds),
     lastHeartbeat: lastHeartbeat as string,
     secondsSinceHeartbeat: Math.floor(age),
-    session: isRecord(session) ? (session as SessionFacts) : {},
+    session: readSession(session),
     pending,
   };
 }
@@ -46,6 +46,15 @@ function statusAt(ageSeconds: number, timeoutSeconds: number): PresenceStatus {
   return ageSeconds < OFFLINE_FACTOR * timeoutSeconds ? "stale" : "offline";
 }
 
-function isRecord(value: unknown): boolean {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+const TEXTS = ["id", "agent", "host", "cwd", "branch", "activity", "joined"] as const;
+
+/** What a stored session tells; facts of another type or of a newer version are passed over. */
+export function readSession(stored: unknown): SessionFacts {
+  if (typeof stored !== "object" || stored === null) return {};
+  const values = stored as Record<string, unknown>;
+  const facts: SessionFacts = {};
+  for (const name of TEXTS) if (typeof values[name] === "string") facts[name] = values[name];
+  if (typeof values["pid"] === "number") facts.pid = values["pid"];
+  if (typeof values["agent_pid"] === "number") facts.agentPid = values["agent_pid"];
+  return facts;
 }

@@ -133,13 +133,21 @@ export interface AckRefusal {
 
 /** Facts of the session that speaks for an instance; absent where nobody told them. */
 export interface SessionFacts {
+  /** The agent's own id of the session. */
   id?: string;
+  /** `claude-code`, `codex`, `gemini-cli`, … */
   agent?: string;
   host?: string;
+  /** The process that joined, for example the MCP server. */
   pid?: number;
+  /** The process of the agent itself. */
+  agentPid?: number;
   cwd?: string;
   branch?: string;
+  /** What the agent says it does, one line. */
   activity?: string;
+  /** Since when this session speaks for the instance. */
+  joined?: string;
 }
 
 export interface InstancePresence {

@@ -100,6 +100,14 @@ function checkText(value: unknown, field: string): string {
   return value;
 }
 
+export function checkActivity(value: unknown): string {
+  const activity = checkText(value, "activity");
+  const limit = LIMITS.activity_characters;
+  const length = [...activity].length;
+  if (length <= limit && !LINE_BREAK.test(activity)) return activity;
+  throw invalid(`activity has ${length} characters: it is one line of up to ${limit}.`, "Say it in a few words.");
+}
+
 /** Ids are looked up whatever their form; only emptiness and length are refused. */
 export function checkMessageId(value: unknown, field: string): string {
   return checkLength(

@@ -1,15 +1,22 @@
 /** The state machine's scripts with their arguments by name, in the order the script unpacks them (a test compares). */
 import { createHash } from "node:crypto";
 import ack from "../../lua/ack.lua";
+import beat from "../../lua/beat.lua";
 import check from "../../lua/check.lua";
+import collect from "../../lua/collect.lua";
+import confirm from "../../lua/confirm.lua";
 import forget from "../../lua/forget.lua";
+import join from "../../lua/join.lua";
+import leave from "../../lua/leave.lua";
 import notifications from "../../lua/notifications.lua";
 import prelude from "../../lua/prelude.lua";
 import presence from "../../lua/presence.lua";
 import publish from "../../lua/publish.lua";
+import register from "../../lua/register.lua";
 import show from "../../lua/show.lua";
 import stats from "../../lua/stats.lua";
 import touch from "../../lua/touch.lua";
+import waiter from "../../lua/waiter.lua";
 
 export interface Script {
   readonly source: string;
@@ -21,16 +28,24 @@ export interface Script {
 
 // prettier-ignore
 const ARGUMENTS = {
-  publish: ["instance", "type", "to", "subject", "description", "requires_ack", "reply_to", "idempotency_key", "direction",
-    "orchestrator", "unknown", "retention_days", "max_messages"],
-  check: ["instance", "inbox", "from", "type", "thread", "since", "before", "pending", "unread", "limit", "budget", "cut"],
-  show: ["instance", "message_id", "thread", "limit"],
-  /** The ids follow as further arguments. */
-  ack: ["instance", "comment"],
-  notifications: ["instance", "limit", "budget"],
-  presence: ["instance"],
-  stats: ["instance"],
-  touch: ["instance"],
+  publish: ["instance", "session", "type", "to", "subject", "description", "requires_ack", "reply_to", "idempotency_key",
+    "direction", "orchestrator", "unknown", "retention_days", "max_messages"],
+  check: ["instance", "session", "inbox", "from", "type", "thread", "since", "before", "pending", "unread", "limit",
+    "budget", "cut"],
+  show: ["instance", "session", "message_id", "thread", "limit"],
+  /** The ids follow as further arguments; likewise for confirm. */
+  ack: ["instance", "session", "comment"],
+  notifications: ["instance", "session", "limit", "budget", "lease_seconds"],
+  collect: ["instance", "session", "moment", "limit", "budget", "cut", "lease_seconds"],
+  confirm: ["instance", "session", "lease"],
+  presence: ["instance", "session"],
+  stats: ["instance", "session"],
+  touch: ["instance", "session"],
+  join: ["instance", "facts", "id", "host", "agent_pid", "yield", "offline_seconds"],
+  beat: ["instance", "session", "activity"],
+  leave: ["instance", "session"],
+  waiter: ["instance", "session", "waiter", "seconds"],
+  register: ["instance"],
   forget: ["instance"],
 } as const;
 
@@ -42,11 +57,18 @@ export const SCRIPTS: Readonly<Record<ScriptName, Script>> = {
   check: script(check, ARGUMENTS.check),
   show: script(show, ARGUMENTS.show),
   ack: script(ack, ARGUMENTS.ack),
-  /** Takes events off the queue: a repeat would take the next ones. */
+  // Taking events: a repeat takes the next ones, and the first come again only when their lease has run out.
   notifications: script(notifications, ARGUMENTS.notifications, false),
+  collect: script(collect, ARGUMENTS.collect, false),
+  confirm: script(confirm, ARGUMENTS.confirm),
   presence: script(presence, ARGUMENTS.presence),
   stats: script(stats, ARGUMENTS.stats),
   touch: script(touch, ARGUMENTS.touch),
+  join: script(join, ARGUMENTS.join),
+  beat: script(beat, ARGUMENTS.beat),
+  leave: script(leave, ARGUMENTS.leave),
+  waiter: script(waiter, ARGUMENTS.waiter),
+  register: script(register, ARGUMENTS.register),
   forget: script(forget, ARGUMENTS.forget),
 };
 

@@ -15,6 +15,13 @@ export function print(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
+/** Resolves when all that was printed has been handed to the reader. */
+export async function flushed(): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    process.stdout.write("", (error) => (error ? reject(error) : resolve()));
+  });
+}
+
 export function printJson(value: unknown): void {
   print(printableJson(value));
 }

@@ -10,8 +10,11 @@ import { successToWire, toWire } from "../../protocol/wire.ts";
 import { completionScript } from "./completion.ts";
 import { readText } from "./input.ts";
 import { startRedis, stopRedis } from "./local-redis.ts";
-import { EXIT, print, printJson, printWarnings } from "./outcome.ts";
+import { EXIT, flushed, print, printJson, printWarnings } from "./outcome.ts";
 import * as render from "./render.ts";
+import type { Agent, InitCommand, WorktreeCommand } from "./setup/main.ts";
+import { statusLine } from "./statusline.ts";
+import { followEvents } from "./watch.ts";
 
 /** Surfaces that are loaded only when they are asked for; src/main.ts knows where they are. */
 export interface LazySurfaces {
@@ -148,10 +151,18 @@ export function buildProgram(surfaces: LazySurfaces, finish: (code: number) => v
       });
     });
 
-  operation("presence", "presence", "coord presence", "coord presence --json | jq '.instances[].status'")
+  operation(
+    "presence",
+    "presence",
+    "coord presence",
+    "coord presence --json | jq '.instances[].status'",
+    'coord presence --activity "reviewing feat/login"',
+  )
+    .option("--activity <line>", "Say what you are doing; empty removes it")
     .addOption(json())
-    .action(async (options: Shared) => {
+    .action(async (options: Shared & { activity?: string }) => {
       await withClient(options, async (client) => {
+        if (options.activity !== undefined) await client.setActivity(options.activity);
         const result = await client.getPresence();
         show(options, successToWire(result), render.renderPresence(result));
       });
@@ -162,8 +173,10 @@ export function buildProgram(surfaces: LazySurfaces, finish: (code: number) => v
     .addOption(json())
     .action(async (options: Shared & { limit?: number }) => {
       await withClient(options, async (client) => {
-        const result = await client.getNotifications({ limit: options.limit });
+        const { result, confirm } = await client.takeNotifications({ limit: options.limit });
         show(options, successToWire(result), render.renderNotifications(result));
+        await flushed(); // only what was written is confirmed; the rest comes again
+        await confirm();
       });
     });
 
@@ -203,10 +216,65 @@ export function buildProgram(surfaces: LazySurfaces, finish: (code: number) => v
     });
 
   command(
+    "watch",
+    "Follow what happens, live",
+    "coord watch                     everything in the namespace",
+    "coord watch --only feature-auth  what concerns one instance",
+  )
+    .option("--only <instance>", "Only what is sent to or by this instance, or acknowledged by it")
+    .option("--json", "One event a line")
+    .action(async (options: Shared & { only?: string }) => {
+      const settings = resolveSettings({ instanceId: options.instance });
+      await followEvents(settings, options.only, options.json === true);
+    });
+
+  command(
+    "statusline",
+    "One line for the status line of an agent: unread, pending, who is active",
+    "coord statusline",
+  ).action(async (options: Shared) => print(await statusLine(options.instance)));
+
+  command(
     "mcp",
     "Serve the MCP tools on standard input and output",
     "claude mcp add coord -e CLAUDE_INSTANCE_ID=backend -- coord mcp",
   ).action((options: Shared) => surfaces.serveMcp(options.instance));
+
+  command(
+    "init",
+    "Set up this worktree: a name, the tools and the hooks for its agent",
+    "coord init",
+    "coord init --instance backend --agent codex",
+    "coord init --dry-run       what would change",
+    "coord init --remove        take it out again",
+  )
+    .addOption(agentOption())
+    .option("--dry-run", "Show the difference, write nothing")
+    .option("--remove", "Take out what init added, of all agents or those given")
+    .addOption(json())
+    .action(async (options: InitCommand) => finish(await (await loadSetUp()).init(options)));
+
+  program
+    .command("worktree")
+    .description("Make a git worktree with its branch and instance, ready for its agent")
+    .addHelpText(
+      "before",
+      examples("coord worktree add login", "coord worktree add login --branch feat/login --from main --agent codex"),
+    )
+    .addArgument(program.createArgument("<action>").choices(["add"]))
+    .argument("<name>", "The name of the instance, and of the branch unless that is given")
+    .option("--branch <branch>", "Created unless it exists")
+    .option("--path <folder>", "Default ../<repository>-<name>")
+    .option("--from <ref>", "Where a new branch begins; default what is checked out")
+    .addOption(agentOption())
+    .addOption(json())
+    .action(async (_action: string, name: string, options: WorktreeCommand) =>
+      finish(await (await loadSetUp()).worktreeAdd(name, options)),
+    );
+
+  command("doctor", "Check everything that has to be right; exit 1 when something is wrong", "coord doctor")
+    .addOption(json())
+    .action(async (options: Shared) => finish(await (await loadSetUp()).doctor(options)));
 
   program
     .command("up")
@@ -257,6 +325,17 @@ interface CheckOptions extends Omit<CheckRequest, "pendingOnly" | "waitSeconds">
 
 function instanceOption(): Option {
   return new Option("--instance <name>", "Who you are; default CLAUDE_INSTANCE_ID");
+}
+
+/** Repeated for several. */
+function agentOption(): Option {
+  const agents: readonly Agent[] = ["claude", "codex", "gemini", "opencode", "cursor"];
+  return new Option("--agent <agent...>", "Which agent works here, repeated for several; default claude").choices(agents);
+}
+
+/** A program of its own: only these commands need git and the parsers. */
+function loadSetUp(): Promise<typeof import("./setup/main.ts")> {
+  return import("./setup/main.ts");
 }
 
 function examples(...lines: string[]): string {

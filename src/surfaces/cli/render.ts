@@ -108,7 +108,7 @@ export function renderNotifications({ notifications, remaining }: NotificationsR
   return lines.join("\n");
 }
 
-function renderEvent({
+export function renderEvent({
   event,
   messageId,
   type,
@@ -123,6 +123,8 @@ function renderEvent({
   const head = {
     message_published: `${printable(from ?? "")} sent ${of}`,
     message_acknowledged: `${printable(from ?? "")} acknowledged ${of}${comment === undefined ? "" : `: ${printable(comment)}`}`,
+    instance_joined: `${printable(from ?? "")} joined`,
+    instance_left: `${printable(from ?? "")} left`,
     events_skipped: `${count} older events were dropped; coord check still lists their messages`,
     unreadable: `${red("Unreadable event")}: ${reason}`,
   }[event];

@@ -21,6 +21,6 @@ export function printableJson(value: unknown): string {
 type Colors = ReturnType<typeof pc.createColors>;
 
 /** Colour on a terminal only, and not where NO_COLOR asks for none. */
-export function colorsFor(stream: NodeJS.WriteStream): Colors {
+export function colorsFor(stream: Pick<NodeJS.WriteStream, "isTTY">): Colors {
   return pc.createColors(stream.isTTY && !process.env["NO_COLOR"] && process.env["TERM"] !== "dumb");
 }

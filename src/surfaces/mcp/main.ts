@@ -2,11 +2,17 @@
 import { PassThrough } from "node:stream";
 import { Server } from "@modelcontextprotocol/server";
 import { StdioServerTransport } from "@modelcontextprotocol/server/stdio";
+import { identifyRun } from "../../client/agent-run.ts";
 import { CoordinationClient } from "../../client/client.ts";
 import { requireIdentity, resolveSettings } from "../../client/settings.ts";
 import { VERSION } from "../../protocol/version.ts";
+import { ringChannel } from "./channel.ts";
 import { instructions } from "./instructions.ts";
+import { reportProgress } from "./progress.ts";
 import { callTool, describeTools } from "./tools.ts";
+
+/** Leaving is polite; a Redis that does not answer must not hold up the end. */
+const LEAVE_MILLISECONDS = 500;
 
 /**
  * Serves until the input ends or a signal comes. Redis may be down: the tools say so, and work once it is back.
@@ -18,23 +24,47 @@ export async function serveMcp(instanceId: string | undefined): Promise<void> {
   const instance = requireIdentity(settings);
   const client = new CoordinationClient(settings, { persistent: true });
   const calls = new Set<Promise<unknown>>();
+  const confirmations = new Map<string | number, () => Promise<void>>();
 
   const server = new Server(
     { name: "coord", title: "CLI Coordination", version: VERSION },
-    { capabilities: { tools: {} }, instructions: instructions(instance, settings.orchestrator) },
+    {
+      capabilities: { tools: {}, experimental: { "claude/channel": {} } },
+      instructions: instructions(instance, settings.orchestrator),
+    },
   );
   server.setRequestHandler("tools/list", () => ({ tools: describeTools() }));
   server.setRequestHandler("tools/call", ({ params }, { mcpReq }) => {
-    const call = callTool(client, params.name, params.arguments, mcpReq.signal);
+    const stopProgress = reportProgress(mcpReq);
+    const confirmLater = (confirm: () => Promise<void>): void => void confirmations.set(mcpReq.id, confirm);
+    const call = callTool(client, params.name, params.arguments, mcpReq.signal, confirmLater);
     calls.add(call);
-    void call.finally(() => calls.delete(call));
+    void call.finally(() => {
+      stopProgress();
+      calls.delete(call);
+    });
     return call;
   });
+  server.oninitialized = () => {
+    const name = server.getClientVersion()?.name;
+    if (name?.startsWith("claude-code")) void ringChannel(server, client);
+  };
 
   // `connect` and not the SDK's `serveStdio`: that would negotiate the 2026-07-28 revision, in which a server cannot push.
   const input = new PassThrough();
-  await server.connect(new StdioServerTransport(input, process.stdout));
-  client.touch().catch(() => undefined); // no Redis yet: every call says so itself
+  const transport = new StdioServerTransport(input, process.stdout);
+  await server.connect(transport);
+  const send = transport.send.bind(transport);
+  // Events are confirmed when they have been written, not when they have been read: in between this process may die.
+  transport.send = async (message) => {
+    await send(message);
+    if (!("id" in message) || message.id === undefined) return;
+    const confirm = confirmations.get(message.id);
+    confirmations.delete(message.id);
+    await confirm?.().catch(() => undefined); // not confirmed: they come again
+  };
+  const cwd = process.env["CLAUDE_PROJECT_DIR"] ?? process.cwd();
+  void client.stay({ ...identifyRun({ env: process.env, cwd }), pid: process.pid }); // no Redis yet: each beat tries again
 
   await new Promise<void>((resolve) => {
     process.once("SIGINT", resolve);
@@ -46,6 +76,10 @@ export async function serveMcp(instanceId: string | undefined): Promise<void> {
       setImmediate(() => void Promise.allSettled(calls).then(() => setImmediate(() => input.end())));
     });
   });
+  await Promise.race([
+    client.leave().catch(() => undefined),
+    new Promise((resolve) => setTimeout(resolve, LEAVE_MILLISECONDS)),
+  ]);
   client.close();
   await server.close();
   process.stdin.destroy();

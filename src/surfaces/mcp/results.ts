@@ -1,6 +1,6 @@
 /** Results cut to what an agent should be shown: under 20 KB, always saying what was left out and how to get it. */
 import type { CheckResult, Message, PresenceResult, PublishResult } from "../../protocol/results.ts";
-import type { ResultBound } from "../../client/client.ts";
+import type { ResultBound } from "../../client/checking.ts";
 
 /** Claude Code shows 20 KB inline; the rest of the envelope and the escapes of JSON need room. */
 export const RESULT_BOUND: ResultBound = { bytes: 16_000, descriptionBytes: 4_000 };

@@ -10,8 +10,14 @@ import { RESULT_BOUND, boundedCheck, boundedPresence, boundedPublish, boundedSho
 
 type Request = Record<string, unknown>;
 
+/** Takes what is to be done once the answer has been written. */
+export type AfterSending = (confirm: () => Promise<void>) => void;
+
 // The client validates every value, so what arrives here may be of any type.
-const CALLS: Record<OperationName, (client: CoordinationClient, request: Request) => Promise<object>> = {
+const CALLS: Record<
+  OperationName,
+  (client: CoordinationClient, request: Request, afterSending: AfterSending) => Promise<object>
+> = {
   publish: async (client, request) => boundedPublish(await client.publishMessage(request as unknown as PublishRequest)),
   check: async (client, request) => {
     const result = await client.checkMessages(request, RESULT_BOUND);
@@ -20,7 +26,11 @@ const CALLS: Record<OperationName, (client: CoordinationClient, request: Request
   ack: (client, { messageId, comment }) =>
     client.ackMessage(messageId as string, { comment: comment as string | undefined }),
   presence: async (client) => boundedPresence(await client.getPresence()),
-  notifications: (client, request) => client.getNotifications(request, RESULT_BOUND),
+  notifications: async (client, request, afterSending) => {
+    const { result, confirm } = await client.takeNotifications(request, RESULT_BOUND);
+    afterSending(confirm);
+    return result;
+  },
 };
 
 export function describeTools(): Tool[] {
@@ -61,11 +71,13 @@ export async function callTool(
   tool: string,
   given: unknown,
   signal: AbortSignal,
+  afterSending: AfterSending,
 ): Promise<CallToolResult> {
   try {
     const [name, operation] = findOperation(tool);
     const request = readArguments(operation, given);
-    const result = successToWire(await CALLS[name](client, name === "check" ? { ...request, signal } : request));
+    const call = CALLS[name](client, name === "check" ? { ...request, signal } : request, afterSending);
+    const result = successToWire(await call);
     return { content: [{ type: "text", text: JSON.stringify(result) }], structuredContent: result };
   } catch (error) {
     const refusal = CoordinationError.is(error) ? error : unexpected(error);

@@ -1,0 +1,88 @@
+#!lua flags=allow-oom
+-- What an agent that did not ask should be shown: new messages and acknowledgements, under a lease until confirmed.
+--
+-- KEYS     P:meta
+-- ARGV     instance session moment limit budget cut lease_seconds
+--          moment: "start" of a session, with all that is pending; "turn", a prompt, with reminders of what is pending;
+--          "tool", within a turn; "stop", with what is pending, was shown and is neither answered nor was reminded of
+--          in this session; "wake", messages only
+--          budget, cut: as in check
+-- Returns  JSON text of strings and false: [[lease, how many more messages wait, how many are pending], messages, events,
+--          the oldest pending messages (three, at "stop" those to be reminded of) without their texts]
+-- Refuses  SUPERSEDED, INTERNAL
+local me, session, moment, limit, budget, cut, lease_seconds = unpack(ARGV)
+limit, budget, cut = tonumber(limit), tonumber(budget), tonumber(cut)
+local REMINDED = 3
+local unread, pending, leased = key('unread', me), key('pending', me), key('leased', me)
+local problem = superseded(me, session) or event_problem(me) or wrong_type('zset', pending)
+  or wrong_type('set', key('reminded', me))
+if problem then return problem end
+
+-- New are the messages in the unread list that no other reader of this session is showing right now.
+local candidates, seen = {}, {}
+local function add(ids)
+  for _, id in ipairs(ids) do
+    local taken = redis.call('ZSCORE', leased, id)
+    if not seen[id] and not (taken and tonumber(taken) > NOW) then candidates[#candidates + 1] = id end
+    seen[id] = true
+  end
+end
+-- One more than is shown tells whether any remain; the rest is counted.
+if moment == 'start' then add(redis.call('ZRANGE', pending, 0, limit)) end
+add(redis.call('ZRANGE', unread, 0, 2 * limit))
+table.sort(candidates) -- ids sort like their stamps
+
+local messages, spent = {}, 0
+for _, id in ipairs(candidates) do
+  local message = #messages < limit and load_message(id, me, false)
+  spent = spent + (message and size_of(message, cut) or 0)
+  if not message or (spent > budget and #messages > 0) then
+    if #messages == limit or message then break end
+    redis.call('ZREM', unread, id) -- cannot be read: check lists it, with the reason
+  else
+    messages[#messages + 1] = message
+    redis.call('ZADD', leased, string.format('%.0f', NOW + lease_seconds * 1000000), id)
+  end
+end
+local waiting = redis.call('ZCARD', unread)
+for _, message in ipairs(messages) do
+  if redis.call('ZSCORE', unread, message[1]) then waiting = waiting - 1 end
+end
+
+local reminders = {}
+if moment == 'turn' or (moment == 'stop' and #messages == 0) then
+  for _, id in ipairs(redis.call('ZRANGE', pending, 0, limit)) do
+    local known = moment == 'stop' and redis.call('SISMEMBER', key('reminded', me), id) == 1
+    if #reminders < REMINDED and not known and not seen[id] then
+      local message = load_message(id, me, false)
+      if message then
+        message[8] = ''
+        reminders[#reminders + 1] = message
+        if moment == 'stop' then redis.call('SADD', key('reminded', me), id) end
+      end
+    end
+  end
+end
+
+-- Events other than messages leave the queue; those of messages not yet presented stay for who asks for notifications.
+-- Acknowledgements alone neither wake a session nor hold it.
+local events = {}
+if moment ~= 'wake' and (moment ~= 'stop' or #messages + #reminders > 0) then
+  return_leases(me, false)
+  local queued, kept = redis.call('LRANGE', key('notifications', me), 0, -1), {}
+  for _, event in ipairs(queued) do
+    local published = event:match(PUBLISHED)
+    if not published and #events < limit then
+      events[#events + 1] = event
+    elseif not published or redis.call('ZSCORE', unread, published) then
+      kept[#kept + 1] = event
+    end
+  end
+  if #kept < #queued then redis.call('DEL', key('notifications', me)) end
+  if #kept < #queued and #kept > 0 then redis.call('RPUSH', key('notifications', me), unpack(kept)) end
+end
+local lease = lease_events(me, events, lease_seconds)
+
+touch(me, session)
+return '[' .. cjson.encode({ lease, tostring(waiting), tostring(redis.call('ZCARD', pending)) }) .. ','
+  .. json_list(messages) .. ',' .. json_list(events) .. ',' .. json_list(reminders) .. ']'

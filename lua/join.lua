@@ -1,0 +1,54 @@
+#!lua flags=allow-oom
+-- Begins a session for an instance, or renews it when it is the same run of the same agent: the same session id, or the
+-- same host and process of the agent. Any other session that speaks for the name is superseded.
+--
+-- KEYS     P:meta
+-- ARGV     instance facts id host agent_pid yield offline_seconds
+--          facts: JSON object of what presence shows; yield: "1" joins only when nobody else is there
+-- Returns  number of the session, whether it is the first ever for the name, JSON of the session it superseded or ""
+-- Refuses  SUPERSEDED, INTERNAL
+local me, facts, id, host, agent_pid, yield, offline_seconds = unpack(ARGV)
+local IDS_MAXIMUM = 8 -- after so many /clear the oldest ids are forgotten; the process still tells the session
+local problem = event_problem(me) or wrong_type('set', key('reminded', me))
+if problem then return problem end
+
+local entry = redis.call('HGET', key('presence'), me)
+local current = session_of(entry)
+local same = agent_pid ~= '' and current.host == host and tostring(current.agent_pid) == agent_pid
+for _, known in ipairs(current.ids or {}) do same = same or (id ~= '' and known == id) end
+local heartbeat = entry and entry:match(HEARTBEAT)
+local there = current.number and not entry:find(LEFT, 1, true) and heartbeat
+  and heartbeat > iso(NOW - offline_seconds * 1000000)
+
+local session = cjson.decode(facts)
+session.number, session.joined, session.ids = current.number, current.joined, current.ids or {}
+if same then
+  for name, value in pairs(current) do
+    if session[name] == nil then session[name] = value end
+  end
+else
+  if there and yield == '1' then return superseded(me, '0') end
+  session.number = redis.call('HINCRBY', KEYS[1], 'sessions', 1)
+  session.joined = NOW_ISO
+  session.ids = {}
+  -- What the other session took and never showed is for this one, at once.
+  redis.call('DEL', key('leased', me), key('reminded', me))
+  return_leases(me, true)
+end
+if id ~= '' then
+  local known = false
+  for _, other in ipairs(session.ids) do known = known or other == id end
+  if not known then session.ids[#session.ids + 1] = id end
+  if #session.ids > IDS_MAXIMUM then table.remove(session.ids, 1) end
+end
+if #session.ids == 0 then session.ids = nil end
+redis.call('HSET', key('presence'), me, presence_entry(false, cjson.encode(session)))
+
+if not same then
+  -- Wakes what waits in the superseded session, so that it learns of it now and not with the next message.
+  redis.call('PUBLISH', key('notify', me), '{"event":"session_superseded"}')
+end
+if not same or entry:find(LEFT, 1, true) then
+  redis.call('PUBLISH', key('events'), '{"event":"instance_joined","from":"' .. me .. '","timestamp":"' .. NOW_ISO .. '"}')
+end
+return { string.format('%.0f', session.number), entry and '0' or '1', there and not same and cjson.encode(current) or '' }

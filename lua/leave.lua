@@ -1,0 +1,15 @@
+#!lua flags=allow-oom
+-- Ends a session properly: offline at once. The end of a superseded one changes nothing.
+--
+-- KEYS     P:meta
+-- ARGV     instance session
+-- Returns  "OK"
+-- Refuses  INTERNAL
+local me, session = unpack(ARGV)
+local entry = redis.call('HGET', key('presence'), me)
+if entry and session ~= '' and speaks(entry, session) and not entry:find(LEFT, 1, true) then
+  redis.call('HSET', key('presence'), me, (entry:gsub('"left":false', '"left":true', 1)))
+  redis.call('PUBLISH', key('notify', me), '{"event":"session_left"}')
+  redis.call('PUBLISH', key('events'), '{"event":"instance_left","from":"' .. me .. '","timestamp":"' .. NOW_ISO .. '"}')
+end
+return redis.status_reply('OK')

@@ -1,0 +1,51 @@
+/** A check as the script takes it. */
+import { BROADCAST, LIMITS } from "../protocol/definition.ts";
+import type { CheckRequest } from "../protocol/results.ts";
+import { checkFlag, checkInstance, checkLimit, checkMessageId, checkType } from "../protocol/validation.ts";
+import type { OwnArguments } from "./speaker.ts";
+
+/** What bounds a result that an agent is shown. */
+export interface ResultBound {
+  /** Of the whole list, in bytes. At least one message is always returned. */
+  bytes: number;
+  /** Up to here a description counts, since the surface cuts it there. */
+  descriptionBytes: number;
+}
+
+/** @throws CoordinationError INVALID */
+export function checkArguments(
+  request: CheckRequest,
+  me: string,
+  bound: ResultBound | undefined,
+): OwnArguments<"check"> {
+  const everything = flag(request.all, "all") || request.to === BROADCAST;
+  const from = text(request.from, (value) => checkInstance(value, "from"));
+  const to = request.to === BROADCAST ? "" : text(request.to, (value) => checkInstance(value, "to"));
+  return {
+    inbox: to || (everything || from === me ? "" : me),
+    from,
+    type: text(request.type, checkType),
+    thread: text(request.thread, (value) => checkMessageId(value, "thread")),
+    since: text(request.since, (value) => checkMessageId(value, "since")),
+    before: text(request.before, (value) => checkMessageId(value, "before")),
+    pending: flag(request.pendingOnly, "pending_only") ? "1" : "0",
+    unread: "0",
+    limit: String(request.limit === undefined ? LIMITS.list_default : checkLimit(request.limit)),
+    budget: String(bound?.bytes ?? 0),
+    cut: String(bound?.descriptionBytes ?? 0),
+  };
+}
+
+/** The newest message of the same inbox. */
+export function newestArguments({ inbox }: OwnArguments<"check">): OwnArguments<"check"> {
+  const all = { from: "", type: "", thread: "", since: "", before: "", pending: "0", unread: "0" };
+  return { inbox, ...all, limit: "1", budget: "0", cut: "0" };
+}
+
+function text<T>(value: T | undefined, check: (value: T) => string): string {
+  return value === undefined ? "" : check(value);
+}
+
+function flag(value: boolean | undefined, field: string): boolean {
+  return value !== undefined && checkFlag(value, field);
+}

@@ -1,0 +1,111 @@
+/** A publish as the script takes it, and its receipt as the caller gets it. */
+import { asksForAcknowledgement, defaultRecipient, directionProblem, nearestNames } from "../protocol/addressing.ts";
+import { BROADCAST, TYPE_RULES, type MessageType } from "../protocol/definition.ts";
+import { readPresence } from "../protocol/presence.ts";
+import type { PublishRequest, PublishResult } from "../protocol/results.ts";
+import {
+  checkDescription,
+  checkFlag,
+  checkIdempotencyKey,
+  checkInstance,
+  checkMessageId,
+  checkSubject,
+  checkType,
+  invalid,
+} from "../protocol/validation.ts";
+import type { Settings } from "./settings.ts";
+import type { OwnArguments } from "./speaker.ts";
+
+type PublishArguments = OwnArguments<"publish">;
+
+/** @throws CoordinationError INVALID; every rule that needs no store, with the defaults filled in */
+export function publishArguments(request: PublishRequest, me: string, settings: Settings): PublishArguments {
+  const { orchestrator, direction, unknownRecipient, retentionDays, maxMessages } = settings;
+  const type = checkType(request.type);
+  const rule = TYPE_RULES[type];
+  const subject = checkSubject(request.subject);
+  const description = checkDescription(request.description);
+  const replyTo = request.replyTo === undefined ? "" : checkMessageId(request.replyTo, "reply_to");
+  const requiresAck =
+    request.requiresAck === undefined ? asksForAcknowledgement(type) : checkFlag(request.requiresAck, "requires_ack");
+  // A reply goes to whom it answers, which the store knows; only what is for everybody stays for everybody.
+  const byDefault = replyTo === "" || rule.to === "all" ? defaultRecipient(type, me, orchestrator) : "";
+  const to =
+    request.to === undefined ? byDefault : request.to === BROADCAST ? BROADCAST : checkInstance(request.to, "to");
+  if (to === undefined) {
+    throw invalid(
+      `to is missing: ${type} has no default recipient.`,
+      "Give the instance, or reply_to with the message it answers.",
+    );
+  }
+  if (to === me) throw invalid(`to is "${me}": that is yourself.`, 'Give another instance, or "all".');
+  if (direction === "strict") {
+    const problem = directionProblem(type, me, to || undefined, orchestrator);
+    if (problem !== undefined) throw invalid(`${problem}.`, "Use GENERAL, or unset COORD_DIRECTION=strict.");
+  }
+  return {
+    type,
+    to,
+    subject,
+    description,
+    requires_ack: requiresAck ? "1" : "0",
+    reply_to: replyTo,
+    idempotency_key: request.idempotencyKey === undefined ? "" : checkIdempotencyKey(request.idempotencyKey),
+    direction: direction === "strict" && rule.to !== "any" ? rule.to : "",
+    orchestrator,
+    unknown: unknownRecipient,
+    retention_days: String(retentionDays),
+    max_messages: String(maxMessages),
+  };
+}
+
+export function readPublish(
+  reply: readonly string[],
+  type: string,
+  me: string,
+  { orchestrator, presenceTimeoutSeconds }: Settings,
+): PublishResult {
+  const [messageId, timestamp, to, requiresAck, repeated, acknowledged, count, ...rest] = reply as [
+    string,
+    string,
+    string,
+    string,
+    string,
+    string,
+    string,
+    ...string[],
+  ];
+  const names = 2 * Number(count);
+  const now = Date.parse(timestamp);
+  const recipients = [];
+  for (let i = 0; i < names; i += 2) {
+    const [instance, entry] = [rest[i]!, rest[i + 1]!];
+    const { status } = readPresence(instance, entry || "{}", 0, now, presenceTimeoutSeconds);
+    recipients.push({ instance, presence: status });
+  }
+  recipients.sort((a, b) => (a.instance < b.instance ? -1 : 1));
+  const warnings = [];
+  if (to !== BROADCAST && count === "1" && rest[1] === "") warnings.push(unknownWarning(to, rest.slice(names)));
+  if (to === BROADCAST && count === "0")
+    warnings.push("Nobody else has been seen here: no instance gets this message.");
+  const direction = directionProblem(type as MessageType, me, to, orchestrator);
+  if (direction !== undefined) warnings.push(`Unusual direction: ${direction}.`);
+  return {
+    messageId,
+    type,
+    from: me,
+    to,
+    timestamp,
+    requiresAck: requiresAck === "1",
+    recipients,
+    warnings,
+    repeated: repeated === "1",
+    acknowledged: acknowledged === "1",
+  };
+}
+
+function unknownWarning(to: string, known: readonly string[]): string {
+  const nearest = nearestNames(to, known);
+  const hint = nearest.length === 0 ? "" : ` Known names like it: ${nearest.join(", ")}.`;
+  return `No instance "${to}" has ever been seen: it gets the message when it starts.${hint}`;
+}

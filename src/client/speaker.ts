@@ -1,0 +1,146 @@
+/**
+ * Speaks for one instance: runs scripts in its name, fenced by the session, and keeps a long-lived session alive. Two runs
+ * of different agents under one name would answer each other's mail; the older one is refused until the newer has gone.
+ */
+import { LIMITS } from "../protocol/definition.ts";
+import { CoordinationError, ErrorCode } from "../protocol/errors.ts";
+import { readSession } from "../protocol/presence.ts";
+import type { SessionFacts } from "../protocol/results.ts";
+import type { ScriptArguments, ScriptName } from "../store/scripts.ts";
+import type { Store } from "../store/store.ts";
+import type { AgentRun } from "./agent-run.ts";
+import { readPresences } from "./replies.ts";
+import { requireIdentity, type Settings } from "./settings.ts";
+
+/** What a script takes besides who speaks. */
+export type OwnArguments<N extends ScriptName> = Omit<ScriptArguments<N>, "instance" | "session">;
+
+/** Times the presence timeout after which a session counts as gone. */
+const OFFLINE_FACTOR = 3;
+
+export interface Joined {
+  /** The name had never been seen before. */
+  first: boolean;
+  /** The session that spoke for the name until now. */
+  superseded?: SessionFacts;
+}
+
+export class Speaker {
+  readonly #store: Store;
+  readonly #settings: Settings;
+  /** What fences: the number of a joined session, the agent's own session id, or nothing. */
+  #session: string;
+  #run: AgentRun | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(store: Store, settings: Settings) {
+    this.#store = store;
+    this.#settings = settings;
+    this.#session = settings.agentSessionId === undefined ? "" : `id:${settings.agentSessionId}`;
+  }
+
+  /** @throws CoordinationError IDENTITY */
+  get instance(): string {
+    return requireIdentity(this.#settings);
+  }
+
+  /** @throws CoordinationError SUPERSEDED, and what the script refuses */
+  async run<N extends ScriptName>(name: N, args: OwnArguments<N>, further?: readonly string[]): Promise<unknown> {
+    return this.#runAs(this.instance, name, args, further);
+  }
+
+  /** As `run`; without a name it reads for nobody, and leaves no trace. */
+  async read<N extends ScriptName>(name: N, args: OwnArguments<N>): Promise<unknown> {
+    return this.#runAs(this.#settings.instanceId ?? "", name, args);
+  }
+
+  async #runAs<N extends ScriptName>(
+    instance: string,
+    name: N,
+    args: OwnArguments<N>,
+    further?: readonly string[],
+  ): Promise<unknown> {
+    const call = (session: string): Promise<unknown> =>
+      this.#store.run(name, { instance, session, ...args } as unknown as ScriptArguments<N>, further);
+    try {
+      return await call(instance === "" ? "" : this.#session);
+    } catch (error) {
+      if (!CoordinationError.is(error) || error.code !== ErrorCode.SUPERSEDED) throw error;
+      // The newer session may have gone since: a long-lived one then speaks again, a single command just goes through.
+      if (this.#run !== undefined) await this.#join(this.#run, true);
+      else if (await this.#somebodyIsThere(instance)) throw error;
+      return call(this.#run === undefined ? "" : this.#session);
+    }
+  }
+
+  async #somebodyIsThere(instance: string): Promise<boolean> {
+    const reply = await this.#store.run("presence", { instance: "", session: "" });
+    const { instances } = readPresences(reply, this.#settings.presenceTimeoutSeconds);
+    const status = instances[instance]?.status;
+    return status === "active" || status === "stale";
+  }
+
+  /**
+   * Begins or renews the session of this run of the agent. Beside the agent's other surfaces it is the same session; any
+   * other that speaks for the name is superseded.
+   */
+  async join(run: AgentRun): Promise<Joined> {
+    return this.#join(run, false);
+  }
+
+  /** As `join`, but leaves a session of somebody else that is there as it is. @throws CoordinationError SUPERSEDED */
+  async joinUnlessTaken(run: AgentRun): Promise<Joined> {
+    return this.#join(run, true);
+  }
+
+  async #join(run: AgentRun, yielding: boolean): Promise<Joined> {
+    const { agentPid, ...facts } = run;
+    const [number, first, superseded] = (await this.#store.run("join", {
+      instance: this.instance,
+      facts: JSON.stringify({ ...facts, agent_pid: agentPid }),
+      id: run.id ?? "",
+      host: run.host ?? "",
+      agent_pid: agentPid === undefined ? "" : String(agentPid),
+      yield: yielding ? "1" : "0",
+      offline_seconds: String(OFFLINE_FACTOR * this.#settings.presenceTimeoutSeconds),
+    })) as [string, string, string];
+    this.#session = number;
+    this.#run = run;
+    return { first: first === "1", ...(superseded === "" ? {} : { superseded: readSession(JSON.parse(superseded)) }) };
+  }
+
+  /** Joins, and beats until `leave` or `stop`. Redis may be away: each beat tries again, and joins where that is missing. */
+  async stay(run: AgentRun, yielding = false): Promise<void> {
+    this.#run = run;
+    const { presenceTimeoutSeconds } = this.#settings;
+    const seconds = Math.min(presenceTimeoutSeconds / 3, LIMITS.beat_seconds_maximum);
+    let joined = false;
+    const beat = async (): Promise<void> => {
+      try {
+        if (!joined) await this.#join(run, yielding);
+        else if ((await this.run("beat", { activity: "" })) === "0") await this.#join(run, true);
+        joined = true;
+      } catch (error) {
+        if (!CoordinationError.is(error)) throw error; // superseded, or Redis is away: the next beat tries again
+      }
+    };
+    this.#timer = setInterval(() => void beat(), seconds * 1000);
+    this.#timer.unref();
+    await beat();
+  }
+
+  /** One line about what the agent does; empty removes it. */
+  async setActivity(activity: string): Promise<void> {
+    await this.run("beat", { activity: activity === "" ? "-" : activity });
+  }
+
+  /** Ends the session properly. */
+  async leave(): Promise<void> {
+    this.stop();
+    await this.#store.run("leave", { instance: this.instance, session: this.#session });
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+}

@@ -1,0 +1,43 @@
+/** `coord watch`: a live tail of the namespace, or of what concerns one instance. */
+import { identifyRun } from "../../client/agent-run.ts";
+import { CoordinationClient } from "../../client/client.ts";
+import { readEvent } from "../../client/replies.ts";
+import type { Settings } from "../../client/settings.ts";
+import type { CoordinationEvent } from "../../protocol/results.ts";
+import { checkInstance } from "../../protocol/validation.ts";
+import { toWire } from "../../protocol/wire.ts";
+import { print, printJson, printProgress } from "./outcome.ts";
+import { renderEvent } from "./render.ts";
+
+/** Runs until it is interrupted. */
+export async function followEvents(settings: Settings, only: string | undefined, json: boolean): Promise<void> {
+  const concerned = only === undefined ? undefined : checkInstance(only, "only");
+  const client = new CoordinationClient(settings, { persistent: true });
+  try {
+    await client.listenToAll((text) => {
+      if (text === undefined) {
+        printProgress("The connection was lost and is back; what happened in between is in coord check --all.");
+        return;
+      }
+      const event = readEvent(text);
+      if (concerned !== undefined && !concerns(event, concerned)) return;
+      if (json) printJson(toWire(event));
+      else print(renderEvent(event));
+    });
+    printProgress(`Following ${concerned ?? settings.keyPrefix}; end with Ctrl-C.`);
+    if (settings.instanceId !== undefined)
+      await client.stayUnlessTaken({ ...identifyRun({ env: process.env, cwd: process.cwd() }), pid: process.pid });
+    await new Promise<void>((resolve) => {
+      process.once("SIGINT", resolve);
+      process.once("SIGTERM", resolve);
+      process.stdout.once("close", resolve);
+    });
+    if (settings.instanceId !== undefined) await client.leave();
+  } finally {
+    client.close();
+  }
+}
+
+function concerns({ from, to }: CoordinationEvent, instance: string): boolean {
+  return from === instance || to === instance || to === "all";
+}

@@ -1,0 +1,49 @@
+/** What each agent calls its events, and the form in which it takes an answer. */
+import type { MailMoment } from "../../client/client.ts";
+
+export interface Host {
+  /** As presence shows it. */
+  readonly agent: string;
+  /** Its hook events, as what they are to us. */
+  readonly moments: Readonly<Record<string, MailMoment | "end">>;
+  /** The answer that shows the text to the model. */
+  readonly answer: (event: string, text: string) => object;
+}
+
+/** Shown without being called an error. */
+const additionalContext = (event: string, text: string): object => ({
+  hookSpecificOutput: { hookEventName: event, additionalContext: text },
+});
+
+export const HOSTS: Readonly<Record<string, Host>> = {
+  claude: {
+    agent: "claude-code",
+    moments: {
+      SessionStart: "start",
+      UserPromptSubmit: "turn",
+      PostToolUse: "tool",
+      PostToolUseFailure: "tool",
+      Stop: "stop",
+      SessionEnd: "end",
+    },
+    answer: additionalContext,
+  },
+  codex: {
+    agent: "codex",
+    moments: { SessionStart: "start", UserPromptSubmit: "turn", PostToolUse: "tool", Stop: "stop", SessionEnd: "end" },
+    // Its Stop takes no additional context.
+    answer: (event, text) => (event === "Stop" ? { decision: "block", reason: text } : additionalContext(event, text)),
+  },
+  gemini: {
+    agent: "gemini-cli",
+    moments: {
+      SessionStart: "start",
+      BeforeAgent: "turn",
+      AfterTool: "tool",
+      AfterAgent: "stop",
+      SessionEnd: "end",
+    },
+    answer: (event, text) =>
+      event === "AfterAgent" ? { decision: "deny", reason: text } : additionalContext(event, text),
+  },
+};

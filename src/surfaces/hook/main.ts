@@ -1,0 +1,120 @@
+/**
+ * `coord-hook`: shows an agent its mail at the moments at which its host asks. It never disturbs: whatever goes wrong, it
+ * says nothing and succeeds, within half a second.
+ */
+import { appendFileSync } from "node:fs";
+import { type AgentRun, identifyRun } from "../../client/agent-run.ts";
+import { CoordinationClient, type MailMoment } from "../../client/client.ts";
+import { resolveSettings } from "../../client/settings.ts";
+import { CoordinationError, ErrorCode } from "../../protocol/errors.ts";
+import { type Host, HOSTS } from "./hosts.ts";
+import { type HookInput, readInput } from "./input.ts";
+import { CONTRACTS_HINT, type MailText, renderMail, renderSuperseded } from "./text.ts";
+import { waitForMail } from "./wait.ts";
+
+/** Of the whole process, its start included. */
+const GIVE_UP_MILLISECONDS = 450;
+const MESSAGES_MAXIMUM = 10;
+const BOUND = { bytes: 7_500, descriptionBytes: 6_000 };
+
+const USAGE = `coord-hook shows a coding agent its messages; the agent runs it, with JSON on standard input.
+
+  coord-hook claude | codex | gemini   at session start, prompts, tool calls, stop and session end
+  coord-hook wait                      in the background (Claude Code: asyncRewake), wakes an idle session
+
+coord init sets it up.
+`;
+
+export async function runHook(argv: readonly string[]): Promise<number> {
+  const [name = "claude"] = argv;
+  if (process.stdin.isTTY || name === "--help" || name === "-h" || !(name === "wait" || Object.hasOwn(HOSTS, name))) {
+    process.stderr.write(USAGE);
+    return name === "--help" || name === "-h" ? 0 : 64;
+  }
+  if (name === "wait") return waitForMail();
+  // Not unref'd work but the process itself ends: a host waits for the end of its hook.
+  setTimeout(() => process.exit(0), Math.max(1, GIVE_UP_MILLISECONDS - process.uptime() * 1000));
+  try {
+    const input = await readInput(process.stdin);
+    if (input !== undefined) await serve(input, HOSTS[name]!);
+  } catch {
+    // No error of ours belongs into the session; coord doctor finds it.
+  }
+  return 0;
+}
+
+async function serve(input: HookInput, host: Host): Promise<void> {
+  const what = host.moments[input.event];
+  if (what === undefined || input.subagent) return;
+  const cwd = input.cwd ?? process.cwd();
+  const env = { ...process.env, ...(input.sessionId === undefined ? {} : { CLAUDE_CODE_SESSION_ID: input.sessionId }) };
+  const settings = resolveSettings({ cwd, env });
+  if (settings.instanceId === undefined) return; // this project does not take part
+  const client = new CoordinationClient(settings, { persistent: false });
+  try {
+    if (what === "end") {
+      // The session goes on under a new id: /clear and resume only look like an end.
+      if (input.reason !== "clear" && input.reason !== "resume") await client.leave();
+      return;
+    }
+    const run = identifyRun({ env, cwd, agent: host.agent, sessionId: input.sessionId });
+    const mail = await collect(client, what, input, run, settings.instanceId);
+    if (mail === undefined) return;
+    const { text, shown } = mail;
+    await write(JSON.stringify(host.answer(input.event, text)));
+    if (shown !== undefined) await client.confirmMail(shown);
+  } finally {
+    client.close();
+  }
+}
+
+async function collect(
+  client: CoordinationClient,
+  moment: MailMoment,
+  input: HookInput,
+  run: AgentRun,
+  instance: string,
+): Promise<{ text: string; shown?: MailText["shown"] } | undefined> {
+  const lines: string[] = [];
+  try {
+    if (moment === "start") {
+      exportIdentity(instance);
+      const { first, superseded } = await client.join(run);
+      if (superseded !== undefined) lines.push(renderSuperseded(instance, superseded));
+      if (first) lines.push(CONTRACTS_HINT);
+    } else if (moment === "turn") {
+      await client.joinUnlessTaken(run); // the server may have left, or Redis may have been away at the start
+      await client.takeWaiterPlace(""); // a session that works needs no waking
+    }
+    const mail = await client.collectMail(momentOf(moment, input), MESSAGES_MAXIMUM, BOUND);
+    const rendered = renderMail(mail, instance);
+    if (rendered === undefined && lines.length === 0) return undefined;
+    return {
+      text: [...lines, ...(rendered === undefined ? [] : [rendered.text])].join("\n"),
+      ...(rendered === undefined ? {} : { shown: rendered.shown }),
+    };
+  } catch (error) {
+    // Said at a prompt and not at every tool call.
+    if (CoordinationError.is(error) && error.code === ErrorCode.SUPERSEDED && moment === "turn") {
+      return { text: `${error.message} You get no messages for it any more. ${error.hint}` };
+    }
+    throw error;
+  }
+}
+
+/** After resume and compaction it is the same session: what was shown is only reminded of. */
+function momentOf(moment: MailMoment, { source }: HookInput): MailMoment {
+  return moment === "start" && (source === "resume" || source === "compact") ? "turn" : moment;
+}
+
+/** Shell calls of the agent then know who they are. */
+function exportIdentity(instance: string): void {
+  const file = process.env["CLAUDE_ENV_FILE"];
+  if (file) appendFileSync(file, `export CLAUDE_INSTANCE_ID=${instance}\n`);
+}
+
+async function write(text: string): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    process.stdout.write(text, (error) => (error ? reject(error) : resolve()));
+  });
+}

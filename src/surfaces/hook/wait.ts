@@ -1,0 +1,91 @@
+/**
+ * The background waiter of one session: sleeps on a subscription and wakes the session when mail comes, by the host's
+ * signal, exit code 2 with the mail on standard error. At most one per session, and gone with it.
+ */
+import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import { identifyRun } from "../../client/agent-run.ts";
+import { CoordinationClient } from "../../client/client.ts";
+import { resolveSettings } from "../../client/settings.ts";
+import { Bell } from "../../client/waiting.ts";
+import { CoordinationError, ErrorCode } from "../../protocol/errors.ts";
+import { readInput } from "./input.ts";
+import { renderMail } from "./text.ts";
+
+const WAKE = 2;
+/** How often it looks whether the agent still lives; nothing tells a background process that its agent was killed. */
+const LOOK_MILLISECONDS = 5_000;
+const MESSAGES_MAXIMUM = 10;
+const BOUND = { bytes: 7_500, descriptionBytes: 6_000 };
+
+/** @returns the exit code */
+export async function waitForMail(): Promise<number> {
+  // `claude -p` ends only when its background hooks have: nobody would be there to be woken.
+  if (process.env["CLAUDE_CODE_SESSION_ATTENDED"] === "0" && process.env["COORD_WAKE_UNATTENDED"] !== "1") return 0;
+  const input = await readInput(process.stdin);
+  if (input === undefined || input.subagent) return 0;
+  const cwd = input.cwd ?? process.cwd();
+  const env = { ...process.env, ...(input.sessionId === undefined ? {} : { CLAUDE_CODE_SESSION_ID: input.sessionId }) };
+  const settings = resolveSettings({ cwd, env });
+  if (settings.instanceId === undefined) return 0;
+  const run = identifyRun({ env, cwd, sessionId: input.sessionId });
+  const client = new CoordinationClient(settings, { persistent: true });
+  const ended = new AbortController();
+  const look = setInterval(() => {
+    if (!lives(run.agentPid)) ended.abort();
+  }, LOOK_MILLISECONDS);
+  process.once("SIGTERM", () => ended.abort());
+  try {
+    await client.stay(run);
+    while (!ended.signal.aborted) {
+      try {
+        return await wait(client, settings.instanceId, ended);
+      } catch (error) {
+        if (CoordinationError.is(error) && error.code === ErrorCode.SUPERSEDED) return 0;
+        await sleep(LOOK_MILLISECONDS); // Redis is away
+      }
+    }
+    return 0;
+  } catch {
+    return 0;
+  } finally {
+    clearInterval(look);
+    client.close();
+  }
+}
+
+async function wait(client: CoordinationClient, instance: string, ended: AbortController): Promise<number> {
+  const waiter = randomUUID();
+  const bell = new Bell();
+  const stopListening = await client.listen((event) => {
+    if (event?.startsWith('{"event":"session_left"') || isOtherWaiter(event, waiter)) ended.abort();
+    bell.ring();
+  });
+  await client.takeWaiterPlace(waiter);
+  while (!ended.signal.aborted) {
+    const mail = await client.collectMail("wake", MESSAGES_MAXIMUM, BOUND);
+    const rendered = renderMail(mail, instance);
+    if (rendered !== undefined) {
+      await new Promise((resolve) => process.stderr.write(rendered.text, resolve));
+      await client.confirmMail(rendered.shown);
+      return WAKE;
+    }
+    await bell.wait(undefined, ended.signal);
+  }
+  await stopListening();
+  return 0;
+}
+
+function isOtherWaiter(event: string | undefined, waiter: string): boolean {
+  return event?.startsWith('{"event":"waiter_changed"') === true && !event.includes(waiter);
+}
+
+function lives(pid: number | undefined): boolean {
+  if (pid === undefined) return true;
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
