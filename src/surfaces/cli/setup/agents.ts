@@ -1,0 +1,113 @@
+/** What each agent reads: its files, and the entries that give it the tools and the hooks. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { type CommandLine, type Programs, shellLine } from "./programs.ts";
+
+export const AGENTS = ["claude", "codex", "gemini", "opencode", "cursor"] as const;
+export type Agent = (typeof AGENTS)[number];
+
+export type Entry = Readonly<Record<string, unknown>>;
+
+/** A configuration file of an agent and what belongs into it. */
+export interface AgentFile {
+  readonly path: string;
+  readonly format: "json" | "toml";
+  /** What a new file has beside our entries. */
+  readonly skeleton: Entry;
+  /** The MCP server under its path of keys. */
+  readonly server?: { readonly at: readonly string[]; readonly entry: Entry };
+  /** Hooks by event. `matcher` is of the group they stand in; without groups the handlers stand in the event's list. */
+  readonly hooks?: { readonly grouped: boolean; readonly events: Readonly<Record<string, EventHooks>> };
+}
+
+export interface EventHooks {
+  readonly matcher?: string;
+  readonly handlers: readonly Entry[];
+}
+
+/** A hook that takes longer has lost its connection; the agent waits for no mail. */
+const HOOK_SECONDS = 5;
+/** The waiting hook ends with its session; this is only a bound. */
+const WAIT_SECONDS = 86_400;
+/** How often mail that arrives on stop may keep Cursor going before it asks its user. */
+const CURSOR_LOOP_LIMIT = 10;
+
+/** Codex starts servers without the environment; these it passes on where they are set. */
+const CODEX_VARIABLES = ["CLAUDE_INSTANCE_ID", "REDIS_URL", "REDIS_HOST", "REDIS_PORT", "REDIS_DB", "REDIS_USERNAME",
+  "REDIS_PASSWORD", "COORD_KEY_PREFIX", "COORD_ORCHESTRATOR", "COORD_PRESENCE_TIMEOUT_SECONDS", "COORD_UNKNOWN_RECIPIENT",
+  "COORD_DIRECTION"]; // prettier-ignore
+
+export function filesOf(agent: Agent, root: string, { coord, hook }: Programs): AgentFile[] {
+  const file = (path: string, rest: Partial<AgentFile>): AgentFile => ({
+    path: join(root, path),
+    format: "json",
+    skeleton: {},
+    ...rest,
+  });
+  const server: CommandLine = [...coord, "mcp"];
+  const [command, ...args] = server;
+  /** Hooks that take one line for a shell. */
+  const lines = (role: string, more: Entry, names: readonly string[]): Record<string, EventHooks> =>
+    Object.fromEntries(names.map((name) => [name, { handlers: [{ ...more, command: shellLine([...hook, role]) }] }]));
+
+  switch (agent) {
+    case "claude":
+      return [
+        file(".mcp.json", { server: { at: ["mcpServers", "coord"], entry: { type: "stdio", command, args } } }),
+        file(".claude/settings.json", { hooks: { grouped: true, events: claudeHooks(hook) } }),
+      ];
+    case "codex": {
+      const events = ["SessionStart", "UserPromptSubmit", "PostToolUse", "Stop"];
+      const handler = { type: "command", command: "", timeout: HOOK_SECONDS };
+      const entry = { command, args, env_vars: CODEX_VARIABLES };
+      return [
+        file(".codex/config.toml", { format: "toml", server: { at: ["mcp_servers", "coord"], entry } }),
+        file(".codex/hooks.json", { hooks: { grouped: true, events: lines("codex", handler, events) } }),
+      ];
+    }
+    case "gemini": {
+      const events = ["SessionStart", "BeforeAgent", "AfterTool", "AfterAgent", "SessionEnd"];
+      const handler = { type: "command", command: "", timeout: HOOK_SECONDS * 1000 };
+      return [
+        file(".gemini/settings.json", {
+          server: { at: ["mcpServers", "coord"], entry: { command, args } },
+          hooks: { grouped: true, events: lines("gemini", handler, events) },
+        }),
+      ];
+    }
+    case "opencode": {
+      // It reads both; a second one beside the user's would only hide where things are.
+      const path = existsSync(join(root, "opencode.jsonc")) ? "opencode.jsonc" : "opencode.json";
+      const entry = { type: "local", command: server, enabled: true };
+      return [
+        file(path, {
+          skeleton: { $schema: "https://opencode.ai/config.json" },
+          server: { at: ["mcp", "coord"], entry },
+        }),
+      ];
+    }
+    case "cursor": {
+      const events = {
+        ...lines("cursor", {}, ["sessionStart"]),
+        ...lines("cursor", { command: "", loop_limit: CURSOR_LOOP_LIMIT }, ["stop"]),
+      };
+      return [
+        file(".cursor/mcp.json", { server: { at: ["mcpServers", "coord"], entry: { command, args } } }),
+        file(".cursor/hooks.json", { skeleton: { version: 1 }, hooks: { grouped: false, events } }),
+      ];
+    }
+  }
+}
+
+/** Claude Code starts a program with arguments without a shell. */
+function claudeHooks([command, ...first]: CommandLine): Record<string, EventHooks> {
+  const mail = { type: "command", command, args: [...first, "claude"], timeout: HOOK_SECONDS };
+  const wait = { type: "command", command, args: [...first, "wait"], asyncRewake: true, timeout: WAIT_SECONDS };
+  return {
+    SessionStart: { handlers: [mail, wait] },
+    UserPromptSubmit: { handlers: [mail] },
+    PostToolUse: { matcher: "*", handlers: [mail] },
+    Stop: { handlers: [mail, wait] },
+    SessionEnd: { handlers: [mail] },
+  };
+}

@@ -1,0 +1,76 @@
+/** `coord doctor`: everything that has to be right for messages to arrive, looked at one by one. */
+import { CoordinationClient } from "../../../client/client.ts";
+import { resolveSettings, type Settings } from "../../../client/settings.ts";
+import { CoordinationError } from "../../../protocol/errors.ts";
+import { examineInstance } from "./examine-instance.ts";
+import { examineProject } from "./examine-project.ts";
+import { examineServer } from "./examine-server.ts";
+import { type Finding, ok, problem, warning } from "./finding.ts";
+
+const OLDEST_NODE = [20, 19] as const;
+
+/** Each look on its own: what fails becomes a finding, and the others are still made. */
+export async function examine(cwd: string, instanceId: string | undefined): Promise<Finding[]> {
+  const findings = [examineNode()];
+  const look = async (about: string, make: () => Promise<Finding[]> | Finding[]): Promise<void> => {
+    try {
+      findings.push(...(await make()));
+    } catch (error) {
+      findings.push(failed(about, error));
+    }
+  };
+  let settings: Settings | undefined;
+  await look("settings", () => {
+    settings = resolveSettings({ instanceId, cwd });
+    return examineSettings(settings);
+  });
+  if (settings !== undefined) {
+    const { instanceId: name, ...rest } = settings;
+    // Without a name: looking at an instance must not make it known, or keep it alive.
+    const client = new CoordinationClient({ ...rest, instanceId: undefined }, { persistent: false });
+    try {
+      let reached = false;
+      await look("Redis", async () => {
+        const facts = await client.inspectServer();
+        reached = true;
+        return examineServer(facts, rest);
+      });
+      if (reached && name !== undefined) await look("presence", () => examineInstance(client, name, cwd));
+    } finally {
+      client.close();
+    }
+  }
+  await look("project", () => examineProject(cwd));
+  return findings;
+}
+
+function failed(about: string, error: unknown): Finding {
+  if (CoordinationError.is(error)) return problem(about, error.message, error.hint);
+  return problem(about, String(error), "This is a defect of cli-coordination: please report it.");
+}
+
+function examineNode(): Finding {
+  const { node } = process.versions;
+  const [major = 0, minor = 0] = node.split(".").map(Number);
+  const [least, minors] = OLDEST_NODE;
+  if (major > least || (major === least && minor >= minors)) return ok("Node.js", `version ${node}`);
+  return problem("Node.js", `version ${node} is too old`, `Install ${OLDEST_NODE.join(".")} or newer.`);
+}
+
+function examineSettings({ instanceId, keyPrefix, sources }: Settings): Finding[] {
+  const { instanceId: named, keyPrefix: prefixed, projectFile } = sources;
+  return [
+    instanceId === undefined
+      ? problem("identity", "no name is set", "Run coord init here, or set CLAUDE_INSTANCE_ID.")
+      : ok("identity", `${instanceId}, from ${named === "instanceId" ? "--instance" : named}`),
+    ok("connection", sources.connection === undefined ? "the default" : `from ${sources.connection}`),
+    ok("namespace", `${keyPrefix}, ${prefixed === undefined ? "the default" : `from ${prefixed}`}`),
+    projectFile === undefined
+      ? warning(
+          ".coord.json",
+          "there is none, so the name depends on the environment of each agent",
+          "Run coord init here.",
+        )
+      : ok(".coord.json", projectFile),
+  ];
+}

@@ -1,0 +1,137 @@
+/** Our entries in one file of an agent: found by the command they run, added beside what is there, taken out again. */
+import { isDeepStrictEqual } from "node:util";
+import type { AgentFile, Entry } from "./agents.ts";
+import { JsonText, type Path } from "./json.ts";
+import { type CommandLine, isHook, isServer, wordsOf } from "./programs.ts";
+import { hasBlock, parseToml, withBlock, withoutBlock } from "./toml.ts";
+
+/** Gets the text of a file, undefined where there is none, and returns what it is to be. */
+export type Edit = (text: string | undefined, file: AgentFile, warn: (sentence: string) => void) => string | undefined;
+
+export const addEntries: Edit = (text, file, warn) => {
+  const { server, hooks } = file;
+  if (file.format === "toml") return addTable(text ?? "", file, warn);
+  const json = openJson(file, text?.trim() ? text : "{\n}\n");
+  if (!text?.trim()) for (const [key, value] of Object.entries(file.skeleton)) json.set([key], value);
+  if (server !== undefined) addServer(json, file, server, warn);
+  for (const [event, wanted] of Object.entries(hooks?.events ?? {})) {
+    const found = handlersIn(json, event, hooks!.grouped).filter(({ line }) => isHook(line));
+    const same = isDeepStrictEqual(
+      found.map(({ line }) => line),
+      wanted.handlers.map(lineOf),
+    );
+    // Ours with other values in their fields are as their owner wants them.
+    if (same) continue;
+    removeHandlers(json, event, hooks!.grouped);
+    const { handlers, ...group } = wanted;
+    if (hooks!.grouped) json.append(["hooks", event], { ...group, hooks: handlers });
+    else for (const handler of handlers) json.append(["hooks", event], handler);
+  }
+  return json.text;
+};
+
+export const removeEntries: Edit = (text, file, warn) => {
+  // Whether a file without anything of ours can be read is nobody's business here.
+  if (text?.includes("coord") !== true) return text;
+  if (file.format === "toml") {
+    parseToml(file.path, text);
+    const rest = withoutBlock(text);
+    return rest.trim() === "" ? undefined : rest;
+  }
+  const json = openJson(file, text);
+  const { server, hooks } = file;
+  const entry = server === undefined ? undefined : json.get(server.at);
+  if (server !== undefined && isOurs(entry)) {
+    const { command, args } = server.entry;
+    if (isDeepStrictEqual({ ...entry, command, args }, { ...server.entry, command, args })) json.remove(server.at);
+    else warn(`${file.path}: the server ${server.at.join(".")} was changed by hand and stays.`);
+  }
+  if (hooks !== undefined)
+    for (const event of Object.keys(json.record(["hooks"]))) removeHandlers(json, event, hooks.grouped);
+  return json.text !== text && json.isBare(file.skeleton) ? undefined : json.text;
+};
+
+/** The command lines of ours that a file has the agent start. */
+export function linesIn(text: string | undefined, file: AgentFile): CommandLine[] {
+  if (text?.includes("coord") !== true) return [];
+  const json = file.format === "json" ? openJson(file, text) : undefined;
+  const table = json?.record([]) ?? parseToml(file.path, text);
+  const server = file.server?.at.reduce<unknown>((value, key) => (value as Entry | undefined)?.[key], table);
+  const events = json === undefined || file.hooks === undefined ? [] : Object.keys(json.record(["hooks"]));
+  const handlers = events.flatMap((event) => handlersIn(json!, event, file.hooks!.grouped));
+  return [...(isOurs(server) ? [lineOf(server)] : []), ...handlers.map(({ line }) => line).filter(isHook)];
+}
+
+function openJson(file: AgentFile, text: string): JsonText {
+  return new JsonText(file.path, text);
+}
+
+function addServer(json: JsonText, file: AgentFile, { at, entry }: Server, warn: (sentence: string) => void): void {
+  const present = json.get(at);
+  if (present === undefined) return json.set(at, entry);
+  if (!isOurs(present)) return warn(foreign(file, at));
+  if (isDeepStrictEqual(lineOf(present), lineOf(entry))) return;
+  for (const field of ["command", "args"]) if (entry[field] !== undefined) json.set([...at, field], entry[field]);
+}
+
+function addTable(text: string, file: AgentFile, warn: (sentence: string) => void): string {
+  const { at, entry } = file.server!;
+  const [group, name] = at as [string, string];
+  const present = (parseToml(file.path, text)[group] as Entry | undefined)?.[name];
+  if (isOurs(present) && isDeepStrictEqual(lineOf(present), lineOf(entry))) return text;
+  if (present !== undefined && !hasBlock(text)) {
+    if (!isOurs(present)) warn(foreign(file, at));
+    return text;
+  }
+  const lines = Object.entries(entry).map(([key, value]) => `${key} = ${tomlValue(value)}`);
+  const result = withBlock(text, [`[${at.join(".")}]`, ...lines]);
+  parseToml(file.path, result); // what stands in the file may forbid the table
+  return result;
+}
+
+type Server = NonNullable<AgentFile["server"]>;
+
+function foreign({ path }: AgentFile, at: readonly string[]): string {
+  return `${path} has a server ${at.join(".")} of its own, which stays: rename it for the agent to get the tools of coord.`;
+}
+
+function isOurs(entry: unknown): entry is Entry {
+  return typeof entry === "object" && entry !== null && isServer(lineOf(entry as Entry));
+}
+
+/** Strings as JSON are strings in TOML; lists print alike. */
+function tomlValue(value: unknown): string {
+  return Array.isArray(value) ? `[${value.map(tomlValue).join(", ")}]` : JSON.stringify(value);
+}
+
+function lineOf({ command, args }: Entry): CommandLine {
+  if (Array.isArray(command)) return command.map(String);
+  if (Array.isArray(args)) return [String(command), ...args.map(String)];
+  return typeof command === "string" ? wordsOf(command) : [];
+}
+
+interface Handler {
+  readonly line: CommandLine;
+  /** What has to go for it to be gone: the handler, or its group where that has nothing else. */
+  readonly at: Path;
+}
+
+function handlersIn(json: JsonText, event: string, grouped: boolean): Handler[] {
+  const list = json.list(["hooks", event]) as (Entry | null)[];
+  if (!grouped) return list.map((handler, i) => ({ line: lineOf(handler ?? {}), at: ["hooks", event, i] }));
+  return list.flatMap((group, i) => {
+    const handlers = Array.isArray(group?.["hooks"]) ? (group["hooks"] as (Entry | null)[]) : [];
+    const whole = handlers.every((handler) => isHook(lineOf(handler ?? {})));
+    return handlers.map((handler, j) => ({
+      line: lineOf(handler ?? {}),
+      at: whole ? ["hooks", event, i] : ["hooks", event, i, "hooks", j],
+    }));
+  });
+}
+
+function removeHandlers(json: JsonText, event: string, grouped: boolean): void {
+  const ours = handlersIn(json, event, grouped).filter(({ line }) => isHook(line));
+  const places = new Map(ours.map(({ at }) => [JSON.stringify(at), at]));
+  // From the end, so that the earlier places stay where they are.
+  for (const at of [...places.values()].toReversed()) json.remove(at);
+}

@@ -1,0 +1,47 @@
+/** Who speaks under the name right now. */
+import { hostname } from "node:os";
+import { relative } from "node:path";
+import type { CoordinationClient } from "../../../client/client.ts";
+import type { SessionFacts } from "../../../protocol/results.ts";
+import { type Finding, ok, warning } from "./finding.ts";
+import { findPlace } from "./place.ts";
+
+export async function examineInstance(client: CoordinationClient, name: string, cwd: string): Promise<Finding[]> {
+  const { instances } = await client.getPresence();
+  const presence = instances[name];
+  const about = "presence";
+  if (presence === undefined) {
+    return [
+      warning(
+        about,
+        `${name} is not known yet: broadcasts do not reach it`,
+        "Run coord init, or start its agent once.",
+      ),
+    ];
+  }
+  const { status, secondsSinceHeartbeat: age, session, pending, unreadable } = presence;
+  if (unreadable !== undefined)
+    return [warning(about, `the entry of ${name} cannot be read: ${unreadable}`, `Run coord forget ${name}.`)];
+  const waiting = pending === 0 ? "" : `, ${pending} ${pending === 1 ? "message waits" : "messages wait"} for it`;
+  const facts = factsOf(session);
+  const told = `${name} is ${status}${facts === "" ? "" : ` (${facts})`}, seen ${age} s ago${waiting}`;
+  if (status === "offline" || !isElsewhere(session, cwd)) return [ok(about, told)];
+  return [
+    warning(
+      about,
+      `${told}: from elsewhere, and only one agent at a time speaks under a name`,
+      "Name this one differently: coord init --instance <name>.",
+    ),
+  ];
+}
+
+function factsOf({ agent, host, pid, cwd, branch }: SessionFacts): string {
+  return [agent, host, pid === undefined ? undefined : `pid ${pid}`, cwd, branch]
+    .filter((fact) => fact !== undefined)
+    .join(", ");
+}
+
+function isElsewhere({ host, cwd: there }: SessionFacts, cwd: string): boolean {
+  if (host !== undefined && host !== hostname()) return true;
+  return there !== undefined && relative(findPlace(cwd).root, there).startsWith("..");
+}

@@ -1,0 +1,124 @@
+/** The server against the guarantees: whether what is stored stays stored. */
+import type { CoordinationClient } from "../../../client/client.ts";
+import type { Settings } from "../../../client/settings.ts";
+import { PROTOCOL_VERSION } from "../../../protocol/definition.ts";
+import { type Finding, ok, problem, warning } from "./finding.ts";
+
+type ServerFacts = Awaited<ReturnType<CoordinationClient["inspectServer"]>>;
+
+/** Of the limit, from where on there is reason to act before publishing is refused. */
+const MEMORY_NEARLY_FULL = 0.9;
+/** Times are read by people: what they do not notice is no difference. */
+const CLOCK_MILLISECONDS = 1000;
+const MEBIBYTE = 1024 ** 2;
+const ADMINISTRATOR = "Ask whoever runs this Redis.";
+
+export function examineServer(facts: ServerFacts, { keyPrefix }: Pick<Settings, "keyPrefix">): Finding[] {
+  return [
+    ok("Redis", `${facts.address} answers`),
+    version(facts),
+    ...role(facts, keyPrefix),
+    ...persistence(facts),
+    ...memory(facts),
+    clock(facts),
+    protocol(facts, keyPrefix),
+  ];
+}
+
+function version({ name, version: number, redisVersion }: ServerFacts): Finding {
+  if (number === undefined) return unseen("version", "the version", "INFO");
+  const told = `${name} ${number}`;
+  if (Number.parseInt(redisVersion ?? number, 10) >= 7) return ok("version", told);
+  return problem(
+    "version",
+    `${told} is too old`,
+    "Update it to Redis 7.0 or Valkey 7.2, or start one with coord up on another REDIS_PORT.",
+  );
+}
+
+function role({ isReplica, isCluster }: ServerFacts, prefix: string): Finding[] {
+  const findings: Finding[] = [];
+  if (isReplica) findings.push(problem("role", "it is a replica, which takes no writes", "Connect to its primary."));
+  if (isCluster && !/\{[^}]+\}/.test(prefix)) {
+    findings.push(
+      problem(
+        "role",
+        "it is a cluster, where all keys of a namespace must share a slot",
+        `Set COORD_KEY_PREFIX to {${prefix}}, everywhere.`,
+      ),
+    );
+  }
+  return findings;
+}
+
+function persistence({ appendOnly, appendFsync, lastAppendFailed }: ServerFacts): Finding[] {
+  const about = "persistence";
+  if (appendOnly === undefined) return [unseen(about, "whether it survives a restart", "INFO")];
+  if (!appendOnly) {
+    const remedy =
+      "Run CONFIG SET appendonly yes and CONFIG SET appendfsync always, and write both into its redis.conf.";
+    return [problem(about, "appendonly is off: a restart loses messages that were sent", remedy)];
+  }
+  if (lastAppendFailed)
+    return [problem(about, "the last write to its append-only file failed", "Look at its disk and its log.")];
+  if (appendFsync === undefined) return [unseen(about, "appendonly is on; appendfsync", "CONFIG")];
+  if (appendFsync === "always") return [ok(about, "appendonly yes, appendfsync always")];
+  const lost = appendFsync === "everysec" ? "the last second" : "what the system had not written yet";
+  return [
+    warning(
+      about,
+      `appendfsync is ${appendFsync}: a power failure loses ${lost}`,
+      "Run CONFIG SET appendfsync always.",
+    ),
+  ];
+}
+
+function memory({ evictionPolicy, memoryLimit, memoryUsed }: ServerFacts): Finding[] {
+  if (evictionPolicy === undefined || memoryLimit === undefined || memoryUsed === undefined) {
+    return [unseen("memory", "whether it evicts messages", "INFO")];
+  }
+  const findings: Finding[] = [];
+  const remedy = "Run CONFIG SET maxmemory-policy noeviction, and write it into its redis.conf.";
+  if (evictionPolicy === "noeviction") findings.push(ok("eviction", "maxmemory-policy noeviction"));
+  else if (memoryLimit === 0) {
+    findings.push(
+      warning("eviction", `maxmemory-policy is ${evictionPolicy}: with a memory limit it would drop messages`, remedy),
+    );
+  } else
+    findings.push(
+      problem("eviction", `maxmemory-policy is ${evictionPolicy}: when memory is full, it drops messages`, remedy),
+    );
+  const used = `${(memoryUsed / MEBIBYTE).toFixed(1)} MiB used`;
+  if (memoryLimit === 0) return [...findings, ok("memory", `${used}, no limit`)];
+  const share = memoryUsed / memoryLimit;
+  const told = `${used} of ${(memoryLimit / MEBIBYTE).toFixed(1)} MiB`;
+  const more = "Raise its maxmemory, or remove data.";
+  if (share >= 1) findings.push(problem("memory", `${told}: full, publishing is refused`, more));
+  else if (share >= MEMORY_NEARLY_FULL) findings.push(warning("memory", `${told}: nearly full`, more));
+  else findings.push(ok("memory", told));
+  return findings;
+}
+
+function clock({ clockAheadMilliseconds: ahead }: ServerFacts): Finding {
+  if (ahead === undefined) return unseen("clock", "its clock", "TIME");
+  if (Math.abs(ahead) <= CLOCK_MILLISECONDS) return ok("clock", "the same as here, within a second");
+  const how = `${(Math.abs(ahead) / 1000).toFixed(1)} s ${ahead > 0 ? "ahead of" : "behind"} this machine's`;
+  return warning("clock", `${how}; the order of messages is not affected, times look wrong`, "Set both by NTP.");
+}
+
+function protocol({ protocolVersion }: ServerFacts, prefix: string): Finding {
+  if (protocolVersion === undefined) return unseen("protocol", `the namespace ${prefix}`, `HGET ${prefix}:meta`);
+  if (protocolVersion === null) return ok("protocol", `nothing has been published in ${prefix} yet`);
+  if (protocolVersion <= PROTOCOL_VERSION) return ok("protocol", `version ${protocolVersion}`);
+  const remedy = "Update cli-coordination here, or use another COORD_KEY_PREFIX.";
+  return problem(
+    "protocol",
+    `the namespace uses version ${protocolVersion}, this program knows ${PROTOCOL_VERSION}`,
+    remedy,
+  );
+}
+
+/** A managed Redis hides some of itself; that is no fault, but nothing was checked either. */
+function unseen(about: string, what: string, command: string): Finding {
+  return warning(about, `${what} could not be seen: ${command} is not allowed here`, ADMINISTRATOR);
+}

@@ -1,0 +1,123 @@
+/** `coord init`, `coord worktree add` and `coord doctor`: what they print, and the exit code. */
+import { relative } from "node:path";
+import { successToWire } from "../../../protocol/wire.ts";
+import { EXIT, print, printJson, printWarnings } from "../outcome.ts";
+import { colorsFor, printable } from "../terminal.ts";
+import type { Agent } from "./agents.ts";
+import { examine } from "./doctor.ts";
+import type { Level } from "./finding.ts";
+import { type InitResult, setUp, tearDown } from "./init.ts";
+import { findPlace, type Place } from "./place.ts";
+import { shellLine } from "./programs.ts";
+import { addWorktree, type WorktreeOptions } from "./worktree.ts";
+
+export { AGENTS, type Agent } from "./agents.ts";
+
+interface Reporting {
+  json?: true | undefined;
+}
+
+export interface InitCommand extends Reporting {
+  instance?: string | undefined;
+  agent?: Agent[] | undefined;
+  dryRun?: boolean | undefined;
+  remove?: boolean | undefined;
+}
+
+export interface WorktreeCommand extends Reporting, Omit<WorktreeOptions, "agents"> {
+  agent?: Agent[] | undefined;
+}
+
+const { green, yellow, red, bold, dim } = colorsFor(process.stdout);
+const DEFAULT_AGENTS: readonly Agent[] = ["claude"];
+const START: Record<Agent, string> = {
+  claude: "claude",
+  codex: "codex",
+  gemini: "gemini",
+  opencode: "opencode",
+  cursor: "cursor .",
+};
+
+/** @returns the exit code */
+export async function init({ instance, agent, dryRun = false, remove, json }: InitCommand): Promise<number> {
+  const place = findPlace(process.cwd());
+  const agents = agent ?? (remove ? [] : DEFAULT_AGENTS);
+  const result = remove ? tearDown(place, { agents, dryRun }) : await setUp(place, { instance, agents, dryRun });
+  if (json) printJson(successToWire(result));
+  else if (dryRun) print(renderDiffs(result));
+  else print(remove ? renderRemoval(result) : renderSetUp(result, place, agents));
+  printWarnings(result.warnings);
+  return EXIT.done;
+}
+
+/** @returns the exit code */
+export async function worktreeAdd(name: string, { agent, json, ...options }: WorktreeCommand): Promise<number> {
+  const agents = agent ?? DEFAULT_AGENTS;
+  const result = await addWorktree(process.cwd(), name, { ...options, agents });
+  if (json) printJson(successToWire(result));
+  else {
+    const { root, branch, branchCreated } = result;
+    print(
+      `Worktree ${bold(printable(root))} on ${branchCreated ? "the new branch" : "the branch"} ${printable(branch)}`,
+    );
+    print(renderSetUp(result, findPlace(root), agents));
+  }
+  printWarnings(result.warnings);
+  return EXIT.done;
+}
+
+/** @returns the exit code */
+export async function doctor({ instance, json }: Reporting & { instance?: string | undefined }): Promise<number> {
+  const findings = await examine(process.cwd(), instance);
+  const healthy = findings.every(({ level }) => level !== "problem");
+  if (json) printJson({ success: healthy, findings });
+  else {
+    const marks: Record<Level, string> = { ok: green("✓"), warning: yellow("!"), problem: red("✗") };
+    for (const { level, about, message, remedy } of findings) {
+      print(
+        `${marks[level]} ${bold(about)}: ${printable(message)}${remedy === null ? "" : `\n  ${dim("→")} ${printable(remedy)}`}`,
+      );
+    }
+  }
+  return healthy ? EXIT.done : EXIT.refused;
+}
+
+function renderSetUp(
+  { instance, instanceSource, registered, files, root }: InitResult,
+  place: Place,
+  agents: readonly Agent[],
+): string {
+  const where =
+    place.git === undefined && place.problem === undefined ? ` in ${printable(root)}, which is outside of git` : "";
+  const nothing = files.every(({ state }) => state === "unchanged");
+  const folder = relative(process.cwd(), root);
+  const start = agents.map((agent) => START[agent]).join(" or ");
+  const next = folder === "" || !folder.startsWith("..") ? start : `cd ${shellLine([folder])} && ${start}`;
+  return [
+    `${nothing ? "Already set up" : "Set up"}: instance ${bold(instance)} (${printable(instanceSource!)})${where}`,
+    ...renderFiles(files),
+    ...(registered ? ["Broadcasts reach it from now on."] : []),
+    `Next: ${bold(next)}`,
+  ].join("\n");
+}
+
+function renderRemoval({ instance, files }: InitResult): string {
+  const gone = files.filter(({ state }) => state !== "unchanged");
+  if (gone.length === 0) return "Nothing of coord init is here.";
+  const forget =
+    instance === undefined
+      ? []
+      : [`Its messages stay. To take it out of broadcasts: ${bold(`coord forget ${instance}`)}`];
+  return ["Taken out:", ...renderFiles(gone), ...forget].join("\n");
+}
+
+function renderFiles(files: InitResult["files"]): string[] {
+  return files.map(
+    ({ path, state }) => `  ${(state === "unchanged" ? dim : green)(state.padEnd(9))} ${printable(path)}`,
+  );
+}
+
+function renderDiffs({ files }: InitResult): string {
+  const diffs = files.flatMap(({ diff }) => diff ?? []);
+  return diffs.length === 0 ? "Nothing would change." : printable(diffs.join("")).trimEnd();
+}
