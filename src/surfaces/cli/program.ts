@@ -12,7 +12,8 @@ import { readText } from "./input.ts";
 import { startRedis, stopRedis } from "./local-redis.ts";
 import { EXIT, flushed, print, printJson, printWarnings } from "./outcome.ts";
 import * as render from "./render.ts";
-import type { Agent, InitCommand, WorktreeCommand } from "./setup/main.ts";
+import { AGENTS } from "./setup/agents.ts";
+import type * as SetUp from "./setup/commands.ts";
 import { statusLine } from "./statusline.ts";
 import { followEvents } from "./watch.ts";
 
@@ -252,7 +253,7 @@ export function buildProgram(surfaces: LazySurfaces, finish: (code: number) => v
     .option("--dry-run", "Show the difference, write nothing")
     .option("--remove", "Take out what init added, of all agents or those given")
     .addOption(json())
-    .action(async (options: InitCommand) => finish(await (await loadSetUp()).init(options)));
+    .action(async (options: SetUp.InitCommand) => finish(await (await loadSetUp()).init(options)));
 
   program
     .command("worktree")
@@ -268,7 +269,7 @@ export function buildProgram(surfaces: LazySurfaces, finish: (code: number) => v
     .option("--from <ref>", "Where a new branch begins; default what is checked out")
     .addOption(agentOption())
     .addOption(json())
-    .action(async (_action: string, name: string, options: WorktreeCommand) =>
+    .action(async (_action: string, name: string, options: SetUp.WorktreeCommand) =>
       finish(await (await loadSetUp()).worktreeAdd(name, options)),
     );
 
@@ -329,13 +330,14 @@ function instanceOption(): Option {
 
 /** Repeated for several. */
 function agentOption(): Option {
-  const agents: readonly Agent[] = ["claude", "codex", "gemini", "opencode", "cursor"];
-  return new Option("--agent <agent...>", "Which agent works here, repeated for several; default claude").choices(agents);
+  return new Option("--agent <agent...>", "Which agent works here, repeated for several; default claude").choices(
+    AGENTS,
+  );
 }
 
 /** A program of its own: only these commands need git and the parsers. */
-function loadSetUp(): Promise<typeof import("./setup/main.ts")> {
-  return import("./setup/main.ts");
+function loadSetUp(): Promise<typeof SetUp> {
+  return import("./setup/commands.ts");
 }
 
 function examples(...lines: string[]): string {

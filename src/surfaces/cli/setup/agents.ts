@@ -33,9 +33,11 @@ const WAIT_SECONDS = 86_400;
 const CURSOR_LOOP_LIMIT = 10;
 
 /** Codex starts servers without the environment; these it passes on where they are set. */
-const CODEX_VARIABLES = ["CLAUDE_INSTANCE_ID", "REDIS_URL", "REDIS_HOST", "REDIS_PORT", "REDIS_DB", "REDIS_USERNAME",
-  "REDIS_PASSWORD", "COORD_KEY_PREFIX", "COORD_ORCHESTRATOR", "COORD_PRESENCE_TIMEOUT_SECONDS", "COORD_UNKNOWN_RECIPIENT",
-  "COORD_DIRECTION"]; // prettier-ignore
+// prettier-ignore
+const CODEX_VARIABLES = [
+  "CLAUDE_INSTANCE_ID", "REDIS_URL", "REDIS_HOST", "REDIS_PORT", "REDIS_DB", "REDIS_USERNAME", "REDIS_PASSWORD",
+  "COORD_KEY_PREFIX", "COORD_ORCHESTRATOR", "COORD_PRESENCE_TIMEOUT_SECONDS", "COORD_UNKNOWN_RECIPIENT", "COORD_DIRECTION",
+];
 
 export function filesOf(agent: Agent, root: string, { coord, hook }: Programs): AgentFile[] {
   const file = (path: string, rest: Partial<AgentFile>): AgentFile => ({

@@ -92,7 +92,7 @@ function addTable(text: string, file: AgentFile, warn: (sentence: string) => voi
 type Server = NonNullable<AgentFile["server"]>;
 
 function foreign({ path }: AgentFile, at: readonly string[]): string {
-  return `${path} has a server ${at.join(".")} of its own, which stays: rename it for the agent to get the tools of coord.`;
+  return `${path} has a server ${at.join(".")} of its own, which stays: rename it to get the tools of coord.`;
 }
 
 function isOurs(entry: unknown): entry is Entry {

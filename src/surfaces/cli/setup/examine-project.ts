@@ -1,6 +1,6 @@
 /** The files of a project: which agents are set up in it, and whether what they start is there. */
 import { existsSync } from "node:fs";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { PROJECT_FILE } from "../../../client/settings.ts";
 import { type Agent, type AgentFile, AGENTS, filesOf } from "./agents.ts";
 import { type Finding, ok, problem, warning } from "./finding.ts";
@@ -58,7 +58,7 @@ function textOf({ path }: AgentFile): string | undefined {
 }
 
 function names(files: readonly AgentFile[], root: string): string {
-  return files.map(({ path }) => path.slice(root.length + 1)).join(" and ");
+  return files.map(({ path }) => relative(root, path)).join(" and ");
 }
 
 function examineExclude({ root, git: repository }: Place): Finding[] {

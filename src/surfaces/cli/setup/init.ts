@@ -102,7 +102,7 @@ function placeWarnings({ root, git, problem }: Place, name: string): string[] {
   const twin = git?.worktrees.find((worktree) => resolve(worktree) !== root && namedLike(worktree, name));
   if (twin !== undefined) {
     warnings.push(
-      `${twin} has the name ${name} as well, and only one agent at a time speaks under a name: choose another with --instance.`,
+      `${twin} has the name ${name} as well, and only one agent at a time speaks under a name: give --instance.`,
     );
   }
   const variable = process.env["CLAUDE_INSTANCE_ID"];

@@ -1,6 +1,6 @@
 /**
  * Edits in the text of a JSON file that belongs to somebody else: comments, order and layout of everything else stay as
- * they are, and what is added looks like what is there. jsonc-parser finds the places; its own edits would move comments.
+ * they are, and what is added looks like what is there. jsonc-parser finds the places; its edits would move comments.
  */
 import { createScanner, getNodeValue, type Node, type ParseError, parseTree, printParseErrorCode } from "jsonc-parser";
 import { eolOf, indentAt, lineBreakBefore, positionOf, restOfLine, startsLine, unreadable } from "./text.ts";

@@ -1,6 +1,6 @@
 /** What a set-up changes, worked out completely before the first file is written. */
 import { existsSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { join, relative, resolve } from "node:path";
 import { PROJECT_FILE } from "../../../client/settings.ts";
 import { type Agent, type AgentFile, AGENTS, filesOf } from "./agents.ts";
 import { addEntries, type Edit, linesIn, removeEntries } from "./entries.ts";
@@ -59,7 +59,7 @@ export function isSetUp(agent: Agent, root: string, programs: Programs): boolean
 }
 
 function planEdit(file: AgentFile, { root }: Place, edit: Edit, warnings: string[]): Change {
-  const named = { ...file, path: file.path.slice(root.length + 1) };
+  const named = { ...file, path: relative(root, file.path) };
   return planChange(file.path, (text) => edit(text, named, (sentence) => warnings.push(sentence)));
 }
 

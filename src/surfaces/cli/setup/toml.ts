@@ -1,4 +1,4 @@
-/** One table in a TOML file that belongs to somebody else: a block between two marks, so that it can be taken out again. */
+/** One table in a TOML file that is somebody else's: a block between two marks, so that it can be taken out again. */
 import { parse, TomlError } from "smol-toml";
 import { eolOf, unreadable } from "./text.ts";
 

@@ -38,7 +38,7 @@ export async function addWorktree(cwd: string, name: string, options: WorktreeOp
   const folders = missingFolders(path);
   try {
     const target = exists ? ["--", path, branch] : ["-b", branch, "--", path, ...(from === undefined ? [] : [from])];
-    const added = git(cwd, "worktree", "add", ...target);
+    const added = git(cwd, "worktree", "add", "--quiet", ...target);
     if (!added.ok) throw refused(added.stderr);
     const result = await setUp(findPlace(path), { instance, agents: options.agents, dryRun: false });
     return { ...result, instanceSource: "as given", branch, branchCreated: !exists };

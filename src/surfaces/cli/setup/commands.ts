@@ -11,8 +11,6 @@ import { findPlace, type Place } from "./place.ts";
 import { shellLine } from "./programs.ts";
 import { addWorktree, type WorktreeOptions } from "./worktree.ts";
 
-export { AGENTS, type Agent } from "./agents.ts";
-
 interface Reporting {
   json?: true | undefined;
 }
@@ -74,9 +72,8 @@ export async function doctor({ instance, json }: Reporting & { instance?: string
   else {
     const marks: Record<Level, string> = { ok: green("✓"), warning: yellow("!"), problem: red("✗") };
     for (const { level, about, message, remedy } of findings) {
-      print(
-        `${marks[level]} ${bold(about)}: ${printable(message)}${remedy === null ? "" : `\n  ${dim("→")} ${printable(remedy)}`}`,
-      );
+      print(`${marks[level]} ${bold(about)}: ${printable(message)}`);
+      if (remedy !== null) print(`  ${dim("→")} ${printable(remedy)}`);
     }
   }
   return healthy ? EXIT.done : EXIT.refused;
@@ -92,7 +89,7 @@ function renderSetUp(
   const nothing = files.every(({ state }) => state === "unchanged");
   const folder = relative(process.cwd(), root);
   const start = agents.map((agent) => START[agent]).join(" or ");
-  const next = folder === "" || !folder.startsWith("..") ? start : `cd ${shellLine([folder])} && ${start}`;
+  const next = folder === "" ? start : `cd ${shellLine([folder])} && ${start}`;
   return [
     `${nothing ? "Already set up" : "Set up"}: instance ${bold(instance)} (${printable(instanceSource!)})${where}`,
     ...renderFiles(files),

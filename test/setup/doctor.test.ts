@@ -1,0 +1,284 @@
+import { rmSync, symlinkSync } from "node:fs";
+import { hostname } from "node:os";
+import path from "node:path";
+import { Redis } from "ioredis";
+import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { startThrowawayRedis, type ThrowawayRedis } from "../../src/server/throwaway.ts";
+import { type Folder, plain, Stage } from "./stage.ts";
+
+let redis: ThrowawayRedis;
+let raw: Redis;
+beforeAll(async () => {
+  redis = await startThrowawayRedis({ args: ["--appendonly", "yes", "--appendfsync", "always"] });
+  raw = new Redis({ path: redis.socketPath });
+});
+beforeEach(async () => {
+  await raw.flushall();
+  await raw.config("SET", "appendonly", "yes");
+  await raw.config("SET", "appendfsync", "always");
+  await raw.config("SET", "maxmemory", "0");
+  await raw.config("SET", "maxmemory-policy", "noeviction");
+});
+afterAll(async () => {
+  raw.disconnect();
+  await redis.stop();
+});
+
+interface Finding {
+  level: "ok" | "warning" | "problem";
+  about: string;
+  message: string;
+  remedy: string | null;
+}
+
+async function findings(folder: Folder, settings: Record<string, string> = {}): Promise<Finding[]> {
+  const result = await folder.json(["doctor"], settings);
+  const list = result["findings"] as Finding[];
+  expect(result["success"]).toBe(list.every(({ level }) => level !== "problem"));
+  return list;
+}
+
+/** What is not all right. */
+async function troubles(folder: Folder, settings: Record<string, string> = {}): Promise<Finding[]> {
+  return (await findings(folder, settings)).filter(({ level }) => level !== "ok");
+}
+
+async function healthy(stage: Stage): Promise<Folder> {
+  const repository = stage.repository("shop");
+  await repository.coord(["init"]);
+  return repository;
+}
+
+test("where all is well: a line each, exit 0, and nothing is changed", async () => {
+  const stage = new Stage(redis.url);
+  const repository = await healthy(stage);
+  const before = [repository.everything(), await raw.hgetall("coord:presence")];
+  const { code, stdout, stderr } = await repository.coord(["doctor"]);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  const lines = plain(stdout, stage)
+    .replaceAll(redis.socketPath, "<socket>")
+    .replaceAll(/\d+\.\d+ MiB/g, "<n> MiB")
+    .replaceAll(/version: (Redis|Valkey) \S+/g, "version: Redis <n>")
+    .replaceAll(process.versions.node, "<node>")
+    .replaceAll(/\d+ s ago/g, "<n> s ago");
+  expect(lines).toBe(
+    [
+      "✓ Node.js: version <node>",
+      "✓ identity: orchestrator, from instanceId in <home>/shop/.coord.json",
+      "✓ connection: from REDIS_URL",
+      "✓ namespace: coord, the default",
+      "✓ .coord.json: <home>/shop/.coord.json",
+      "✓ Redis: <socket> answers",
+      "✓ version: Redis <n>",
+      "✓ persistence: appendonly yes, appendfsync always",
+      "✓ eviction: maxmemory-policy noeviction",
+      "✓ memory: <n> MiB used, no limit",
+      "✓ clock: the same as here, within a second",
+      "✓ protocol: nothing has been published in coord yet",
+      "✓ presence: orchestrator is offline, seen <n> s ago",
+      "✓ claude: set up in .mcp.json and .claude/settings.json",
+      "",
+    ].join("\n"),
+  );
+  expect([repository.everything(), await raw.hgetall("coord:presence")]).toEqual(before);
+});
+
+test("a Redis that forgets: off is a problem, everysec a warning, exit 1 for the problem only", async () => {
+  const repository = await healthy(new Stage(redis.url));
+  await raw.config("SET", "appendfsync", "everysec");
+  expect(await troubles(repository)).toEqual([
+    {
+      level: "warning",
+      about: "persistence",
+      message: "appendfsync is everysec: a power failure loses the last second",
+      remedy: "Run CONFIG SET appendfsync always.",
+    },
+  ]);
+  expect((await repository.coord(["doctor"])).code).toBe(0);
+  await raw.config("SET", "appendonly", "no");
+  expect(await troubles(repository)).toMatchObject([{ level: "problem", about: "persistence" }]);
+  const { code, stdout } = await repository.coord(["doctor"]);
+  expect(code).toBe(1);
+  expect(stdout).toContain(
+    "✗ persistence: appendonly is off: a restart loses messages that were sent\n  → Run CONFIG SET",
+  );
+});
+
+test("a Redis that evicts or is full", async () => {
+  const repository = await healthy(new Stage(redis.url));
+  await raw.config("SET", "maxmemory-policy", "allkeys-lru");
+  expect(await troubles(repository)).toMatchObject([{ level: "warning", about: "eviction" }]);
+  const used = Number(/used_memory:(\d+)/.exec(await raw.info("memory"))![1]);
+  await raw.config("SET", "maxmemory", String(Math.round(used * 1.04)));
+  expect(await troubles(repository)).toMatchObject([
+    {
+      level: "problem",
+      about: "eviction",
+      message: "maxmemory-policy is allkeys-lru: when memory is full, it drops messages",
+    },
+    { level: "warning", about: "memory", message: expect.stringMatching(/nearly full$/) as string },
+  ]);
+});
+
+test("a managed Redis that shows little of itself: what was not seen is said, and is no problem", async () => {
+  const repository = await healthy(new Stage(redis.url));
+  await raw.call("ACL", "SETUSER", "guest", "on", ">secret", "~*", "&*", "+@all", "-config", "-info");
+  const url = redis.url.replace("unix:", "unix://guest:secret@localhost");
+  const list = await troubles(repository, { REDIS_URL: url });
+  expect(list.map(({ level, about }) => [level, about])).toEqual([
+    ["warning", "version"],
+    ["warning", "persistence"],
+    ["warning", "memory"],
+  ]);
+  await raw.call("ACL", "SETUSER", "guest", "+info");
+  expect(await troubles(repository, { REDIS_URL: url })).toEqual([
+    {
+      level: "warning",
+      about: "persistence",
+      message: "appendonly is on; appendfsync could not be seen: CONFIG is not allowed here",
+      remedy: "Ask whoever runs this Redis.",
+    },
+  ]);
+});
+
+test("a Redis that is down, or settings that are wrong: the rest is still looked at", async () => {
+  const repository = await healthy(new Stage(redis.url));
+  const down = await findings(repository, { REDIS_URL: "", REDIS_PORT: "1" });
+  expect(down.filter(({ about }) => about === "connection")).toMatchObject([
+    { level: "ok", message: "from REDIS_PORT" },
+  ]);
+  expect(down.filter(({ level }) => level !== "ok")).toMatchObject(
+    [
+      { level: "problem", about: "Redis", message: "Redis at localhost:1: nothing listens there.", remedy: /coord up/ },
+    ].map((finding) => ({ ...finding, remedy: expect.stringMatching(finding.remedy) as string })),
+  );
+  expect(down.at(-1)).toMatchObject({ level: "ok", about: "claude" });
+  const wrong = await findings(repository, { REDIS_URL: "http://x" });
+  expect(wrong.map(({ level, about }) => [level, about])).toEqual([
+    ["ok", "Node.js"],
+    ["problem", "settings"],
+    ["ok", "claude"],
+  ]);
+});
+
+test("a namespace of a newer version", async () => {
+  const repository = await healthy(new Stage(redis.url));
+  await raw.hset("coord:meta", "protocol", "7");
+  const list = await troubles(repository);
+  expect(list).toContainEqual({
+    level: "problem",
+    about: "protocol",
+    message: "the namespace uses version 7, this program knows 1",
+    remedy: "Update cli-coordination here, or use another COORD_KEY_PREFIX.",
+  });
+});
+
+test("identity, connection and prefix, and where each comes from", async () => {
+  const stage = new Stage(redis.url);
+  const folder = stage.repository("shop");
+  const messages = async (settings: Record<string, string>): Promise<string[]> =>
+    (await findings(folder, settings))
+      .filter(({ about }) => ["identity", "connection", "namespace", ".coord.json"].includes(about))
+      .map(({ level, message }) => `${level}: ${plain(message, stage)}`);
+  expect(await messages({})).toEqual([
+    "problem: no name is set",
+    "ok: from REDIS_URL",
+    "ok: coord, the default",
+    "warning: there is none, so the name depends on the environment of each agent",
+  ]);
+  folder.write(".coord.json", JSON.stringify({ instanceId: "backend", redis: redis.url, keyPrefix: "mine" }));
+  expect(await messages({ REDIS_URL: "" })).toEqual([
+    "ok: backend, from instanceId in <home>/shop/.coord.json",
+    "ok: from redis in <home>/shop/.coord.json",
+    "ok: mine, from keyPrefix in <home>/shop/.coord.json",
+    "ok: <home>/shop/.coord.json",
+  ]);
+  expect((await messages({ CLAUDE_INSTANCE_ID: "x", COORD_KEY_PREFIX: "other" })).slice(0, 3)).toEqual([
+    "ok: x, from CLAUDE_INSTANCE_ID",
+    "ok: from REDIS_URL",
+    "ok: other, from COORD_KEY_PREFIX",
+  ]);
+  const given = await folder.json(["doctor", "--instance", "me"]);
+  expect(given["findings"]).toContainEqual({
+    level: "ok",
+    about: "identity",
+    message: "me, from --instance",
+    remedy: null,
+  });
+});
+
+test("somebody else under the name: who, and where", async () => {
+  const stage = new Stage(redis.url);
+  const repository = await healthy(stage);
+  const join = async (session: object): Promise<void> => {
+    const entry = { last_heartbeat: new Date().toISOString(), left: false, session };
+    await raw.hset("coord:presence", "orchestrator", JSON.stringify(entry));
+  };
+  await join({ agent: "claude-code", host: hostname(), pid: 42, cwd: path.join(repository.path, "src") });
+  expect(await troubles(repository)).toEqual([]);
+  await join({ agent: "codex", host: "farm", pid: 42, cwd: "/work/shop" });
+  expect(await troubles(repository)).toMatchObject([
+    {
+      level: "warning",
+      about: "presence",
+      message: expect.stringMatching(
+        /^orchestrator is active \(codex, farm, pid 42, \/work\/shop\), seen \d+ s ago: from elsewhere/,
+      ) as string,
+    },
+  ]);
+  await raw.hdel("coord:presence", "orchestrator");
+  expect(await troubles(repository)).toMatchObject([
+    { level: "warning", about: "presence", message: "orchestrator is not known yet: broadcasts do not reach it" },
+  ]);
+});
+
+test("the files of agents: programs or entries missing, broken, none at all, a name that git would take", async () => {
+  const stage = new Stage(redis.url);
+  const repository = stage.repository("shop");
+  repository.write(".coord.json", '{"instanceId":"orchestrator"}');
+  await raw.hset(
+    "coord:presence",
+    "orchestrator",
+    JSON.stringify({ last_heartbeat: new Date().toISOString(), left: true }),
+  );
+  expect(await troubles(repository)).toMatchObject([
+    {
+      level: "warning",
+      about: "git",
+      message: ".coord.json is not kept out of git, and other worktrees would get this name",
+    },
+    { level: "warning", about: "agents", message: "none is set up here" },
+  ]);
+  await repository.coord(["init", "--agent", "claude", "--agent", "codex"]);
+  expect(await troubles(repository)).toEqual([]);
+  rmSync(path.join(repository.path, ".codex/hooks.json"));
+  repository.write(".claude/settings.json", "{ coord-hook");
+  expect(await troubles(repository)).toEqual([
+    {
+      level: "problem",
+      about: "claude",
+      message: `${repository.path}/.claude/settings.json, line 1, column 3: invalid symbol.`,
+      remedy: "Correct the file, then run coord init --agent claude.",
+    },
+    {
+      level: "warning",
+      about: "codex",
+      message: ".codex/hooks.json lacks entries or has older ones",
+      remedy: "Run coord init --agent codex.",
+    },
+  ]);
+  repository.write(".claude/settings.json", "{}");
+  rmSync(path.join(stage.home, "bin/coord"));
+  expect((await troubles(repository)).map(({ level, about, message }) => [level, about, message])).toEqual([
+    ["problem", "claude", "it starts coord mcp, which is not there"],
+    ["problem", "codex", "it starts coord mcp, which is not there"],
+  ]);
+  symlinkSync("/nowhere", path.join(stage.home, "bin/coord"));
+  expect((await troubles(repository)).map(({ level }) => level)).toEqual(["problem", "problem"]);
+});
+
+test("outside of git, with nothing at all", async () => {
+  const folder = new Stage("redis://127.0.0.1:1").folder("notes");
+  const { code, stderr } = await folder.coord(["doctor"]);
+  expect({ code, stderr }).toEqual({ code: 1, stderr: "" });
+});
