@@ -19,8 +19,10 @@ const STAMP = ".built";
 /** The programs: what main.ts imports lazily is a file of its own, so a short command does not load the MCP SDK. */
 const PROGRAMS = {
   "src/main.ts": "coord.cjs",
+  "src/hook.ts": "hook.cjs",
   "src/surfaces/mcp/main.ts": "mcp.cjs",
   "src/surfaces/cli/demo.ts": "demo.cjs",
+  "src/surfaces/cli/setup/commands.ts": "setup.cjs",
 };
 
 const INPUTS = ["src", "lua", "protocol.json", "package.json", "package-lock.json", "tools/build.mjs"];
@@ -91,6 +93,8 @@ async function bundlePrograms(outdir) {
     minifyWhitespace: true,
     minifySyntax: true,
     loader: { ".lua": "text" },
+    // Its CommonJS form requires its own parts in a way that no bundler sees.
+    alias: { "jsonc-parser": "jsonc-parser/lib/esm/main.js" },
     // A lazy import becomes a lazy require, which starts faster than Node's loader of ES modules.
     supported: { "dynamic-import": false },
     banner: { js: "#!/usr/bin/env node" },
