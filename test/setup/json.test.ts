@@ -95,3 +95,9 @@ test("a key that stands there twice is read and changed as every reader does: th
   json.set(["a"], 3);
   expect(json.text).toBe('{ "a": 1, "a": 3 }');
 });
+
+test("a comment stays behind the value it is about", () => {
+  const json = new JsonText("f", '{\n  "a": 1 // one\n}\n');
+  json.set(["b"], 2);
+  expect(json.text).toBe('{\n  "a": 1, // one\n  "b": 2\n}\n');
+});
