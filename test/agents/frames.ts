@@ -1,0 +1,17 @@
+/** Messages as an agent is shown them. */
+const FRAME =
+  /<agent-message from="([^"\n]*)" type="[^"\n]*" id="([^"\n]*)"(?: acknowledge="yes")?>\n([^]*?)<\/agent-message>/g;
+
+export interface Frame {
+  from: string;
+  id: string;
+  text: string;
+}
+
+export function framesIn(shown: string): Frame[] {
+  return [...shown.matchAll(FRAME)].map(([, from, id, text]) => ({ from: from!, id: id!, text: text! }));
+}
+
+export function outsideFrames(shown: string): string {
+  return shown.replaceAll(FRAME, "");
+}
