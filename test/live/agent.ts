@@ -409,9 +409,10 @@ export class Stage {
     };
   }
 
-  async agent(instance: string, program: Program = "claude"): Promise<Agent> {
+  /** @param alone in a process of its own, so that the test may kill it */
+  async agent(instance: string, program: Program = "claude", alone = false): Promise<Agent> {
     const number = this.#agents.filter((other) => other.program === program).length;
-    const host = await this.#bench.host(program, number);
+    const host = await this.#bench.host(program, alone ? randomUUID() : String(number));
     const agent = new Agent(this, program, instance, host, path.join(this.#bench.folder, "patient.cjs"));
     this.#agents.push(agent);
     return agent;
@@ -502,7 +503,7 @@ export class Bench {
   readonly #hosts = new Map<string, Promise<Host>>();
 
   /** The process of the n-th agent of its kind on a stage. */
-  async host(program: Program, number: number): Promise<Host> {
+  async host(program: Program, number: string): Promise<Host> {
     const name = `${program} ${number}`;
     const known = this.#hosts.get(name);
     if (known !== undefined && (await known).alive) return known;

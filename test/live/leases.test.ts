@@ -178,19 +178,19 @@ describe.concurrent("[G7] an MCP server killed while it answers", () => {
     const read = (line: string): string[] =>
       [...line.matchAll(/"event":"message_published","message_id":"(msg-\w+)"/g)].map(([, id]) => id!);
     // A server costs more to start than a hook: each is asked several times before it is killed.
-    for (let server = 0; server < 3; server++) {
-      const process_ = agent.startServer();
-      process_.write(`${INITIALIZE}\n`);
-      await until(() => process_.stdout.includes('"id":0'));
+    for (let n = 0; n < 3; n++) {
+      const server = agent.startServer();
+      server.write(`${INITIALIZE}\n`);
+      await until(() => server.stdout.includes('"id":0'));
       for (let i = 1; i <= KILLS / 3; i++) {
         sent.push(await stage.send("backend", "x", { requiresAck: false }));
-        process_.write(`${callOf(i)}\n`);
+        server.write(`${callOf(i)}\n`);
         if (i < KILLS / 3)
-          await until(() => process_.stdout.includes(`"id":${i}}`) || process_.stdout.includes(`"id":${i},`));
+          await until(() => server.stdout.includes(`"id":${i}}`) || server.stdout.includes(`"id":${i},`));
       }
       await sleep(Math.random() * 15);
-      process_.kill("SIGKILL");
-      const { stdout } = await process_.ended;
+      server.kill("SIGKILL");
+      const { stdout } = await server.ended;
       const lines = stdout.split("\n").filter((line) => line.includes('"result"'));
       shown.push(...lines.flatMap((line) => read(structured(line))));
       for (const id of read(structured(lines.at(-1) ?? ""))) byKilled.add(id);

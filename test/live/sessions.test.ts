@@ -270,7 +270,7 @@ describe.concurrent("[G8] two runs under one name", () => {
 
   it("a restart after a crash needs no waiting", async () => {
     const stage = bench.stage();
-    const crashed = await stage.agent("backend");
+    const crashed = await stage.agent("backend", "claude", true);
     const server = await crashed.mcp();
     await crashed.hook(START);
     await stage.send("backend", "before the crash");

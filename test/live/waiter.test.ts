@@ -97,9 +97,7 @@ describe.concurrent("the waiter", () => {
 
   it("ends when its agent is killed, and the session then goes stale by itself", async () => {
     const stage = bench.stage({ presenceTimeoutSeconds: 1 });
-    // A second agent of the stage, so that no other test loses its own.
-    await stage.agent("other");
-    const agent = await stage.agent("backend");
+    const agent = await stage.agent("backend", "claude", true);
     const waiter = agent.wait();
     await place(stage, waiter);
     const pid = await waiter.pid;
@@ -110,8 +108,7 @@ describe.concurrent("the waiter", () => {
 
   it("says that nothing was shown when its agent is gone and nobody reads what it says", async () => {
     const stage = bench.stage();
-    await Promise.all([stage.agent("other"), stage.agent("another")]);
-    const agent = await stage.agent("backend");
+    const agent = await stage.agent("backend", "claude", true);
     const waiter = agent.wait();
     await place(stage, waiter);
     const pid = await waiter.pid;
