@@ -10,7 +10,8 @@
 local me, session, inbox, from, kind, thread, since, before, pending, unread, limit, budget, cut = unpack(ARGV)
 limit, budget, cut = tonumber(limit), tonumber(budget), tonumber(cut)
 local BATCH = 500
-local problem = superseded(me, session)
+local problem = superseded(me, session) or wrong_type('zset', key('timeline')) or wrong_type('zset', key('inbox', me))
+  or wrong_type('zset', key('unread', me)) or wrong_type('set', key('pending'))
 if problem then return problem end
 
 -- What a filter names is a sorted set; the smallest is walked and the others are asked for each id, so that a filter
@@ -22,6 +23,8 @@ end
 if from ~= '' then sources[#sources + 1] = key('outbox', from) end
 local listed -- ids known one by one instead of a set to walk
 if thread ~= '' then
+  problem = wrong_type('hash', key('msg', thread))
+  if problem then return problem end
   local root = redis.call('HGET', key('msg', thread), 'thread') or thread
   if redis.call('EXISTS', key('thread', root)) == 1 then
     sources[#sources + 1] = key('thread', root)
@@ -37,18 +40,16 @@ if open and #sources == 0 and not listed and redis.call('SCARD', open) <= EXAMIN
 end
 if #sources == 0 and not listed then sources[1] = key('timeline') end
 
-problem = wrong_type('zset', key('timeline')) or wrong_type('zset', key('unread', me)) or (open and wrong_type('set', open))
 local smallest, size
 for i, source in ipairs(sources) do
-  problem = problem or wrong_type('zset', source)
+  problem = wrong_type('zset', source)
   if problem then return problem end
   local count = redis.call('ZCARD', source)
   if not size or count < size then smallest, size = i, count end
 end
-if problem then return problem end
 local walked = not listed and table.remove(sources, smallest)
 
-local low, high = 0, math.huge
+local low, high = -1, math.huge
 if since ~= '' then low = stamp_of(since) end
 if before ~= '' then high = stamp_of(before) end
 if not low or not high then

@@ -22,7 +22,7 @@ local function quoted(text)
   return '"' .. text:gsub('%c', '?') .. '"'
 end
 
-local CARDINALITY = { hash = 'HLEN', list = 'LLEN', set = 'SCARD', zset = 'ZCARD' }
+local CARDINALITY = { hash = 'HLEN', list = 'LLEN', set = 'SCARD', string = 'STRLEN', zset = 'ZCARD' }
 
 -- A refusal when `name` holds another type. Asked of every key before the first write: Lua does not roll back, so a
 -- write that failed half-way would leave a message that some recipients never get.
@@ -294,7 +294,8 @@ local function json_list(list)
 end
 
 -- A namespace of a newer breaking version is left alone, by every verb.
-local META = redis.call('HMGET', KEYS[1], 'protocol', 'stamp', 'retention_days')
+local META = redis.pcall('HMGET', KEYS[1], 'protocol', 'stamp', 'retention_days')
+if META.err then return wrong_type('hash', KEYS[1]) or META end
 if (tonumber(META[1]) or PROTOCOL_VERSION) > PROTOCOL_VERSION then
   return refuse('PROTOCOL', 'The namespace ' .. PREFIX:sub(1, -2) .. ' uses protocol version ' .. META[1]
     .. ', this program knows version ' .. PROTOCOL_VERSION .. '.',

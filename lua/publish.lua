@@ -28,11 +28,15 @@ end
 -- A repeat returns what the first call returned (G4). The content is compared, not a digest of it: a repeat is rare,
 -- and the first call then has nothing to compute.
 local once = key('once', me) .. ':' .. idempotency_key
-local first = redis.call('GET', once)
+local first = redis.pcall('GET', once)
+if type(first) == 'table' then return wrong_type('string', once) or first end
 if first then
+  problem = wrong_type('hash', key('msg', first)) or (reply_to ~= '' and wrong_type('hash', key('msg', reply_to)) or nil)
+  if problem then return problem end
   local stored = redis.call('HMGET', key('msg', first),
     'type', 'to', 'subject', 'description', 'requires_ack', 'reply_to', 'timestamp', 'recipients')
-  if stored[1] and (stored[1] ~= kind or (to ~= '' and stored[2] ~= to) or stored[3] ~= subject
+  local meant = to ~= '' and to or redis.call('HGET', key('msg', reply_to), 'from') or stored[2]
+  if stored[1] and (stored[1] ~= kind or stored[2] ~= meant or stored[3] ~= subject
     or stored[4] ~= description or stored[5] ~= requires_ack or (stored[6] or '') ~= reply_to) then
     return refuse('INVALID', 'The idempotency_key was used for ' .. first .. ' with other content.',
       'Use a new key for a new message; the old one can only repeat the same content.')
@@ -92,23 +96,33 @@ end
 local root = replied and (replied[3] or reply_to)
 problem = wrong_type('zset', key('timeline')) or wrong_type('zset', key('outbox', me))
   or wrong_type('set', key('pending')) or (root and wrong_type('zset', key('thread', root)))
-local answers = replied and is_recipient(me, reply_to, replied[2])
+  or (root and wrong_type('zset', key('inbox', me)))
+local answers = replied and not problem and is_recipient(me, reply_to, replied[2])
 if answers and not problem then problem = acknowledge_problem(me, replied[1]) end
 for _, name in ipairs(names) do
   problem = problem or wrong_type('zset', key('inbox', name)) or wrong_type('zset', key('pending', name))
     or wrong_type('zset', key('unread', name)) or wrong_type('list', key('notifications', name))
 end
-local last = tonumber(META[2]) or 0
-if not problem and not (last >= 0 and last < 2 ^ 52) then
+-- Ids have ten digits in base 36; a stamp beyond them, or none at all, could not be kept in order.
+local last = tonumber(META[2] or '0')
+if not problem and not (last and last >= 0 and last < 36 ^ 10 - 1) then
   problem = refuse('INTERNAL', KEYS[1] .. ' has the stamp ' .. quoted(META[2]) .. ', which is no time.',
     'Delete that field: the next stamp is then taken from the clock.')
 end
+local counter = 'published:' .. kind
+local published = redis.call('HGET', KEYS[1], counter) or '0'
+if not problem and not (published:match('^%d+$') and #published <= 15) then
+  problem = refuse('INTERNAL', KEYS[1] .. ' has the counter ' .. counter .. ' ' .. quoted(published) .. ', which is no number.',
+    'Delete that field: it then counts from 0.')
+end
 if problem then return problem end
-
--- From here on only writes.
 local stamp = math.max(NOW, last + 1)
 local score = string.format('%.0f', stamp)
 local id = 'msg-' .. base36(stamp)
+problem = wrong_type('hash', key('msg', id))
+if problem then return problem end
+
+-- From here on only writes.
 local message = { 'id', id, 'type', kind, 'from', me, 'to', to, 'subject', subject, 'description', description,
   'timestamp', NOW_ISO, 'requires_ack', requires_ack }
 local function field(name, value)
@@ -120,8 +134,7 @@ if root then field('thread', root) end
 if to == 'all' then field('recipients', table.concat(names, ' ')) end
 if to == 'all' and #names > 0 then field('open', #names) end
 
-redis.call('HINCRBY', KEYS[1], 'published:' .. kind, 1) -- first: of all writes only this one can still fail
-redis.call('HSET', KEYS[1], 'stamp', score)
+redis.call('HSET', KEYS[1], 'stamp', score, counter, string.format('%.0f', published + 1))
 if not META[1] then
   redis.call('HSET', KEYS[1], 'protocol', PROTOCOL_VERSION, 'retention_days', retention_days, 'max_messages', max_messages)
 end

@@ -15,6 +15,7 @@ if redis.call('EXISTS', key('msg', message_id)) == 0 then
     'List messages with check and copy the id from there.')
 end
 problem = wrong_type('hash', key('msg', message_id)) or wrong_type('zset', key('unread', me))
+  or wrong_type('zset', key('inbox', me))
 local root = not problem and thread == '1' and (redis.call('HGET', key('msg', message_id), 'thread') or message_id)
 problem = problem or (root and wrong_type('zset', key('thread', root)))
 if problem then return problem end

@@ -59,7 +59,7 @@ export interface ClientOptions extends SettingsOptions {
 export async function getCoordinationClient({ session, ...options }: ClientOptions = {}): Promise<CoordinationClient> {
   const settings = resolveSettings(options);
   requireIdentity(settings);
-  const client = new CoordinationClient(settings, { persistent: true });
+  const client = new CoordinationClient(settings);
   try {
     await client.open();
     if (session !== undefined) await client.stay(session);
@@ -77,10 +77,10 @@ export class CoordinationClient {
   /** Keys of publishes that may or may not have been stored, by content: the same content is sent under the same key. */
   readonly #uncertain = new Map<string, string>();
 
-  /** @param persistent reconnects by itself; else it serves one command and fails at the first refused connection */
-  constructor(settings: Settings, { persistent }: { persistent: boolean }) {
+  /** Connects with the first call. */
+  constructor(settings: Settings) {
     this.settings = settings;
-    this.#store = new Store(settings.connection, settings.keyPrefix, persistent);
+    this.#store = new Store(settings.connection, settings.keyPrefix);
     this.#speaker = new Speaker(this.#store, settings);
   }
 

@@ -28,6 +28,13 @@ export class Bell {
   }
 }
 
+/** How soon it looks again where the last look found no Redis; the bell may ring earlier. */
+const AWAY_MILLISECONDS = 1000;
+
+function awayForNow(store: Store, error: unknown): boolean {
+  return CoordinationError.is(error) && error.code === ErrorCode.UNAVAILABLE && !store.closed;
+}
+
 /**
  * Looks until something is found, the time is over or the signal aborts, and returns the last look. The subscription is
  * confirmed before the first look: what is published in between rings.
@@ -46,11 +53,17 @@ export async function lookUntil<T>(
   const bell = new Bell();
   const stopListening = await store.listen(instance, bell.ring);
   try {
-    for (;;) {
-      const result = await look();
+    for (let looked = false; ; looked = true) {
       const left = deadline - performance.now();
-      if (found(result) || left <= 0 || signal?.aborted) return result;
-      await bell.wait(left, signal);
+      try {
+        const result = await look();
+        if (found(result) || left <= 0 || signal?.aborted) return result;
+        await bell.wait(left, signal);
+      } catch (error) {
+        // A Redis that was there and is away for a moment does not end the wait.
+        if (!looked || left <= 0 || signal?.aborted || !awayForNow(store, error)) throw error;
+        await bell.wait(Math.min(left, AWAY_MILLISECONDS), signal);
+      }
     }
   } finally {
     await stopListening();
@@ -72,13 +85,15 @@ export async function* takeForever<T>(
   const stopListening = await store.listen(instance, bell.ring);
   try {
     while (!signal?.aborted) {
-      let taken: T | undefined;
+      let taken: T;
       try {
         taken = await take();
       } catch (error) {
-        if (!CoordinationError.is(error) || error.code !== ErrorCode.UNAVAILABLE) throw error;
+        if (!awayForNow(store, error)) throw error;
+        await bell.wait(AWAY_MILLISECONDS, signal);
+        continue;
       }
-      if (taken !== undefined && hasSome(taken)) yield taken;
+      if (hasSome(taken)) yield taken;
       else await bell.wait(undefined, signal);
     }
   } finally {

@@ -1,4 +1,4 @@
-/** One connection to Redis that fails fast, comes back by itself, and never sends what nobody waits for any more. */
+/** A connection to Redis that is made when it is needed, fails fast, and is made anew after it was lost. */
 import { Redis, type RedisOptions } from "ioredis";
 import { LIMITS } from "../protocol/definition.ts";
 import { NoAnswer, unavailable } from "./failures.ts";
@@ -14,73 +14,73 @@ export interface ConnectionSettings {
   readonly password?: string | undefined;
 }
 
-/** Pause before the n-th attempt to come back: quick at first, then once a second for as long as the owner lives. */
-const RECONNECT_MILLISECONDS = (attempt: number): number => Math.min(50 * 2 ** (attempt - 1), 1000);
+export interface ConnectionEvents {
+  /** A connection was made, before anything else uses it. */
+  onOpen?: (redis: Redis) => void;
+  /** A connection that had been made is gone, and was not closed by us. */
+  onLost?: () => void;
+}
 
 export class Connection {
-  readonly redis: Redis;
   readonly #settings: ConnectionSettings;
-  #lastError: unknown;
-  #opening: Promise<void> | undefined;
-  #answered = false;
+  readonly #events: ConnectionEvents;
+  #redis: Redis | undefined;
+  #opening: Promise<Redis> | undefined;
+  #closed = false;
 
-  /** @param persistent reconnects by itself; else one failed attempt is the end of it */
-  constructor(settings: ConnectionSettings, persistent: boolean) {
+  constructor(settings: ConnectionSettings, events: ConnectionEvents = {}) {
     this.#settings = settings;
-    this.redis = new Redis(ioredisOptions(settings, persistent));
-    this.redis.on("error", (error: Error) => {
-      this.#lastError = error;
-      // A refused SELECT would leave the connection on database 0, and everything would be stored in the wrong place.
-      if (error.name === "ReplyError") this.redis.disconnect();
-    });
-    this.redis.on("close", () => (this.#answered = false));
+    this.#events = events;
   }
 
   /**
-   * Resolves once Redis has answered on the present connection: a port that accepts and stays silent is no Redis.
+   * Resolves to a connection on which Redis has answered: a port that accepts and stays silent is no Redis.
    * @throws CoordinationError UNAVAILABLE after 700 ms at the latest
    */
-  async open(): Promise<void> {
-    if (this.redis.status === "ready" && this.#answered) return;
-    this.#opening ??= this.#open().finally(() => (this.#opening = undefined));
-    await this.#opening;
+  async open(): Promise<Redis> {
+    if (this.#redis !== undefined) return this.#redis;
+    this.#opening ??= this.#connect().finally(() => (this.#opening = undefined));
+    return this.#opening;
   }
 
-  async #open(): Promise<void> {
-    const { redis } = this;
+  async #connect(): Promise<Redis> {
     const deadline = performance.now() + LIMITS.connect_milliseconds;
+    const redis = new Redis(ioredisOptions(this.#settings));
+    let failure: Error | undefined;
+    redis.on("error", (error: Error) => (failure ??= error));
+    redis.on("close", () => this.#lost(redis));
     try {
-      if (redis.status !== "ready") await within(deadline, this.#ready());
+      if (this.#closed) throw new Error("the client is closed");
+      await within(deadline, redis.connect());
+      // A refused SELECT leaves the connection on database 0, and everything would be stored in the wrong place.
+      if (failure !== undefined) throw failure;
       await within(deadline, redis.ping());
-      this.#answered = true;
+      if (this.#closed) throw new Error("the client is closed");
     } catch (error) {
-      const cause = error instanceof NoAnswer ? (this.#lastError ?? error) : error;
-      // A connection that was accepted but never answered would be taken for a good one by the next call.
-      if (redis.status === "ready" || redis.status === "connect") redis.disconnect(true);
-      throw unavailable(this.#settings, cause);
-    } finally {
-      this.#lastError = undefined;
+      redis.disconnect();
+      throw unavailable(this.#settings, failure ?? error);
     }
+    this.#redis = redis;
+    this.#events.onOpen?.(redis);
+    return redis;
   }
 
-  #ready(): Promise<void> {
-    const { redis } = this;
-    return new Promise((resolve, reject) => {
-      const settle = (): void => {
-        redis.off("ready", ready);
-        redis.off("end", ended);
-      };
-      const ready = (): void => (settle(), resolve());
-      const ended = (): void => (settle(), reject(this.#lastError ?? new Error("Connection is closed.")));
-      redis.once("ready", ready);
-      redis.once("end", ended);
-      // Failures arrive as "end", or as the time limit where it tries again.
-      if (redis.status === "wait" || redis.status === "end") redis.connect().catch(() => undefined);
-    });
+  #lost(redis: Redis): void {
+    if (this.#redis !== redis) return;
+    this.#redis = undefined;
+    if (!this.#closed) this.#events.onLost?.();
+  }
+
+  /** Gives a connection up that did not answer, or is on its way to be closed: the next call makes another one. */
+  drop(redis: Redis): void {
+    redis.disconnect();
+    this.#lost(redis);
   }
 
   close(): void {
-    this.redis.disconnect();
+    this.#closed = true;
+    this.#redis?.disconnect();
+    this.#redis = undefined;
   }
 }
 
@@ -98,7 +98,10 @@ export async function within<T>(deadline: number, answer: Promise<T>): Promise<T
   }
 }
 
-function ioredisOptions(settings: ConnectionSettings, persistent: boolean): Omit<RedisOptions, "replyMapping"> {
+/** How long a connection that is given up may take to end properly before it is cut. */
+const DISCONNECT_MILLISECONDS = 100;
+
+function ioredisOptions(settings: ConnectionSettings): Omit<RedisOptions, "replyMapping"> {
   const where = settings.path === undefined ? { host: settings.host, port: settings.port } : { path: settings.path };
   return {
     ...where,
@@ -108,13 +111,13 @@ function ioredisOptions(settings: ConnectionSettings, persistent: boolean): Omit
     db: settings.db,
     lazyConnect: true,
     connectTimeout: LIMITS.connect_milliseconds,
-    retryStrategy: persistent ? RECONNECT_MILLISECONDS : () => null,
-    // What cannot be sent now is refused now: a queue would store a message long after its sender was told it is not.
+    disconnectTimeout: DISCONNECT_MILLISECONDS,
+    // Nothing is queued and nothing is sent again behind our back: a message would be stored long after its sender was
+    // told that it was not. Store.run knows what may be sent twice.
+    retryStrategy: () => null,
     enableOfflineQueue: false,
-    // Whether to send again after a lost answer is decided per script, see Store.run.
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,
-    // The subscription does it itself, since it must know when it is done.
     autoResubscribe: false,
     // No handshake beyond login and SELECT: each would be a round trip at the start of every command.
     protocol: 2,

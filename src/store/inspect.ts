@@ -29,10 +29,9 @@ export interface ServerFacts {
 
 /** @throws CoordinationError UNAVAILABLE when it cannot be reached */
 export async function inspectServer(settings: ConnectionSettings, prefix: string): Promise<ServerFacts> {
-  const connection = new Connection(settings, false);
-  const { redis } = connection;
+  const connection = new Connection(settings);
   try {
-    await connection.open();
+    const redis = await connection.open();
     const deadline = performance.now() + LIMITS.operation_milliseconds;
     const asked = Date.now();
     const visible = async <T>(answer: Promise<T>): Promise<T | undefined> =>

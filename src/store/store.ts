@@ -1,4 +1,5 @@
 /** The only door to Redis: runs the scripts of the state machine, one round trip each, and listens. */
+import type { Redis } from "ioredis";
 import { LIMITS } from "../protocol/definition.ts";
 import type { CoordinationError } from "../protocol/errors.ts";
 import { Connection, type ConnectionSettings, within } from "./connection.ts";
@@ -15,11 +16,17 @@ export class Store {
   readonly #prefix: string;
   readonly #connection: Connection;
   #subscription: Subscription | undefined;
+  #closed = false;
 
-  constructor(settings: ConnectionSettings, prefix: string, persistent: boolean) {
+  constructor(settings: ConnectionSettings, prefix: string) {
     this.#settings = settings;
     this.#prefix = prefix;
-    this.#connection = new Connection(settings, persistent);
+    this.#connection = new Connection(settings);
+  }
+
+  /** After `close` every call is refused. */
+  get closed(): boolean {
+    return this.#closed;
   }
 
   /** @throws CoordinationError UNAVAILABLE */
@@ -41,29 +48,27 @@ export class Store {
   ): Promise<unknown> {
     const script: Script = SCRIPTS[name];
     const values = script.args.map((arg) => (args as Record<string, string>)[arg]!);
+    values.push(...further);
     const deadline = performance.now() + LIMITS.operation_milliseconds;
-    await this.#connection.open();
+    let redis = await this.#connection.open();
     for (let sends = 1; ; sends++) {
       try {
-        return await within(deadline, this.#send(script, [...values, ...further]));
+        return await within(deadline, this.#send(redis, script, values));
       } catch (error) {
-        if (error instanceof NoAnswer) {
-          this.#connection.redis.disconnect(true); // a stalled connection would stall every later call as well
-          throw timedOut(this.#settings, LIMITS.operation_milliseconds / 1000);
-        }
-        if (isReply(error)) throw await this.#refused(error);
-        if (sends === SENDS_MAXIMUM || !script.repeatable) throw unavailable(this.#settings, error, true);
-        try {
-          await this.#connection.open();
-        } catch {
-          throw unavailable(this.#settings, error, true);
-        }
+        if (isReply(error)) throw await this.#refused(redis, error);
+        // A stalled connection would stall every later call as well.
+        this.#connection.drop(redis);
+        if (error instanceof NoAnswer) throw timedOut(this.#settings, LIMITS.operation_milliseconds / 1000);
+        const again = script.repeatable || neverSent(error);
+        if (sends === SENDS_MAXIMUM || !again) throw unavailable(this.#settings, error, !neverSent(error));
+        redis = await this.#connection.open().catch((reason: unknown) => {
+          throw unavailable(this.#settings, neverSent(error) ? reason : error, !neverSent(error));
+        });
       }
     }
   }
 
-  async #send(script: Script, values: readonly string[]): Promise<unknown> {
-    const { redis } = this.#connection;
+  async #send(redis: Redis, script: Script, values: readonly string[]): Promise<unknown> {
     const key = metaKey(this.#prefix);
     try {
       return await redis.evalsha(script.sha, 1, key, ...values);
@@ -75,9 +80,9 @@ export class Store {
   }
 
   /** Redis before 7.0 cannot compile the first line of the scripts; asking then keeps the version out of every start. */
-  async #refused(reply: Error): Promise<CoordinationError> {
+  async #refused(redis: Redis, reply: Error): Promise<CoordinationError> {
     if (/compiling script/i.test(reply.message)) {
-      const info = await this.#connection.redis.info("server").catch(() => "");
+      const info = await redis.info("server").catch(() => "");
       const version = /^redis_version:(\S+)/m.exec(info)?.[1];
       if (version !== undefined && Number.parseInt(version, 10) < 7) return tooOld(this.#settings, version);
     }
@@ -93,9 +98,15 @@ export class Store {
   }
 
   close(): void {
+    this.#closed = true;
     this.#connection.close();
     this.#subscription?.close();
   }
+}
+
+/** ioredis refuses to write on a connection that is about to close; then nothing can have happened. */
+function neverSent(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith("Stream isn't writeable");
 }
 
 function isReply(error: unknown): error is Error {

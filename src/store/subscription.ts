@@ -1,23 +1,29 @@
 /** The one connection that listens. It comes back by itself and then says so, because a push that was missed is gone. */
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Redis } from "ioredis";
+import { LIMITS } from "../protocol/definition.ts";
 import { CoordinationError } from "../protocol/errors.ts";
 import { Connection, type ConnectionSettings, within } from "./connection.ts";
-import { LIMITS } from "../protocol/definition.ts";
 import { unavailable } from "./failures.ts";
 
 /** @param event what was published; `undefined` after a gap: look into the store for what was missed */
 export type Listener = (event: string | undefined) => void;
 
+/** Pause before the n-th attempt to come back: quick at first, then once a second for as long as somebody listens. */
+const PAUSE_MILLISECONDS = (attempt: number): number => Math.min(50 * 2 ** (attempt - 1), 1000);
+
 export class Subscription {
-  readonly #connection: Connection;
   readonly #settings: ConnectionSettings;
+  readonly #connection: Connection;
   readonly #listeners = new Map<string, Set<Listener>>();
+  #closed = false;
 
   constructor(settings: ConnectionSettings) {
     this.#settings = settings;
-    this.#connection = new Connection(settings, true);
-    const { redis } = this.#connection;
-    redis.on("message", (channel: string, event: string) => this.#tell(channel, event));
-    redis.on("ready", () => void this.#resubscribe());
+    this.#connection = new Connection(settings, {
+      onOpen: (redis) => redis.on("message", (channel: string, event: string) => this.#tell(channel, event)),
+      onLost: () => void this.#comeBack(),
+    });
   }
 
   /**
@@ -25,11 +31,11 @@ export class Subscription {
    * @throws CoordinationError UNAVAILABLE
    */
   async listen(channel: string, listener: Listener): Promise<void> {
+    const redis = await this.#connection.open();
     try {
-      if (this.#connection.redis.status !== "ready") await this.#connection.open();
-      await within(performance.now() + LIMITS.connect_milliseconds, this.#connection.redis.subscribe(channel));
+      await subscribe(redis, [channel]);
     } catch (error) {
-      throw CoordinationError.is(error) ? error : unavailable(this.#settings, error);
+      throw unavailable(this.#settings, error);
     }
     const listeners = this.#listeners.get(channel) ?? new Set();
     this.#listeners.set(channel, listeners.add(listener));
@@ -38,28 +44,44 @@ export class Subscription {
   async unlisten(channel: string, listener: Listener): Promise<void> {
     const listeners = this.#listeners.get(channel);
     listeners?.delete(listener);
-    if (listeners?.size !== 0) return;
+    if (listeners?.size !== 0 || this.#closed) return;
     this.#listeners.delete(channel);
-    // Unsubscribing on a connection that is just gone has happened already.
-    await this.#connection.redis.unsubscribe(channel).catch(() => undefined);
-  }
-
-  close(): void {
-    this.#connection.close();
-  }
-
-  async #resubscribe(): Promise<void> {
-    const channels = [...this.#listeners.keys()];
-    if (channels.length === 0) return;
     try {
-      await this.#connection.redis.subscribe(...channels);
+      const redis = await this.#connection.open();
+      await within(performance.now() + LIMITS.connect_milliseconds, redis.unsubscribe(channel));
     } catch {
-      return; // lost again: the next "ready" tries again
+      // The connection is gone, and the subscription with it.
     }
-    for (const channel of channels) this.#tell(channel, undefined);
+  }
+
+  /** Wakes everybody who waits: nothing will come any more. */
+  close(): void {
+    this.#closed = true;
+    this.#connection.close();
+    for (const channel of this.#listeners.keys()) this.#tell(channel, undefined);
+  }
+
+  async #comeBack(): Promise<void> {
+    for (let attempt = 1; !this.#closed && this.#listeners.size > 0; attempt++) {
+      await sleep(PAUSE_MILLISECONDS(attempt), undefined, { ref: false });
+      const channels = [...this.#listeners.keys()];
+      if (channels.length === 0) return;
+      try {
+        await subscribe(await this.#connection.open(), channels);
+      } catch (error) {
+        if (CoordinationError.is(error)) continue; // not there yet
+        return; // lost again, which has begun another round
+      }
+      for (const channel of channels) this.#tell(channel, undefined);
+      return;
+    }
   }
 
   #tell(channel: string, event: string | undefined): void {
     for (const listener of this.#listeners.get(channel) ?? []) listener(event);
   }
+}
+
+async function subscribe(redis: Redis, channels: readonly string[]): Promise<void> {
+  await within(performance.now() + LIMITS.connect_milliseconds, redis.subscribe(...channels));
 }

@@ -357,7 +357,7 @@ function moreHint(
 }
 
 async function withClient(options: Shared, use: (client: CoordinationClient) => Promise<void>): Promise<void> {
-  const client = new CoordinationClient(resolveSettings({ instanceId: options.instance }), { persistent: false });
+  const client = new CoordinationClient(resolveSettings({ instanceId: options.instance }));
   try {
     await use(client);
   } finally {

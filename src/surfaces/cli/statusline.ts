@@ -11,7 +11,7 @@ export async function statusLine(instanceId: string | undefined): Promise<string
   const { bold, dim, green, yellow } = colorsFor({ isTTY: true });
   try {
     const settings = resolveSettings({ instanceId });
-    const client = new CoordinationClient(settings, { persistent: false });
+    const client = new CoordinationClient(settings);
     try {
       const [{ instances }, stats] = await Promise.all([client.getPresence(), client.getStats()]);
       const me = settings.instanceId;

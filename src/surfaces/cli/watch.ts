@@ -12,7 +12,7 @@ import { renderEvent } from "./render.ts";
 /** Runs until it is interrupted. */
 export async function followEvents(settings: Settings, only: string | undefined, json: boolean): Promise<void> {
   const concerned = only === undefined ? undefined : checkInstance(only, "only");
-  const client = new CoordinationClient(settings, { persistent: true });
+  const client = new CoordinationClient(settings);
   try {
     await client.listenToAll((text) => {
       if (text === undefined) {

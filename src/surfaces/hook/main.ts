@@ -14,6 +14,8 @@ import { waitForMail } from "./wait.ts";
 
 /** Of the whole process, its start included. */
 const GIVE_UP_MILLISECONDS = 450;
+/** Where the start alone took that long, the machine is busy, not Redis: then this many times as long as the start. */
+const BUSY_FACTOR = 3;
 const MESSAGES_MAXIMUM = 10;
 const BOUND = { bytes: 7_500, descriptionBytes: 6_000 };
 
@@ -32,8 +34,10 @@ export async function runHook(argv: readonly string[]): Promise<number> {
     return name === "--help" || name === "-h" ? 0 : 64;
   }
   if (name === "wait") return waitForMail();
+  console.warn = (): void => undefined; // ioredis warns of a password that is not needed
   // Not unref'd work but the process itself ends: a host waits for the end of its hook.
-  setTimeout(() => process.exit(0), Math.max(1, GIVE_UP_MILLISECONDS - process.uptime() * 1000));
+  const started = process.uptime() * 1000;
+  setTimeout(() => process.exit(0), Math.max(GIVE_UP_MILLISECONDS, BUSY_FACTOR * started) - started);
   try {
     const input = await readInput(process.stdin);
     if (input !== undefined) await serve(input, HOSTS[name]!);
@@ -50,7 +54,7 @@ async function serve(input: HookInput, host: Host): Promise<void> {
   const env = { ...process.env, ...(input.sessionId === undefined ? {} : { CLAUDE_CODE_SESSION_ID: input.sessionId }) };
   const settings = resolveSettings({ cwd, env });
   if (settings.instanceId === undefined) return; // this project does not take part
-  const client = new CoordinationClient(settings, { persistent: false });
+  const client = new CoordinationClient(settings);
   try {
     if (what === "end") {
       // The session goes on under a new id: /clear and resume only look like an end.
@@ -115,6 +119,7 @@ function exportIdentity(instance: string): void {
 
 async function write(text: string): Promise<void> {
   await new Promise<void>((resolve, reject) => {
+    process.stdout.once("error", reject); // nobody reads: without this it would end in a stack trace
     process.stdout.write(text, (error) => (error ? reject(error) : resolve()));
   });
 }

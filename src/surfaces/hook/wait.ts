@@ -15,6 +15,8 @@ import { renderMail } from "./text.ts";
 const WAKE = 2;
 /** How often it looks whether the agent still lives; nothing tells a background process that its agent was killed. */
 const LOOK_MILLISECONDS = 5_000;
+/** The hook of the session start runs at the same moment: it joins first, and shows what is there by then. */
+const START_MILLISECONDS = 2_000;
 const MESSAGES_MAXIMUM = 10;
 const BOUND = { bytes: 7_500, descriptionBytes: 6_000 };
 
@@ -29,17 +31,27 @@ export async function waitForMail(): Promise<number> {
   const settings = resolveSettings({ cwd, env });
   if (settings.instanceId === undefined) return 0;
   const run = identifyRun({ env, cwd, sessionId: input.sessionId });
-  const client = new CoordinationClient(settings, { persistent: true });
+  const client = new CoordinationClient(settings);
   const ended = new AbortController();
   const look = setInterval(() => {
     if (!lives(run.agentPid)) ended.abort();
   }, LOOK_MILLISECONDS);
   process.once("SIGTERM", () => ended.abort());
+  let begun = false;
+  const begin = async (): Promise<void> => {
+    if (begun) return;
+    begun = true;
+    // Cut short by a prompt: a session that works needs no waking.
+    if (input.event === "SessionStart") {
+      await sleep(START_MILLISECONDS, undefined, { signal: ended.signal }).catch(() => undefined);
+    }
+    // The session is the hooks' to begin: a superseded one must not take the name back.
+    if (!ended.signal.aborted) await client.stayUnlessTaken(run);
+  };
   try {
-    await client.stay(run);
     while (!ended.signal.aborted) {
       try {
-        return await wait(client, settings.instanceId, ended);
+        return await wait(client, settings.instanceId, ended, begin);
       } catch (error) {
         if (CoordinationError.is(error) && error.code === ErrorCode.SUPERSEDED) return 0;
         await sleep(LOOK_MILLISECONDS); // Redis is away
@@ -54,26 +66,44 @@ export async function waitForMail(): Promise<number> {
   }
 }
 
-async function wait(client: CoordinationClient, instance: string, ended: AbortController): Promise<number> {
+async function wait(
+  client: CoordinationClient,
+  instance: string,
+  ended: AbortController,
+  begin: () => Promise<void>,
+): Promise<number> {
   const waiter = randomUUID();
   const bell = new Bell();
   const stopListening = await client.listen((event) => {
     if (event?.startsWith('{"event":"session_left"') || isOtherWaiter(event, waiter)) ended.abort();
     bell.ring();
   });
-  await client.takeWaiterPlace(waiter);
-  while (!ended.signal.aborted) {
-    const mail = await client.collectMail("wake", MESSAGES_MAXIMUM, BOUND);
-    const rendered = renderMail(mail, instance);
-    if (rendered !== undefined) {
-      await new Promise((resolve) => process.stderr.write(rendered.text, resolve));
-      await client.confirmMail(rendered.shown);
-      return WAKE;
+  try {
+    await begin();
+    if (ended.signal.aborted) return 0;
+    await client.takeWaiterPlace(waiter);
+    while (!ended.signal.aborted) {
+      const mail = await client.collectMail("wake", MESSAGES_MAXIMUM, BOUND);
+      const rendered = renderMail(mail, instance);
+      if (rendered !== undefined) {
+        await write(rendered.text);
+        await client.confirmMail(rendered.shown);
+        return WAKE;
+      }
+      await bell.wait(undefined, ended.signal);
     }
-    await bell.wait(undefined, ended.signal);
+    return 0;
+  } finally {
+    await stopListening(); // or the next try would be taken for another waiter
   }
-  await stopListening();
-  return 0;
+}
+
+/** Rejects when nobody is there to read: then nothing counts as shown. */
+async function write(text: string): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    process.stderr.once("error", reject);
+    process.stderr.write(text, (error) => (error ? reject(error) : resolve()));
+  });
 }
 
 function isOtherWaiter(event: string | undefined, waiter: string): boolean {

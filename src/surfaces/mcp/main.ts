@@ -22,7 +22,7 @@ const LEAVE_MILLISECONDS = 500;
 export async function serveMcp(instanceId: string | undefined): Promise<void> {
   const settings = resolveSettings({ instanceId });
   const instance = requireIdentity(settings);
-  const client = new CoordinationClient(settings, { persistent: true });
+  const client = new CoordinationClient(settings);
   const calls = new Set<Promise<unknown>>();
   const confirmations = new Map<string | number, () => Promise<void>>();
 

@@ -27,7 +27,7 @@ export async function examine(cwd: string, instanceId: string | undefined): Prom
   if (settings !== undefined) {
     const { instanceId: name, ...rest } = settings;
     // Without a name: looking at an instance must not make it known, or keep it alive.
-    const client = new CoordinationClient({ ...rest, instanceId: undefined }, { persistent: false });
+    const client = new CoordinationClient({ ...rest, instanceId: undefined });
     try {
       let reached = false;
       await look("Redis", async () => {

@@ -125,7 +125,7 @@ function namedLike(worktree: string, name: string): boolean {
 /** Redis may be down: the files are good without it, and the first start registers as well. */
 async function register(instanceId: string, cwd: string, warnings: string[]): Promise<boolean> {
   try {
-    await using client = new CoordinationClient(resolveSettings({ instanceId, cwd }), { persistent: false });
+    await using client = new CoordinationClient(resolveSettings({ instanceId, cwd }));
     await client.registerInstance();
     return true;
   } catch (error) {

@@ -1,0 +1,78 @@
+/** What every measurement needs: one private Redis, the product's client as users get it, and a bare connection. */
+import type { Redis } from "ioredis";
+import { type CoordinationClient, getCoordinationClient } from "../src/client/client.ts";
+import type { PublishRequest } from "../src/protocol/results.ts";
+import { startThrowawayRedis } from "../src/server/throwaway.ts";
+import { Connection } from "../src/store/connection.ts";
+import { inFlight } from "./measure.ts";
+
+export const SUBJECT = "backend: cursor paging is ready for review";
+/** 300 bytes of prose, as agents write it. */
+export const DESCRIPTION: string = "Branch feature/paging, 14 files, tests green. Please look at the cursor first. "
+  .repeat(4)
+  .slice(0, 300);
+/** Sender and recipient of what is measured, the second the default orchestrator. */
+export const SENDER = "backend";
+export const RECIPIENT = "orchestrator";
+
+/** So many publishes fill a namespace at once; more would only queue. */
+const FILL_WIDTH = 64;
+
+export interface World extends AsyncDisposable {
+  /** The product's own kind of connection without the product: where PING and the bare scripts run. */
+  readonly bare: Redis;
+  /** A client of the given namespace, as a user makes it. Closed with the world. */
+  client(keyPrefix: string, instanceId: string): Promise<CoordinationClient>;
+}
+
+export async function createWorld(): Promise<World> {
+  const redis = await startThrowawayRedis({ onProgress: (sentence) => console.error(sentence) });
+  const connection = new Connection({ host: "", port: 0, db: 0, tls: false, path: redis.socketPath });
+  const clients: CoordinationClient[] = [];
+  const bare = await connection.open();
+  return {
+    bare,
+    async client(keyPrefix, instanceId) {
+      // Neither the caller's environment nor its project decides what is measured.
+      const client = await getCoordinationClient({ instanceId, keyPrefix, redis: redis.url, cwd: redis.dir, env: {} });
+      clients.push(client);
+      return client;
+    },
+    async [Symbol.asyncDispose]() {
+      for (const client of clients) client.close();
+      connection.close();
+      await redis.stop();
+    },
+  };
+}
+
+export function request(more: Partial<PublishRequest> = {}): PublishRequest {
+  return { type: "READY_FOR_REVIEW", subject: SUBJECT, description: DESCRIPTION, ...more };
+}
+
+/** Publishes `count` messages and returns their ids. */
+export async function publishMany(
+  sender: CoordinationClient,
+  count: number,
+  more: Partial<PublishRequest> = {},
+): Promise<string[]> {
+  const ids: string[] = [];
+  await inFlight(count, FILL_WIDTH, async () => {
+    ids.push((await sender.publishMessage(request(more))).messageId);
+  });
+  return ids;
+}
+
+/** Makes `count` further instances known to a namespace. */
+export async function makeKnown(world: World, keyPrefix: string, count: number): Promise<void> {
+  for (let i = 0; i < count; i++) {
+    const client = await world.client(keyPrefix, `instance-${i}`);
+    await client.touch();
+    client.close();
+  }
+}
+
+/** Empties the recipient's queue of events: a queue at its bound of 1,000 makes every further publish dearer. */
+export async function drain(recipient: CoordinationClient): Promise<void> {
+  while ((await recipient.getNotifications({ limit: 1000 })).remaining > 0);
+}

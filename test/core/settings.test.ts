@@ -1,0 +1,355 @@
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { resolveSettings, type Settings, type SettingsOptions } from "../../src/client/settings.ts";
+import { CoordinationError, getCoordinationClient } from "../../src/index.ts";
+import { refused } from "../harness.ts";
+
+const DEFAULTS: Omit<Settings, "sources"> = {
+  instanceId: undefined,
+  agentSessionId: undefined,
+  connection: { host: "localhost", port: 6379, db: 0, tls: false },
+  keyPrefix: "coord",
+  orchestrator: "orchestrator",
+  presenceTimeoutSeconds: 300,
+  leaseSeconds: 10,
+  retentionDays: 30,
+  maxMessages: 100_000,
+  unknownRecipient: "warn",
+  direction: "warn",
+};
+
+let folder: string;
+let project: string;
+let below: string;
+
+// outer/.coord.json, outer/repo/.git, outer/repo/.coord.json, outer/repo/src/deep; outer/bare/.git without a file.
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "coord-test-"));
+  project = join(folder, "repo");
+  below = join(project, "src", "deep");
+  await mkdir(below, { recursive: true });
+  await mkdir(join(project, ".git"));
+  await mkdir(join(folder, "bare", ".git", "hooks"), { recursive: true });
+  await mkdir(join(folder, "bare", "src"));
+  await writeFile(join(folder, ".coord.json"), '{"instanceId":"outer"}');
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+const inProject = (values: unknown): Promise<void> => writeFile(join(project, ".coord.json"), JSON.stringify(values));
+
+/** Nothing from outside: no environment and no project file. */
+function resolve(options: SettingsOptions): Omit<Settings, "sources"> {
+  // Where the values came from is told by coord doctor, and tested with it.
+  const { sources: _, ...settings } = resolveSettings({ env: {}, cwd: join(folder, "bare"), ...options });
+  return settings;
+}
+
+function refusal(options: SettingsOptions): CoordinationError {
+  try {
+    throw new Error(`not refused, but ${JSON.stringify(resolve(options))}`);
+  } catch (error) {
+    if (error instanceof CoordinationError) return error;
+    throw error;
+  }
+}
+
+/** A connection from only these differences to the default one. */
+const to = (changed: object): Settings["connection"] => ({ ...DEFAULTS.connection, ...changed });
+
+test("without anything every setting has its default", () => {
+  expect(resolve({})).toEqual(DEFAULTS);
+});
+
+describe("variables", () => {
+  test.each<[variable: string, value: string, expected: Partial<Settings>]>([
+    ["CLAUDE_INSTANCE_ID", "backend.v2-x_1", { instanceId: "backend.v2-x_1" }],
+    ["CLAUDE_INSTANCE_ID", "9", { instanceId: "9" }],
+    ["CLAUDE_INSTANCE_ID", "x".repeat(64), { instanceId: "x".repeat(64) }],
+    ["REDIS_HOST", "redis.example", { connection: to({ host: "redis.example" }) }],
+    ["REDIS_PORT", "1", { connection: to({ port: 1 }) }],
+    ["REDIS_PORT", "65535", { connection: to({ port: 65_535 }) }],
+    ["REDIS_DB", "15", { connection: to({ db: 15 }) }],
+    ["REDIS_USERNAME", "ann", { connection: to({ username: "ann" }) }],
+    ["REDIS_PASSWORD", "p w", { connection: to({ password: "p w" }) }],
+    ["REDIS_URL", "redis://h:7000/2", { connection: to({ host: "h", port: 7000, db: 2 }) }],
+    ["COORD_KEY_PREFIX", "{team}:a.b_c-D", { keyPrefix: "{team}:a.b_c-D" }],
+    ["COORD_KEY_PREFIX", "p".repeat(64), { keyPrefix: "p".repeat(64) }],
+    ["COORD_ORCHESTRATOR", "boss", { orchestrator: "boss" }],
+    ["COORD_PRESENCE_TIMEOUT_SECONDS", "1", { presenceTimeoutSeconds: 1 }],
+    ["COORD_RETENTION_DAYS", "7", { retentionDays: 7 }],
+    ["COORD_MAX_MESSAGES", "5", { maxMessages: 5 }],
+    ["COORD_UNKNOWN_RECIPIENT", "warn", { unknownRecipient: "warn" }],
+    ["COORD_UNKNOWN_RECIPIENT", "reject", { unknownRecipient: "reject" }],
+    ["COORD_DIRECTION", "warn", { direction: "warn" }],
+    ["COORD_DIRECTION", "strict", { direction: "strict" }],
+  ])("%s=%s is taken", (variable, value, expected) => {
+    expect(resolve({ env: { [variable]: value } })).toEqual({ ...DEFAULTS, ...expected });
+  });
+
+  test.each([
+    ...["0", "-1", "65536", "abc", "6379x", "1e3", "63.79", " 6379", "9".repeat(30)].map((value) => [
+      "REDIS_PORT",
+      value,
+    ]),
+    ...["-1", "x", "0x1", "1.0"].map((value) => ["REDIS_DB", value]),
+    ...["http://h", "h:6379", "redis://", "redis:///0", "redis://h:0", "redis://h:99999", "redis://h/x"].map(
+      (value) => ["REDIS_URL", value],
+    ),
+    ...["redis://h/-1", "unix:", "unix:relative", "unix:/x?db=y", "not a url", "redis://h:port"].map((value) => [
+      "REDIS_URL",
+      value,
+    ]),
+    ...["a b", "a/b", "p".repeat(65), "a\n", "ü", "*"].map((value) => ["COORD_KEY_PREFIX", value]),
+    ...["a b", "all", "Unknown", "x".repeat(65), "-a"].map((value) => ["COORD_ORCHESTRATOR", value]),
+    ...["0", "-5", "5m", "1.5", "Infinity", "99999999999"].map((value) => ["COORD_PRESENCE_TIMEOUT_SECONDS", value]),
+    ...["0", "-1", "x", "1.5"].map((value) => ["COORD_RETENTION_DAYS", value]),
+    ...["0", "-1", "many", "1e6"].map((value) => ["COORD_MAX_MESSAGES", value]),
+    ...["Warn", "refuse", "1"].map((value) => ["COORD_UNKNOWN_RECIPIENT", value]),
+    ...["Strict", "on"].map((value) => ["COORD_DIRECTION", value]),
+  ] as [string, string][])("%s=%j is refused by its name", (variable, value) => {
+    const { code, message, hint } = refusal({ env: { [variable]: value } });
+    expect(code).toBe("INVALID");
+    expect(message.startsWith(variable)).toBe(true);
+    expect(hint).not.toBe("");
+  });
+
+  test("an empty variable counts as unset", () => {
+    const names = ["CLAUDE_INSTANCE_ID", "REDIS_HOST", "REDIS_PORT", "REDIS_DB", "REDIS_URL", "REDIS_USERNAME"];
+    const others = ["REDIS_PASSWORD", "COORD_KEY_PREFIX", "COORD_ORCHESTRATOR", "COORD_PRESENCE_TIMEOUT_SECONDS"];
+    const last = ["COORD_RETENTION_DAYS", "COORD_MAX_MESSAGES", "COORD_UNKNOWN_RECIPIENT", "COORD_DIRECTION"];
+    const env = Object.fromEntries([...names, ...others, ...last].map((name) => [name, ""]));
+    expect(resolve({ env })).toEqual(DEFAULTS);
+  });
+});
+
+describe("identity", () => {
+  const names = [
+    "unknown",
+    "Unknown",
+    "all",
+    "All",
+    "ALL",
+    "a b",
+    "a\nb",
+    "a\n",
+    "x".repeat(65),
+    "-a",
+    ".a",
+    "ä",
+    "a/b",
+    "a:b",
+  ];
+
+  test.each(names)("%j is refused as IDENTITY, wherever it comes from, with how to set one", async (name) => {
+    await inProject({ instanceId: name });
+    for (const [options, source] of [
+      [{ instanceId: name }, "instanceId"],
+      [{ env: { CLAUDE_INSTANCE_ID: name } }, "CLAUDE_INSTANCE_ID"],
+      [{ cwd: project }, "instanceId in "],
+    ] as const) {
+      const { code, message, hint } = refusal(options);
+      expect([code, message.startsWith(source)]).toEqual(["IDENTITY", true]);
+      expect(hint).toMatch(/CLAUDE_INSTANCE_ID.*--instance/);
+      expect(message).not.toContain("\n");
+    }
+  });
+
+  test("an empty option, and what is no text, are refused as IDENTITY", async () => {
+    expect(refusal({ instanceId: "" })).toMatchObject({ code: "IDENTITY" });
+    for (const instanceId of [5, null, ["a"], true]) {
+      await inProject({ instanceId });
+      expect([instanceId, refusal({ cwd: project }).code]).toEqual([instanceId, "IDENTITY"]);
+    }
+  });
+
+  test("there is no default identity: a client without one is refused before it connects", async () => {
+    const connecting = getCoordinationClient({ env: {}, cwd: join(folder, "bare"), redis: "unix:/nowhere" });
+    expect(await refused(connecting)).toMatchObject({
+      code: "IDENTITY",
+      hint: expect.stringContaining("CLAUDE_INSTANCE_ID"),
+    });
+  });
+});
+
+describe("order of sources", () => {
+  const file = { instanceId: "file", keyPrefix: "pfile", redis: "redis://file:1/1", orchestrator: "ofile" };
+  const environment = {
+    CLAUDE_INSTANCE_ID: "env",
+    COORD_KEY_PREFIX: "penv",
+    COORD_ORCHESTRATOR: "oenv",
+    REDIS_HOST: "henv",
+  };
+  const option = { instanceId: "option", keyPrefix: "poption", redis: "redis://hoption", orchestrator: "ooption" };
+  const summary = ({ instanceId, keyPrefix, orchestrator, connection }: Omit<Settings, "sources">): unknown[] => [
+    instanceId,
+    keyPrefix,
+    orchestrator,
+    connection.host,
+    connection.port,
+    connection.db,
+  ];
+
+  test("option before environment before .coord.json before default", async () => {
+    await inProject(file);
+    expect(summary(resolve({ ...option, env: environment, cwd: project }))).toEqual([
+      "option",
+      "poption",
+      "ooption",
+      "hoption",
+      6379,
+      0,
+    ]);
+    expect(summary(resolve({ env: environment, cwd: project }))).toEqual(["env", "penv", "oenv", "henv", 6379, 0]);
+    expect(summary(resolve({ cwd: project }))).toEqual(["file", "pfile", "ofile", "file", 1, 1]);
+    expect(summary(resolve({}))).toEqual([undefined, "coord", "orchestrator", "localhost", 6379, 0]);
+    const both = { presenceTimeoutSeconds: 5, env: { COORD_PRESENCE_TIMEOUT_SECONDS: "6" } };
+    expect(resolve(both).presenceTimeoutSeconds).toBe(5);
+  });
+
+  test("each setting falls through on its own; a malformed one is not passed over", async () => {
+    await inProject({ keyPrefix: "pfile", orchestrator: "ofile" });
+    const mixed = resolve({ instanceId: "option", env: { COORD_KEY_PREFIX: "penv" }, cwd: project });
+    expect(summary(mixed)).toEqual(["option", "penv", "ofile", "localhost", 6379, 0]);
+    expect(refusal({ env: { COORD_ORCHESTRATOR: "a b" }, cwd: project })).toMatchObject({ code: "INVALID" });
+    expect(refusal({ keyPrefix: "" })).toMatchObject({ code: "INVALID" });
+  });
+
+  test("the process' own environment and folder are used when nothing else is said", async () => {
+    const before = process.env["COORD_KEY_PREFIX"];
+    process.env["COORD_KEY_PREFIX"] = "own";
+    try {
+      expect(resolveSettings({ cwd: folder }).keyPrefix).toBe("own");
+    } finally {
+      if (before === undefined) delete process.env["COORD_KEY_PREFIX"];
+      else process.env["COORD_KEY_PREFIX"] = before;
+    }
+  });
+
+  test("the connection is taken whole from the first source that names any part of it", async () => {
+    await inProject({ redis: "redis://file:1/1" });
+    const connection = (options: SettingsOptions): unknown => resolve({ cwd: project, ...options }).connection;
+    expect(connection({ env: { REDIS_PASSWORD: "p" } })).toEqual(to({ password: "p" }));
+    expect(connection({ env: { REDIS_DB: "3" } })).toEqual(to({ db: 3 }));
+    expect(connection({ redis: "redis://option", env: { REDIS_PASSWORD: "p", REDIS_PORT: "1" } })).toEqual(
+      to({ host: "option" }),
+    );
+    expect(connection({ redis: "redis://option", env: { REDIS_PORT: "abc" } })).toEqual(to({ host: "option" }));
+    expect(connection({ env: { REDIS_PORT: "" } })).toEqual(to({ host: "file", port: 1, db: 1 }));
+  });
+
+  test("REDIS_URL wins over host, port and database; a login in it over the variables", () => {
+    const parts = { REDIS_HOST: "h", REDIS_PORT: "1", REDIS_DB: "1" };
+    const login = { REDIS_USERNAME: "u", REDIS_PASSWORD: "p" };
+    const connection = (env: Record<string, string>): unknown => resolve({ env }).connection;
+    expect(connection({ ...parts, REDIS_URL: "redis://url" })).toEqual(to({ host: "url" }));
+    expect(connection({ ...login, REDIS_URL: "redis://url" })).toEqual(
+      to({ host: "url", username: "u", password: "p" }),
+    );
+    expect(connection({ ...login, REDIS_URL: "redis://:q@url" })).toEqual(to({ host: "url", password: "q" }));
+    expect(connection({ ...parts, ...login })).toEqual({
+      host: "h",
+      port: 1,
+      db: 1,
+      tls: false,
+      username: "u",
+      password: "p",
+    });
+  });
+});
+
+describe("the project file", () => {
+  test("the nearest one upwards is used, as far as the folder that holds .git", async () => {
+    await inProject({ instanceId: "repo" });
+    const name = (cwd: string): unknown => resolve({ cwd }).instanceId;
+    expect([name(project), name(below)]).toEqual(["repo", "repo"]);
+    await writeFile(join(below, ".coord.json"), "{}");
+    expect(name(below)).toBe(undefined);
+    await rm(join(below, ".coord.json"));
+    await rm(join(project, ".coord.json"));
+    expect([name(below), name(join(folder, "bare", "src")), name(folder)]).toEqual([undefined, undefined, "outer"]);
+  });
+
+  test("in a worktree, where .git is a file, the search ends as well", async () => {
+    await mkdir(join(folder, "worktree", "src"), { recursive: true });
+    await writeFile(join(folder, "worktree", ".git"), "gitdir: ../repo/.git/worktrees/x");
+    expect(resolve({ cwd: join(folder, "worktree", "src") }).instanceId).toBe(undefined);
+  });
+
+  test("a relative folder, and one that does not exist, are no obstacle", () => {
+    expect(resolve({ cwd: join(folder, "bare", "not", "there") }).instanceId).toBe(undefined);
+    expect(resolve({ cwd: "." })).toMatchObject({ maxMessages: 100_000 });
+  });
+
+  test.each(["{", "", "[]", "5", "null", '"text"', "\u0000", '{"instanceId":"a"'])(
+    "%j is refused, naming the file",
+    async (text) => {
+      const path = join(project, ".coord.json");
+      await writeFile(path, text);
+      expect(refusal({ cwd: below })).toMatchObject({ code: "INVALID", message: expect.stringContaining(path) });
+    },
+  );
+
+  test.each([
+    ["keyPrefix", "a b"],
+    ["keyPrefix", 5],
+    ["orchestrator", ""],
+    ["orchestrator", "all"],
+    ["redis", "nowhere"],
+    ["redis", ""],
+    ["redis", 6379],
+    ["redis", null],
+  ])("a malformed %s (%j) is refused, naming field and file", async (field, value) => {
+    await inProject({ [field]: value });
+    const { code, message } = refusal({ cwd: project });
+    expect([code, message.startsWith(`${field} in ${join(project, ".coord.json")}`)]).toEqual(["INVALID", true]);
+  });
+
+  test("a folder in its place is refused, unknown fields of a newer version are not", async () => {
+    await inProject({ instanceId: "repo", sessions: { a: 1 } });
+    expect(resolve({ cwd: project }).instanceId).toBe("repo");
+    await mkdir(join(below, ".coord.json"));
+    expect(refusal({ cwd: below })).toMatchObject({
+      code: "INVALID",
+      message: expect.stringContaining("cannot be read"),
+    });
+    await rm(join(below, ".coord.json"), { recursive: true });
+  });
+});
+
+describe("addresses", () => {
+  test.each<[string, object]>([
+    ["redis://h", { host: "h" }],
+    ["redis://h/", { host: "h" }],
+    ["redis://h:7000", { host: "h", port: 7000 }],
+    ["redis://h:6379/15", { host: "h", db: 15 }],
+    ["redis://127.0.0.1:1/2", { host: "127.0.0.1", port: 1, db: 2 }],
+    ["redis://[::1]:7000/2", { host: "::1", port: 7000, db: 2 }],
+    ["redis://[fe80::1]", { host: "fe80::1" }],
+    ["redis://:secret@h", { host: "h", password: "secret" }],
+    ["redis://ann@h", { host: "h", username: "ann" }],
+    ["redis://ann:p%40s%3As%2F%25@h:1/3", { host: "h", port: 1, db: 3, username: "ann", password: "p@s:s/%" }],
+    ["rediss://ann:secret@h:6380", { host: "h", port: 6380, tls: true, username: "ann", password: "secret" }],
+    ["unix:/run/redis.sock", { host: "", port: 0, path: "/run/redis.sock" }],
+    ["unix:///run/redis.sock", { host: "", port: 0, path: "/run/redis.sock" }],
+    ["unix:/a%20b/redis.sock?db=4", { host: "", port: 0, path: "/a b/redis.sock", db: 4 }],
+  ])("%s", (redis, expected) => {
+    expect(resolve({ redis }).connection).toEqual(to(expected));
+  });
+
+  test("a refused one does not show its password", () => {
+    const addresses = [
+      "redis://u:s3cret@h:0",
+      "http://u:s3cret@h",
+      "redis://u:s3cret@h/x",
+      "redis//u:s3cret@h",
+      "redis://u:s3cret@h:99999",
+    ];
+    for (const redis of addresses) {
+      const { message, hint } = refusal({ redis });
+      expect(`${message} ${hint}`).not.toContain("s3cret");
+      expect(message).toMatch(/^redis/);
+    }
+  });
+});
