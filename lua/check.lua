@@ -73,10 +73,12 @@ if listed then
 end
 local minimum = string.format('(%.0f', low)
 local maximum = high == math.huge and '+inf' or string.format('(%.0f', high)
+-- Without another filter every entry matches, and one more than asked for tells whether there are more.
+local batch_size = kind == '' and not open and #sources == 0 and math.min(limit + 1, BATCH) or BATCH
 local function batch(offset)
   if listed then return offset == 0 and listed or {} end
-  if ascending then return redis.call('ZRANGE', walked, minimum, maximum, 'BYSCORE', 'LIMIT', offset, BATCH) end
-  return redis.call('ZRANGE', walked, maximum, minimum, 'BYSCORE', 'REV', 'LIMIT', offset, BATCH)
+  if ascending then return redis.call('ZRANGE', walked, minimum, maximum, 'BYSCORE', 'LIMIT', offset, batch_size) end
+  return redis.call('ZRANGE', walked, maximum, minimum, 'BYSCORE', 'REV', 'LIMIT', offset, batch_size)
 end
 
 local function matches(id)
@@ -112,7 +114,7 @@ while #ids > 0 and not more do
     examined, first, last = examined + 1, first or id, id
   end
   offset = offset + #ids
-  ids = batch(offset)
+  ids = not more and #ids == batch_size and batch(offset) or {}
 end
 
 mark_presented(me, presented)

@@ -18,12 +18,13 @@ local problem = superseded(me, session) or event_problem(me) or wrong_type('zset
   or wrong_type('set', key('reminded', me))
 if problem then return problem end
 
+redis.call('ZREMRANGEBYSCORE', leased, '-inf', string.format('%.0f', NOW))
+
 -- New are the messages in the unread list that no other reader of this session is showing right now.
 local candidates, seen = {}, {}
 local function add(ids)
   for _, id in ipairs(ids) do
-    local taken = redis.call('ZSCORE', leased, id)
-    if not seen[id] and not (taken and tonumber(taken) > NOW) then candidates[#candidates + 1] = id end
+    if not seen[id] and not redis.call('ZSCORE', leased, id) then candidates[#candidates + 1] = id end
     seen[id] = true
   end
 end
@@ -44,9 +45,10 @@ for _, id in ipairs(candidates) do
     redis.call('ZADD', leased, string.format('%.0f', NOW + lease_seconds * 1000000), id)
   end
 end
+-- What is shown now, or by another surface of the session at this moment, does not wait.
 local waiting = redis.call('ZCARD', unread)
-for _, message in ipairs(messages) do
-  if redis.call('ZSCORE', unread, message[1]) then waiting = waiting - 1 end
+for _, id in ipairs(redis.call('ZRANGE', leased, 0, -1)) do
+  if redis.call('ZSCORE', unread, id) then waiting = waiting - 1 end
 end
 
 local reminders = {}

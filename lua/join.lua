@@ -3,11 +3,13 @@
 -- same host and process of the agent. Any other session that speaks for the name is superseded.
 --
 -- KEYS     P:meta
--- ARGV     instance facts id host agent_pid yield offline_seconds
---          facts: JSON object of what presence shows; yield: "1" joins only when nobody else is there
--- Returns  number of the session, whether it is the first ever for the name, JSON of the session it superseded or ""
+-- ARGV     instance facts id host agent_pid yield offline_seconds tell
+--          facts: JSON object of what presence shows; yield: "1" joins only when nobody else is there; tell: "1" where
+--          the caller can tell the agent
+-- Returns  number of the session; and once per session, to the first that can tell: whether it is the first ever for the
+--          name, and JSON of the session it superseded or ""
 -- Refuses  SUPERSEDED, INTERNAL
-local me, facts, id, host, agent_pid, yield, offline_seconds = unpack(ARGV)
+local me, facts, id, host, agent_pid, yield, offline_seconds, tell = unpack(ARGV)
 local IDS_MAXIMUM = 8 -- after so many /clear the oldest ids are forgotten; the process still tells the session
 local problem = event_problem(me) or wrong_type('set', key('reminded', me))
 if problem then return problem end
@@ -22,6 +24,8 @@ local there = current.number and not entry:find(LEFT, 1, true) and heartbeat
 
 local session = cjson.decode(facts)
 session.number, session.joined, session.ids = current.number, current.joined, current.ids or {}
+-- Kept until somebody can tell: the server of an agent mostly joins before its hook, and has nobody to say it to.
+session.news = current.news
 if same then
   for name, value in pairs(current) do
     if session[name] == nil then session[name] = value end
@@ -31,6 +35,8 @@ else
   session.number = redis.call('HINCRBY', KEYS[1], 'sessions', 1)
   session.joined = NOW_ISO
   session.ids = {}
+  current.news = nil
+  session.news = { first = not current.number, superseded = there and cjson.encode(current) or nil }
   -- What the other session took and never showed is for this one, at once.
   redis.call('DEL', key('leased', me), key('reminded', me))
   return_leases(me, true)
@@ -42,6 +48,8 @@ if id ~= '' then
   if #session.ids > IDS_MAXIMUM then table.remove(session.ids, 1) end
 end
 if #session.ids == 0 then session.ids = nil end
+local news = tell == '1' and session.news or {}
+if tell == '1' then session.news = nil end
 redis.call('HSET', key('presence'), me, presence_entry(false, cjson.encode(session)))
 
 if not same then
@@ -51,4 +59,4 @@ end
 if not same or entry:find(LEFT, 1, true) then
   redis.call('PUBLISH', key('events'), '{"event":"instance_joined","from":"' .. me .. '","timestamp":"' .. NOW_ISO .. '"}')
 end
-return { string.format('%.0f', session.number), entry and '0' or '1', there and not same and cjson.encode(current) or '' }
+return { string.format('%.0f', session.number), news.first and '1' or '0', news.superseded or '' }

@@ -19,10 +19,12 @@ local events, spent, full = {}, 0, false
 while #events < limit and not full do
   local oldest = redis.call('LRANGE', queue, 0, limit - #events - 1)
   if #oldest == 0 then break end
+  local published = {}
+  for i, event in ipairs(oldest) do published[i] = event:match(PUBLISHED) or '' end
+  local scores = redis.call('ZMSCORE', unread, unpack(published))
   local passed = 0
-  for _, event in ipairs(oldest) do
-    local published = event:match(PUBLISHED)
-    if not published or redis.call('ZSCORE', unread, published) then
+  for i, event in ipairs(oldest) do
+    if published[i] == '' or scores[i] then
       spent = spent + #event
       full = budget > 0 and spent > budget and #events > 0
       if full then break end

@@ -207,11 +207,12 @@ local function receipts_of(id, to)
 end
 
 local MESSAGE_FIELDS = { 'id', 'type', 'from', 'to', 'timestamp', 'requires_ack', 'subject', 'description',
-  'reply_to', 'thread' }
+  'reply_to', 'thread', 'receipt:' .. ARGV[1] } -- every verb that loads messages names its reader first
 
--- One message as `me` may see it: the fields above (false where absent), then whether it is acknowledged ("1", "0"), then
--- its receipts where `me` sent it or `everyone` is asked for, else false. Second, whether `me` is a recipient that sees it
--- for the first time. When it cannot be read: nil and the reason, so that one broken message never hides the others.
+-- One message as its reader `me` may see it: the fields above (false where absent), in place of the receipt whether it is
+-- acknowledged ("1", "0"), then the receipts where `me` sent it or `everyone` is asked for, else false. Second, whether
+-- `me` is a recipient that sees it for the first time. When it cannot be read: nil and the reason, so that one broken
+-- message never hides the others.
 local function load_message(id, me, everyone)
   local message = redis.pcall('HMGET', key('msg', id), unpack(MESSAGE_FIELDS))
   if message.err then return nil, 'the key holds another type' end
@@ -224,8 +225,10 @@ local function load_message(id, me, everyone)
   local to = message[4]
   local mine = me ~= '' and is_recipient(me, id, to)
   local presented, acknowledged
-  if mine or to ~= 'all' then
-    presented, acknowledged = read_receipt(redis.call('HGET', key('msg', id), 'receipt:' .. (mine and me or to)))
+  if mine then
+    presented, acknowledged = read_receipt(message[11])
+  elseif to ~= 'all' then
+    presented, acknowledged = read_receipt(redis.call('HGET', key('msg', id), 'receipt:' .. to))
   else
     acknowledged = (tonumber(redis.call('HGET', key('msg', id), 'open')) or 1) <= 0
   end

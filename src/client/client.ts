@@ -105,16 +105,17 @@ export class CoordinationClient {
     const me = this.#speaker.instance;
     const args = publishArguments(request, me, this.settings);
     const { idempotency_key: given, ...content } = args;
-    const fingerprint = JSON.stringify(content);
-    const key = given || this.#uncertain.get(fingerprint) || randomUUID();
+    // Only after an unknown outcome is there anything to compare with.
+    const repeated = this.#uncertain.size === 0 ? undefined : this.#uncertain.get(JSON.stringify(content));
+    const key = given || repeated || randomUUID();
     try {
       const reply = await this.#speaker.run("publish", { ...content, idempotency_key: key });
-      this.#uncertain.delete(fingerprint);
+      if (repeated !== undefined) this.#uncertain.delete(JSON.stringify(content));
       return readPublish(reply as string[], args.type, me, this.settings);
     } catch (error) {
       if (CoordinationError.is(error) && (error.code === ErrorCode.TIMEOUT || error.code === ErrorCode.UNAVAILABLE)) {
         if (this.#uncertain.size === UNCERTAIN_MAXIMUM) this.#uncertain.delete(this.#uncertain.keys().next().value!);
-        this.#uncertain.set(fingerprint, key);
+        this.#uncertain.set(JSON.stringify(content), key);
       }
       throw error;
     }

@@ -163,11 +163,21 @@ export function readEvent(text: string): CoordinationEvent {
   if (typeof event !== "object" || event === null || !("event" in event) || typeof event.event !== "string") {
     return { event: "unreadable", reason: "the queue holds something that is not an event" };
   }
-  const entries = Object.entries(event).map(([name, value]) => [
-    name.replaceAll(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()),
-    value,
-  ]);
-  return Object.fromEntries(entries) as CoordinationEvent;
+  const read: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(event)) read[EVENT_FIELDS.get(name) ?? camelCase(name)] = value;
+  return read as unknown as CoordinationEvent;
+}
+
+/** Of what every event has; a pattern over each name was a third of reading ten events. */
+const EVENT_FIELDS: ReadonlyMap<string, string> = new Map(
+  ["event", "message_id", "type", "from", "to", "subject", "requires_ack", "timestamp"].map((name) => [
+    name,
+    camelCase(name),
+  ]),
+);
+
+function camelCase(name: string): string {
+  return name.replaceAll(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
 }
 
 export function readStats(reply: unknown): StatsResult {

@@ -18,8 +18,9 @@ export type OwnArguments<N extends ScriptName> = Omit<ScriptArguments<N>, "insta
 /** Times the presence timeout after which a session counts as gone. */
 const OFFLINE_FACTOR = 3;
 
+/** News for the agent; each session is told them once, whichever of its surfaces joined first. */
 export interface Joined {
-  /** The name had never been seen before. */
+  /** No session has spoken for the name before. */
   first: boolean;
   /** The session that spoke for the name until now. */
   superseded?: SessionFacts;
@@ -67,7 +68,7 @@ export class Speaker {
     } catch (error) {
       if (!CoordinationError.is(error) || error.code !== ErrorCode.SUPERSEDED) throw error;
       // The newer session may have gone since: a long-lived one then speaks again, a single command just goes through.
-      if (this.#run !== undefined) await this.#join(this.#run, true);
+      if (this.#run !== undefined) await this.#join(this.#run, { yielding: true });
       else if (await this.#somebodyIsThere(instance)) throw error;
       return call(this.#run === undefined ? "" : this.#session);
     }
@@ -85,15 +86,15 @@ export class Speaker {
    * other that speaks for the name is superseded.
    */
   async join(run: AgentRun): Promise<Joined> {
-    return this.#join(run, false);
+    return this.#join(run, { tell: true });
   }
 
   /** As `join`, but leaves a session of somebody else that is there as it is. @throws CoordinationError SUPERSEDED */
   async joinUnlessTaken(run: AgentRun): Promise<Joined> {
-    return this.#join(run, true);
+    return this.#join(run, { yielding: true, tell: true });
   }
 
-  async #join(run: AgentRun, yielding: boolean): Promise<Joined> {
+  async #join(run: AgentRun, { yielding = false, tell = false }): Promise<Joined> {
     const { agentPid, ...facts } = run;
     const [number, first, superseded] = (await this.#store.run("join", {
       instance: this.instance,
@@ -103,6 +104,7 @@ export class Speaker {
       agent_pid: agentPid === undefined ? "" : String(agentPid),
       yield: yielding ? "1" : "0",
       offline_seconds: String(OFFLINE_FACTOR * this.#settings.presenceTimeoutSeconds),
+      tell: tell ? "1" : "0",
     })) as [string, string, string];
     this.#session = number;
     this.#run = run;
@@ -117,8 +119,8 @@ export class Speaker {
     let joined = false;
     const beat = async (): Promise<void> => {
       try {
-        if (!joined) await this.#join(run, yielding);
-        else if ((await this.run("beat", { activity: "" })) === "0") await this.#join(run, true);
+        if (!joined) await this.#join(run, { yielding });
+        else if ((await this.run("beat", { activity: "" })) === "0") await this.#join(run, { yielding: true });
         joined = true;
       } catch (error) {
         if (!CoordinationError.is(error)) throw error; // superseded, or Redis is away: the next beat tries again

@@ -60,7 +60,8 @@ export function checkType(value: unknown, field = "type"): MessageType {
 
 export function checkSubject(value: unknown): string {
   const subject = checkText(value, "subject");
-  const length = [...subject].length;
+  // Characters are never more than code units, and where those suffice nobody needs to count.
+  const length = subject.length <= LIMITS.subject_characters ? subject.length : [...subject].length;
   const limit = LIMITS.subject_characters;
   if (length === 0)
     throw invalid(`subject is empty: it needs 1-${limit} characters.`, "Say in a few words what it is about.");

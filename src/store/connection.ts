@@ -85,17 +85,21 @@ export class Connection {
 }
 
 /** @throws NoAnswer when the deadline (of performance.now) passes first */
-export async function within<T>(deadline: number, answer: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const expired = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new NoAnswer("no answer")), deadline - performance.now());
+export function within<T>(deadline: number, answer: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new NoAnswer("no answer")), deadline - performance.now());
+    // What comes after the deadline is nobody's any more: settling twice does nothing.
+    answer.then(
+      (value) => {
+        clearTimeout(timer);
+        resolve(value);
+      },
+      (error: Error) => {
+        clearTimeout(timer);
+        reject(error);
+      },
+    );
   });
-  answer.catch(() => undefined); // an answer that comes after the deadline is nobody's any more
-  try {
-    return await Promise.race([answer, expired]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 /** How long a connection that is given up may take to end properly before it is cut. */

@@ -43,7 +43,8 @@ function explain(settings: ConnectionSettings, cause: Error): [reason: string, h
   if (/^(MISCONF|READONLY|MASTERDOWN|NOREPLICAS)/.test(text))
     return [`it takes no writes (${text})`, "Ask whoever runs it."];
   if (/DB index/.test(text)) return [`there is no database ${settings.db}`, "Check REDIS_DB."];
-  if (cause.name === "ParserError" || /Protocol error|RESP type/.test(text)) return ["what answers there is not Redis", WHERE];
+  if (cause.name === "ParserError" || /Protocol error|RESP type/.test(text))
+    return ["what answers there is not Redis", WHERE];
   if (text === "the client is closed") return ["the client was closed", "Make a new one with getCoordinationClient."];
   if (/Stream isn't writeable|Connection is closed|ECONNRESET|EPIPE/.test(`${text} ${code}`)) {
     return ["the connection was closed by the other side", WHERE];

@@ -41,7 +41,7 @@ const ARGUMENTS = {
   presence: ["instance", "session"],
   stats: ["instance", "session"],
   touch: ["instance", "session"],
-  join: ["instance", "facts", "id", "host", "agent_pid", "yield", "offline_seconds"],
+  join: ["instance", "facts", "id", "host", "agent_pid", "yield", "offline_seconds", "tell"],
   beat: ["instance", "session", "activity"],
   leave: ["instance", "session"],
   waiter: ["instance", "session", "waiter", "seconds"],

@@ -505,6 +505,7 @@ test("[G2] [G5] [G6] random operations of four instances do and return what the 
         }
       }
       const state = await bench.state();
+      delete (state["meta"] as Record<string, unknown> | undefined)?.["leases"]; // a number and no content
       for (const message of Object.values(state)) sortRecipients(message);
       expect(state).toEqual(model.state());
     }),

@@ -5,7 +5,7 @@ export interface Host {
   /** As presence shows it. */
   readonly agent: string;
   /** Its hook events, as what they are to us. */
-  readonly moments: Readonly<Record<string, MailMoment | "end">>;
+  readonly moments: Readonly<Record<string, MailMoment | "join" | "end">>;
   /** The answer that shows the text to the model. */
   readonly answer: (event: string, text: string) => object;
 }
@@ -33,6 +33,12 @@ export const HOSTS: Readonly<Record<string, Host>> = {
     moments: { SessionStart: "start", UserPromptSubmit: "turn", PostToolUse: "tool", Stop: "stop", SessionEnd: "end" },
     // Its Stop takes no additional context.
     answer: (event, text) => (event === "Stop" ? { decision: "block", reason: text } : additionalContext(event, text)),
+  },
+  cursor: {
+    agent: "cursor",
+    // Only its stop is known to show a text to the model; what is not shown must not be taken.
+    moments: { sessionStart: "join", stop: "stop", sessionEnd: "end" },
+    answer: (_event, text) => ({ followup_message: text }),
   },
   gemini: {
     agent: "gemini-cli",

@@ -15,6 +15,12 @@ export interface HookInput {
 /** The output of a tool comes along; beyond this nobody's hook input is worth reading. */
 const BYTES_MAXIMUM = 32 * 1024 * 1024;
 
+/** Cursor names its session and its folders in other words than the rest. */
+function firstText(list: unknown): string | undefined {
+  const first: unknown = Array.isArray(list) ? list[0] : undefined;
+  return typeof first === "string" ? first : undefined;
+}
+
 /** @returns `undefined` for what is no hook input */
 export async function readInput(stream: AsyncIterable<Buffer>): Promise<HookInput | undefined> {
   const chunks: Buffer[] = [];
@@ -40,8 +46,8 @@ export async function readInput(stream: AsyncIterable<Buffer>): Promise<HookInpu
   if (event === undefined) return undefined;
   return {
     event,
-    sessionId: text("session_id"),
-    cwd: text("cwd"),
+    sessionId: text("session_id") ?? text("conversation_id"),
+    cwd: text("cwd") ?? firstText(values["workspace_roots"]),
     source: text("source"),
     reason: text("reason"),
     subagent: text("agent_id") !== undefined,

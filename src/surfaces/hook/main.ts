@@ -21,8 +21,8 @@ const BOUND = { bytes: 7_500, descriptionBytes: 6_000 };
 
 const USAGE = `coord-hook shows a coding agent its messages; the agent runs it, with JSON on standard input.
 
-  coord-hook claude | codex | gemini   at session start, prompts, tool calls, stop and session end
-  coord-hook wait                      in the background (Claude Code: asyncRewake), wakes an idle session
+  coord-hook claude | codex | gemini | cursor   at session start, prompts, tool calls, stop and session end
+  coord-hook wait                               in the background (Claude Code: asyncRewake), wakes an idle session
 
 coord init sets it up.
 `;
@@ -62,6 +62,10 @@ async function serve(input: HookInput, host: Host): Promise<void> {
       return;
     }
     const run = identifyRun({ env, cwd, agent: host.agent, sessionId: input.sessionId });
+    if (what === "join") {
+      await client.join(run);
+      return;
+    }
     const mail = await collect(client, what, input, run, settings.instanceId);
     if (mail === undefined) return;
     const { text, shown } = mail;
