@@ -10,7 +10,10 @@ const config: ViteUserConfig = defineConfig({
   ],
   test: {
     include: ["test/**/*.test.ts"],
+    globalSetup: "test/global-setup.ts",
     pool: "forks",
+    // As many as the smallest machine that we care about has cores; left alone, vitest takes one there.
+    maxWorkers: 2,
     testTimeout: 30_000,
     hookTimeout: 60_000,
   },

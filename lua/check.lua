@@ -101,8 +101,8 @@ while #ids > 0 and not more do
     if more then break end
     if matches(id) then
       local message, new = load_message(id, me, false)
-      spent = spent + (message and budget > 0 and size_of(message, cut) or 0)
-      more = spent > budget and #messages > 0
+      if budget > 0 then spent = spent + (message and size_of(message, cut) or 100 + #id + #new) end
+      more = spent > budget and #messages + #unreadable > 0
       if more then break end
       if message then
         messages[#messages + 1] = message

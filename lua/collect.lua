@@ -21,16 +21,23 @@ if problem then return problem end
 redis.call('ZREMRANGEBYSCORE', leased, '-inf', string.format('%.0f', NOW))
 
 -- New are the messages in the unread list that no other reader of this session is showing right now.
+local BATCH = 100
 local candidates, seen = {}, {}
-local function add(ids)
-  for _, id in ipairs(ids) do
-    if not seen[id] and not redis.call('ZSCORE', leased, id) then candidates[#candidates + 1] = id end
-    seen[id] = true
+local function add(source)
+  local found = 0
+  for offset = 0, EXAMINED_MAXIMUM, BATCH do
+    local ids = redis.call('ZRANGE', source, offset, offset + BATCH - 1)
+    for _, id in ipairs(ids) do
+      local taken = found == limit or redis.call('ZSCORE', leased, id)
+      if not taken then found = found + 1 end
+      if not taken and not seen[id] then candidates[#candidates + 1] = id end
+      seen[id] = true
+    end
+    if found == limit or #ids < BATCH then return end
   end
 end
--- One more than is shown tells whether any remain; the rest is counted.
-if moment == 'start' then add(redis.call('ZRANGE', pending, 0, limit)) end
-add(redis.call('ZRANGE', unread, 0, 2 * limit))
+if moment == 'start' then add(pending) end
+add(unread)
 table.sort(candidates) -- ids sort like their stamps
 
 local messages, spent = {}, 0
@@ -47,8 +54,12 @@ for _, id in ipairs(candidates) do
 end
 -- What is shown now, or by another surface of the session at this moment, does not wait.
 local waiting = redis.call('ZCARD', unread)
+if moment == 'start' then
+  waiting = waiting + redis.call('ZCARD', pending) - redis.call('ZINTERCARD', 2, unread, pending)
+end
 for _, id in ipairs(redis.call('ZRANGE', leased, 0, -1)) do
-  if redis.call('ZSCORE', unread, id) then waiting = waiting - 1 end
+  local counted = redis.call('ZSCORE', unread, id) or (moment == 'start' and redis.call('ZSCORE', pending, id))
+  if counted then waiting = waiting - 1 end
 end
 
 local reminders = {}

@@ -5,7 +5,7 @@
 local QUEUE_EVENTS_MAXIMUM = 1000
 local EXAMINED_MAXIMUM = 20000
 local IDEMPOTENCY_SECONDS = 86400
-local TOUCH_INTERVAL_SECONDS = 10
+local TOUCH_INTERVAL_SECONDS = 1
 local PROTOCOL_VERSION = 1
 
 local PREFIX = KEYS[1]:sub(1, -5) -- without "meta"
@@ -120,7 +120,7 @@ local function superseded(instance, session)
     'Use another instance name here, or end the other session; this one may speak again once it has ended.')
 end
 
--- Keeps the presence of a caller. Written at most every 10 seconds, since the exact second is nobody's business and
+-- Keeps the presence of a caller. Written at most once a second, since the exact second is nobody's business and
 -- publish would pay for it; never revives a session that left, nor keeps alive the one that superseded the caller. A
 -- heartbeat from the future (the clock was stepped back) is replaced, or it would hide a death for as long as the step was.
 local function touch(instance, session)
@@ -248,8 +248,12 @@ end
 
 -- What a message adds to a result of bounded size: its texts as JSON, the rest of it, and its receipts.
 local function size_of(message, cut)
-  local names = message[12] and math.min(#message[12] / 2, 50) or 0
-  return 300 + 120 * names + #cjson.encode({ message[7], message[8]:sub(1, cut) })
+  -- Of receipts 50 are listed, each with the beginning of its comment.
+  local size = 300 + #cjson.encode({ message[7], message[8]:sub(1, cut) })
+  for i = 2, message[12] and math.min(#message[12], 100) or 0, 2 do
+    size = size + 170 + #cjson.encode(message[12][i]:sub(1, 240))
+  end
+  return size
 end
 
 -- A refusal when a key that holds or has handed out events or new messages is of another type.

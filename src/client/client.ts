@@ -224,7 +224,7 @@ export class CoordinationClient {
     const bounded = String(limit === undefined ? LIMITS.list_default : checkLimit(limit));
     const args = { limit: bounded, budget: String(bound?.bytes ?? 0), lease_seconds: this.#leaseSeconds };
     const { result, lease } = readNotifications(await this.#speaker.run("notifications", args));
-    return { result, confirm: () => this.#confirm(lease, []) };
+    return { result, confirm: () => this.#confirm(lease, [], 0) };
   }
 
   /** This instance's events, those that wait and those to come, in order. One is confirmed when the next is asked for. */
@@ -249,16 +249,20 @@ export class CoordinationClient {
     return readMail(await this.#speaker.run("collect", { moment, ...bounds, lease_seconds: this.#leaseSeconds }));
   }
 
-  /** The mail has reached the agent: its messages count as presented, its events never come again. */
-  async confirmMail({ lease, messages }: Mail): Promise<void> {
+  /**
+   * What was shown of the mail has reached the agent: its messages count as presented, its events never come again. The rest
+   * is given back, for the next one who asks.
+   */
+  async confirmMail({ lease, messages }: Mail, shown: number = messages.length): Promise<void> {
     await this.#confirm(
       lease,
       messages.map(({ id }) => id),
+      shown,
     );
   }
 
-  async #confirm(lease: string, ids: readonly string[]): Promise<void> {
-    if (lease !== "" || ids.length > 0) await this.#speaker.run("confirm", { lease }, ids);
+  async #confirm(lease: string, ids: readonly string[], shown: number): Promise<void> {
+    if (lease !== "" || ids.length > 0) await this.#speaker.run("confirm", { lease, shown: String(shown) }, ids);
   }
 
   /** Begins or renews the session of this run of an agent; a session of somebody else is superseded. */

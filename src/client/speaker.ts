@@ -18,6 +18,9 @@ export type OwnArguments<N extends ScriptName> = Omit<ScriptArguments<N>, "insta
 /** Times the presence timeout after which a session counts as gone. */
 const OFFLINE_FACTOR = 3;
 
+/** How soon joining is tried again where Redis was away. */
+const JOIN_SECONDS = 5;
+
 /** News for the agent; each session is told them once, whichever of its surfaces joined first. */
 export interface Joined {
   /** No session has spoken for the name before. */
@@ -32,7 +35,10 @@ export class Speaker {
   /** What fences: the number of a joined session, the agent's own session id, or nothing. */
   #session: string;
   #run: AgentRun | undefined;
+  /** The number of the session that this speaker has joined itself. */
+  #joined: string | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #stopped = false;
 
   constructor(store: Store, settings: Settings) {
     this.#store = store;
@@ -107,6 +113,7 @@ export class Speaker {
       tell: tell ? "1" : "0",
     })) as [string, string, string];
     this.#session = number;
+    this.#joined = number;
     this.#run = run;
     return { first: first === "1", ...(superseded === "" ? {} : { superseded: readSession(JSON.parse(superseded)) }) };
   }
@@ -114,8 +121,7 @@ export class Speaker {
   /** Joins, and beats until `leave` or `stop`. Redis may be away: each beat tries again, and joins where that is missing. */
   async stay(run: AgentRun, yielding = false): Promise<void> {
     this.#run = run;
-    const { presenceTimeoutSeconds } = this.#settings;
-    const seconds = Math.min(presenceTimeoutSeconds / 3, LIMITS.beat_seconds_maximum);
+    const seconds = Math.min(this.#settings.presenceTimeoutSeconds / 3, LIMITS.beat_seconds_maximum);
     let joined = false;
     const beat = async (): Promise<void> => {
       try {
@@ -125,9 +131,11 @@ export class Speaker {
       } catch (error) {
         if (!CoordinationError.is(error)) throw error; // superseded, or Redis is away: the next beat tries again
       }
+      if (this.#stopped) return;
+      this.#timer = setTimeout(() => void beat(), (joined ? seconds : Math.min(seconds, JOIN_SECONDS)) * 1000);
+      this.#timer.unref();
     };
-    this.#timer = setInterval(() => void beat(), seconds * 1000);
-    this.#timer.unref();
+    this.#stopped = false;
     await beat();
   }
 
@@ -139,10 +147,12 @@ export class Speaker {
   /** Ends the session properly. */
   async leave(): Promise<void> {
     this.stop();
+    if (this.#run !== undefined && this.#session !== this.#joined) return; // never joined: somebody else's session
     await this.#store.run("leave", { instance: this.instance, session: this.#session });
   }
 
   stop(): void {
-    clearInterval(this.#timer);
+    this.#stopped = true;
+    clearTimeout(this.#timer);
   }
 }

@@ -37,7 +37,7 @@ const ARGUMENTS = {
   ack: ["instance", "session", "comment"],
   notifications: ["instance", "session", "limit", "budget", "lease_seconds"],
   collect: ["instance", "session", "moment", "limit", "budget", "cut", "lease_seconds"],
-  confirm: ["instance", "session", "lease"],
+  confirm: ["instance", "session", "lease", "shown"],
   presence: ["instance", "session"],
   stats: ["instance", "session"],
   touch: ["instance", "session"],

@@ -63,7 +63,7 @@ export class Subscription {
 
   async #comeBack(): Promise<void> {
     for (let attempt = 1; !this.#closed && this.#listeners.size > 0; attempt++) {
-      await sleep(PAUSE_MILLISECONDS(attempt), undefined, { ref: false });
+      await sleep(PAUSE_MILLISECONDS(attempt)); // keeps the process alive, as the connection did
       const channels = [...this.#listeners.keys()];
       if (channels.length === 0) return;
       try {

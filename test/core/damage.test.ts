@@ -135,7 +135,7 @@ describe("a key of a wrong type", () => {
       const keys = Object.keys(await bench.state());
       const wrong: string[] = [];
       for (const key of keys) {
-        for (const type of TYPES) {
+        for (const type of ["string", "zset", "hash"] as const) {
           const present = await scene();
           const whole = keyOf(present, key);
           if ((await bench.raw.type(whole)) === type) continue;

@@ -165,10 +165,10 @@ describe("one recipient", () => {
 
   test.each([
     { age: 0, presence: "active" },
-    { age: 299, presence: "active" },
-    { age: 301, presence: "stale" },
-    { age: 899, presence: "stale" },
-    { age: 901, presence: "offline" },
+    { age: 270, presence: "active" },
+    { age: 330, presence: "stale" },
+    { age: 870, presence: "stale" },
+    { age: 930, presence: "offline" },
     { age: -3600, presence: "active" },
   ])("[G1] the receipt of a recipient heard of $age s ago says $presence", async ({ age, presence }) => {
     await bench.seen({ bob: age });

@@ -1,11 +1,12 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import type { CheckResult, CoordinationClient } from "../../src/index.ts";
 import { refused, until, useRedis } from "../harness.ts";
 
 const bench = useRedis();
 const GENERAL = { type: "GENERAL", subject: "s", description: "d" } as const;
-/** Longer than any wait that is woken. */
-const LONG = 20;
+/** Longer than a test may take: who is not woken fails. */
+const LONG = 50;
+vi.setConfig({ testTimeout: 15_000 });
 /** For waits that find nothing. */
 const SHORT = 0.2;
 
@@ -56,9 +57,9 @@ describe("the own inbox", () => {
   test("two waiters of one name get each message once, together all", async () => {
     const [alice, bob] = await bench.clients("alice", "bob");
     const second = await bench.client("bob");
-    const [one] = await waiting(bob, { waitSeconds: 0.5 }, "coord:notify:bob");
-    const [two] = await waiting(second, { waitSeconds: 0.5 }, "coord:notify:bob");
-    const three = bob.checkMessages({ waitSeconds: 0.5 });
+    const [one] = await waiting(bob, { waitSeconds: 1.5 }, "coord:notify:bob");
+    const [two] = await waiting(second, { waitSeconds: 1.5 }, "coord:notify:bob");
+    const three = bob.checkMessages({ waitSeconds: 1.5 });
     await alice.publishMessage({ ...GENERAL, to: "bob" });
     expect([await found(one), await found(two), await found(three)].sort()).toEqual(["", "", "m1"]);
   });

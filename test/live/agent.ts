@@ -436,6 +436,12 @@ export class Stage {
     return client;
   }
 
+  /** A session has spoken for the name before and has ended: the next one is told of no contracts. */
+  async hadSession(instanceId: string): Promise<void> {
+    const earlier = await this.client(instanceId, { session: runOf() });
+    await earlier.leave();
+  }
+
   /** A client as a single command has it. */
   command(instanceId: string, options: ClientOptions = {}): CoordinationClient {
     const settings = resolveSettings({ ...this.options(instanceId), ...options });

@@ -425,7 +425,7 @@ describe("Redis", () => {
     const repository = stage.repository("shop", "newcomer");
     expect((await repository.json(["init"]))["registered"]).toBe(true);
     const settings = resolveSettings({ instanceId: "sender", redis: redis.url, env: {}, cwd: "/" });
-    await using client = new CoordinationClient(settings, { persistent: false });
+    await using client = new CoordinationClient(settings);
     const { instances } = await client.getPresence();
     expect(instances["newcomer"]?.status).toBe("offline");
     const { recipients } = await client.publishMessage({ type: "GENERAL", subject: "s", description: "", to: "all" });

@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import { isDeepStrictEqual, promisify } from "node:util";
 import { Client } from "@modelcontextprotocol/client";
 import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
+import { CoordinationError, ErrorCode } from "../../protocol/errors.ts";
 import { VERSION } from "../../protocol/version.ts";
 import { startThrowawayRedis, type ThrowawayRedis } from "../../server/throwaway.ts";
 import { print, printProgress } from "./outcome.ts";
@@ -77,9 +78,13 @@ export class Stage implements AsyncDisposable {
   async script(instance: string, name: string, args: readonly string[], what: string): Promise<Wire> {
     const path = join(dirname(this.#program), "../scripts/coordination", name);
     const began = performance.now();
-    const { stdout } = await promisify(execFile)(path, [...args, "--json"], {
-      env: { ...process.env, ...this.#environment(instance) },
-      timeout: CALL_MILLISECONDS,
+    const options = { env: this.#environment(instance), timeout: CALL_MILLISECONDS };
+    const { stdout } = await promisify(execFile)(path, [...args, "--json"], options).catch((error: unknown) => {
+      const reason = error instanceof Error && "stderr" in error ? String(error.stderr).trim() || error.message : error;
+      throw new CoordinationError(ErrorCode.INTERNAL, `${name} failed: ${String(reason)}.`, {
+        hint: "The scripts need bash and node on the PATH.",
+        cause: error,
+      });
     });
     this.#tell({ who: instance, what, how: "script" }, performance.now() - began);
     return JSON.parse(stdout) as Wire;

@@ -29,7 +29,8 @@ export function separateTexts(program: Command, argv: readonly string[]): string
     const takesValue = command.options.some(
       (option) => option.required && (option.long === argument || option.short === argument),
     );
-    if (takesValue && i + 1 < argv.length) options.push(argv[++i]!);
+    if (takesValue && i + 1 === argv.length) return [...argv]; // its missing value must not become the "--"
+    if (takesValue) options.push(argv[++i]!);
   }
   return [argv[0]!, ...options, ...(texts.length === 0 ? [] : ["--", ...texts])];
 }

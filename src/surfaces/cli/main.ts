@@ -23,9 +23,15 @@ export async function runCommandLine(argv: readonly string[], surfaces: LazySurf
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
     const refusal = CoordinationError.is(error) ? error : defect(error);
-    printRefusal(refusal, argv.includes("--json"));
+    printRefusal(refusal, asksForJson(argv));
     return exitCodeOf(refusal);
   }
+}
+
+/** What stands behind `--` is text. */
+function asksForJson(argv: readonly string[]): boolean {
+  const end = argv.indexOf("--");
+  return (end === -1 ? argv : argv.slice(0, end)).includes("--json");
 }
 
 function defect(error: unknown): CoordinationError {

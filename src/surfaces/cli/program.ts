@@ -59,7 +59,7 @@ export function buildProgram(surfaces: LazySurfaces, finish: (code: number) => v
     const { description, minimum, maximum } = OPERATIONS[name].arguments[argument]!.schema;
     return description ?? (minimum === undefined ? "" : `${minimum}-${maximum}`);
   };
-  const json = (): Option => new Option("--json", "Print what the MCP tool returns");
+  const json = (): Option => new Option("--json", "Print JSON");
   const types = MESSAGE_TYPES.join(", ");
 
   operation(

@@ -22,13 +22,16 @@ const STATUS_COLORS = { active: green, stale: yellow, offline: dim, unknown: red
 const LISTED_NAMES = 10;
 
 const colored = (status: PresenceStatus): string => STATUS_COLORS[status](status);
+const oneLine = (text: string): string => printable(text).replaceAll(/\s+/g, " ");
 const idLine = (id: string): string => `  ID: ${cyan(printable(id))}`;
 
 export function renderPublish(result: PublishResult): string {
   const { type, to, recipients, repeated, acknowledged, messageId, requiresAck } = result;
   const listed = recipients
     .slice(0, LISTED_NAMES)
-    .map(({ instance, presence }) => (to === instance ? colored(presence) : `${instance} ${colored(presence)}`));
+    .map(({ instance, presence }) =>
+      to === instance ? colored(presence) : `${printable(instance)} ${colored(presence)}`,
+    );
   if (recipients.length > LISTED_NAMES) listed.push(`${recipients.length - LISTED_NAMES} more`);
   return [
     `${bold(repeated ? "Already sent" : "Sent")} ${type} to ${to}${listed.length === 0 ? "" : ` (${listed.join(", ")})`}`,
@@ -73,14 +76,14 @@ function renderMessage(message: Message): string {
 function renderReceipt({ instance, state, presentedAt, acknowledgedAt, comment }: Receipt): string {
   const color = { stored: yellow, presented: cyan, acknowledged: green }[state];
   const when = acknowledgedAt ?? presentedAt;
-  const words = comment === undefined ? "" : `: ${printable(comment).replaceAll("\n", " ")}`;
+  const words = comment === undefined ? "" : `: ${oneLine(comment)}`;
   return `    ${printable(instance)} ${color(state)}${when === undefined ? "" : dim(` ${when}`)}${words}`;
 }
 
 export function renderAck(result: AckResult | AckRefusal): string {
   if ("code" in result) return `${red("Not acknowledged")}: ${printable(result.error)}\n${idLine(result.messageId)}`;
   const { already, timestamp, comment, messageId } = result;
-  const words = comment === undefined ? "" : `: ${printable(comment).replaceAll("\n", " ")}`;
+  const words = comment === undefined ? "" : `: ${oneLine(comment)}`;
   return `${green(already ? "Already acknowledged" : "Acknowledged")} ${dim(timestamp)}${words}\n${idLine(messageId)}`;
 }
 
@@ -122,11 +125,11 @@ export function renderEvent({
   const of = `${bold(printable(type ?? ""))} ${printable(subject ?? "")}`;
   const head = {
     message_published: `${printable(from ?? "")} sent ${of}`,
-    message_acknowledged: `${printable(from ?? "")} acknowledged ${of}${comment === undefined ? "" : `: ${printable(comment)}`}`,
+    message_acknowledged: `${printable(from ?? "")} acknowledged ${of}${comment === undefined ? "" : `: ${oneLine(comment)}`}`,
     instance_joined: `${printable(from ?? "")} joined`,
     instance_left: `${printable(from ?? "")} left`,
-    events_skipped: `${count} older events were dropped; coord check still lists their messages`,
-    unreadable: `${red("Unreadable event")}: ${reason}`,
+    events_skipped: `${Number(count)} older events were dropped; coord check still lists their messages`,
+    unreadable: `${red("Unreadable event")}: ${printable(reason ?? "")}`,
   }[event];
   const line =
     `${dim(printable(timestamp ?? ""))} ${head ?? printable(`${event} ${type ?? ""} ${subject ?? ""}`)}`.trimStart();
@@ -136,7 +139,8 @@ export function renderEvent({
 export function renderStats(result: StatsResult): string {
   const { total, pending, dead, settled, byType, oldestPending, instances } = result;
   const lines = [`${bold(String(total))} messages: ${settled} settled, ${pending} pending, ${dead} dead`];
-  if (oldestPending !== null) lines.push(`Oldest pending: ${oldestPending.timestamp}`, idLine(oldestPending.id));
+  if (oldestPending !== null)
+    lines.push(`Oldest pending: ${printable(oldestPending.timestamp)}`.trimEnd(), idLine(oldestPending.id));
   const types = Object.entries(byType).map(([type, count]) => [printable(type), String(count)]);
   if (types.length > 0) lines.push("", columns([[dim("ever published"), ""], ...types]));
   const rows = Object.entries(instances).map(([name, { inbox, sent, pending: open, unread, events }]) =>

@@ -22,5 +22,5 @@ type Colors = ReturnType<typeof pc.createColors>;
 
 /** Colour on a terminal only, and not where NO_COLOR asks for none. */
 export function colorsFor(stream: Pick<NodeJS.WriteStream, "isTTY">): Colors {
-  return pc.createColors(stream.isTTY && !process.env["NO_COLOR"] && process.env["TERM"] !== "dumb");
+  return pc.createColors(Boolean(stream.isTTY) && !process.env["NO_COLOR"] && process.env["TERM"] !== "dumb");
 }

@@ -1,5 +1,5 @@
 /** `coord watch`: a live tail of the namespace, or of what concerns one instance. */
-import { identifyRun } from "../../client/agent-run.ts";
+import { hostname } from "node:os";
 import { CoordinationClient } from "../../client/client.ts";
 import { readEvent } from "../../client/replies.ts";
 import type { Settings } from "../../client/settings.ts";
@@ -12,6 +12,8 @@ import { renderEvent } from "./render.ts";
 /** Runs until it is interrupted. */
 export async function followEvents(settings: Settings, only: string | undefined, json: boolean): Promise<void> {
   const concerned = only === undefined ? undefined : checkInstance(only, "only");
+  // A run of its own: in the shell of an agent, its end must not end the agent's session.
+  const run = { agent: "coord watch", host: hostname(), agentPid: process.pid, pid: process.pid, cwd: process.cwd() };
   const client = new CoordinationClient(settings);
   try {
     await client.listenToAll((text) => {
@@ -25,8 +27,7 @@ export async function followEvents(settings: Settings, only: string | undefined,
       else print(renderEvent(event));
     });
     printProgress(`Following ${concerned ?? settings.keyPrefix}; end with Ctrl-C.`);
-    if (settings.instanceId !== undefined)
-      await client.stayUnlessTaken({ ...identifyRun({ env: process.env, cwd: process.cwd() }), pid: process.pid });
+    if (settings.instanceId !== undefined) await client.stayUnlessTaken(run);
     await new Promise<void>((resolve) => {
       process.once("SIGINT", resolve);
       process.once("SIGTERM", resolve);

@@ -15,6 +15,12 @@ export interface HookInput {
 /** The output of a tool comes along; beyond this nobody's hook input is worth reading. */
 const BYTES_MAXIMUM = 32 * 1024 * 1024;
 
+/** Where the identity is looked for: the host's project, since the agent itself may have changed into another one. */
+export function projectFolder(input: HookInput): string {
+  const { CLAUDE_PROJECT_DIR, GEMINI_PROJECT_DIR } = process.env;
+  return CLAUDE_PROJECT_DIR || GEMINI_PROJECT_DIR || input.cwd || process.cwd();
+}
+
 /** Cursor names its session and its folders in other words than the rest. */
 function firstText(list: unknown): string | undefined {
   const first: unknown = Array.isArray(list) ? list[0] : undefined;

@@ -5,11 +5,12 @@
 import { appendFileSync } from "node:fs";
 import { type AgentRun, identifyRun } from "../../client/agent-run.ts";
 import { CoordinationClient, type MailMoment } from "../../client/client.ts";
+import type { Mail } from "../../client/replies.ts";
 import { resolveSettings } from "../../client/settings.ts";
 import { CoordinationError, ErrorCode } from "../../protocol/errors.ts";
 import { type Host, HOSTS } from "./hosts.ts";
-import { type HookInput, readInput } from "./input.ts";
-import { CONTRACTS_HINT, type MailText, renderMail, renderSuperseded } from "./text.ts";
+import { type HookInput, projectFolder, readInput } from "./input.ts";
+import { CONTRACTS_HINT, renderMail, renderSuperseded } from "./text.ts";
 import { waitForMail } from "./wait.ts";
 
 /** Of the whole process, its start included. */
@@ -50,7 +51,7 @@ export async function runHook(argv: readonly string[]): Promise<number> {
 async function serve(input: HookInput, host: Host): Promise<void> {
   const what = host.moments[input.event];
   if (what === undefined || input.subagent) return;
-  const cwd = input.cwd ?? process.cwd();
+  const cwd = projectFolder(input);
   const env = { ...process.env, ...(input.sessionId === undefined ? {} : { CLAUDE_CODE_SESSION_ID: input.sessionId }) };
   const settings = resolveSettings({ cwd, env });
   if (settings.instanceId === undefined) return; // this project does not take part
@@ -66,11 +67,10 @@ async function serve(input: HookInput, host: Host): Promise<void> {
       await client.join(run);
       return;
     }
-    const mail = await collect(client, what, input, run, settings.instanceId);
-    if (mail === undefined) return;
-    const { text, shown } = mail;
-    await write(JSON.stringify(host.answer(input.event, text)));
-    if (shown !== undefined) await client.confirmMail(shown);
+    const said = await collect(client, what, input, run, settings.instanceId);
+    if (said === undefined) return;
+    await write(JSON.stringify(host.answer(input.event, said.text)));
+    if (said.mail !== undefined) await client.confirmMail(said.mail, said.shown);
   } finally {
     client.close();
   }
@@ -82,25 +82,21 @@ async function collect(
   input: HookInput,
   run: AgentRun,
   instance: string,
-): Promise<{ text: string; shown?: MailText["shown"] } | undefined> {
+): Promise<{ text: string; mail?: Mail; shown?: number } | undefined> {
   const lines: string[] = [];
   try {
-    if (moment === "start") {
-      exportIdentity(instance);
-      const { first, superseded } = await client.join(run);
-      if (superseded !== undefined) lines.push(renderSuperseded(instance, superseded));
-      if (first) lines.push(CONTRACTS_HINT);
-    } else if (moment === "turn") {
-      await client.joinUnlessTaken(run); // the server may have left, or Redis may have been away at the start
-      await client.takeWaiterPlace(""); // a session that works needs no waking
+    if (moment === "start") exportIdentity(instance);
+    if (moment === "start" || moment === "turn") {
+      // Again at each prompt: the server may have left, or Redis may have been away at the start.
+      const news = moment === "start" ? await client.join(run) : await client.joinUnlessTaken(run);
+      if (news.superseded !== undefined) lines.push(renderSuperseded(instance, news.superseded));
+      if (news.first) lines.push(CONTRACTS_HINT);
     }
+    if (moment === "turn") await client.takeWaiterPlace(""); // a session that works needs no waking
     const mail = await client.collectMail(momentOf(moment, input), MESSAGES_MAXIMUM, BOUND);
-    const rendered = renderMail(mail, instance);
-    if (rendered === undefined && lines.length === 0) return undefined;
-    return {
-      text: [...lines, ...(rendered === undefined ? [] : [rendered.text])].join("\n"),
-      ...(rendered === undefined ? {} : { shown: rendered.shown }),
-    };
+    const rendered = renderMail(mail);
+    if (rendered === undefined) return lines.length === 0 ? undefined : { text: lines.join("\n") };
+    return { text: [...lines, rendered.text].join("\n"), mail, shown: rendered.shown };
   } catch (error) {
     // Said at a prompt and not at every tool call.
     if (CoordinationError.is(error) && error.code === ErrorCode.SUPERSEDED && moment === "turn") {

@@ -9,7 +9,7 @@ import { CoordinationClient } from "../../client/client.ts";
 import { resolveSettings } from "../../client/settings.ts";
 import { Bell } from "../../client/waiting.ts";
 import { CoordinationError, ErrorCode } from "../../protocol/errors.ts";
-import { readInput } from "./input.ts";
+import { projectFolder, readInput } from "./input.ts";
 import { renderMail } from "./text.ts";
 
 const WAKE = 2;
@@ -26,7 +26,7 @@ export async function waitForMail(): Promise<number> {
   if (process.env["CLAUDE_CODE_SESSION_ATTENDED"] === "0" && process.env["COORD_WAKE_UNATTENDED"] !== "1") return 0;
   const input = await readInput(process.stdin);
   if (input === undefined || input.subagent) return 0;
-  const cwd = input.cwd ?? process.cwd();
+  const cwd = projectFolder(input);
   const env = { ...process.env, ...(input.sessionId === undefined ? {} : { CLAUDE_CODE_SESSION_ID: input.sessionId }) };
   const settings = resolveSettings({ cwd, env });
   if (settings.instanceId === undefined) return 0;
@@ -51,7 +51,7 @@ export async function waitForMail(): Promise<number> {
   try {
     while (!ended.signal.aborted) {
       try {
-        return await wait(client, settings.instanceId, ended, begin);
+        return await wait(client, ended, begin);
       } catch (error) {
         if (CoordinationError.is(error) && error.code === ErrorCode.SUPERSEDED) return 0;
         await sleep(LOOK_MILLISECONDS); // Redis is away
@@ -66,12 +66,7 @@ export async function waitForMail(): Promise<number> {
   }
 }
 
-async function wait(
-  client: CoordinationClient,
-  instance: string,
-  ended: AbortController,
-  begin: () => Promise<void>,
-): Promise<number> {
+async function wait(client: CoordinationClient, ended: AbortController, begin: () => Promise<void>): Promise<number> {
   const waiter = randomUUID();
   const bell = new Bell();
   const stopListening = await client.listen((event) => {
@@ -84,10 +79,10 @@ async function wait(
     await client.takeWaiterPlace(waiter);
     while (!ended.signal.aborted) {
       const mail = await client.collectMail("wake", MESSAGES_MAXIMUM, BOUND);
-      const rendered = renderMail(mail, instance);
+      const rendered = renderMail(mail);
       if (rendered !== undefined) {
         await write(rendered.text);
-        await client.confirmMail(rendered.shown);
+        await client.confirmMail(mail, rendered.shown);
         return WAKE;
       }
       await bell.wait(undefined, ended.signal);

@@ -1,18 +1,25 @@
 /** Results cut to what an agent should be shown: under 20 KB, always saying what was left out and how to get it. */
-import type { CheckResult, Message, PresenceResult, PublishResult } from "../../protocol/results.ts";
+import type { CheckResult, Message, PresenceResult, PublishResult, Receipt } from "../../protocol/results.ts";
 import type { ResultBound } from "../../client/checking.ts";
 
 /** Claude Code shows 20 KB inline; the rest of the envelope and the escapes of JSON need room. */
 export const RESULT_BOUND: ResultBound = { bytes: 16_000, descriptionBytes: 4_000 };
 const LISTED_MAXIMUM = 50;
 
+/** Of all comments of one message together, where it is asked for by id; in a list each has a fraction of that. */
+const COMMENTS_CHARACTERS = 8_000;
+const COMMENT_CHARACTERS = 200;
+
 export function boundedCheck(result: CheckResult): object {
-  return { ...result, messages: result.messages.map((message) => cutReceipts(cutDescription(message))) };
+  const messages = result.messages.map((message) => cutReceipts(cutDescription(message), COMMENT_CHARACTERS));
+  return { ...result, messages };
 }
 
-/** By id a message is shown whole; only an endless list of receipts is not. */
+/** By id a message is shown whole; only an endless list of receipts and comments is not. */
 export function boundedShow(result: CheckResult): object {
-  return { ...result, messages: result.messages.map(cutReceipts) };
+  const each = (message: Message): number =>
+    Math.floor(COMMENTS_CHARACTERS / Math.min(message.receipts?.length ?? 1, LISTED_MAXIMUM));
+  return { ...result, messages: result.messages.map((message) => cutReceipts(message, each(message))) };
 }
 
 function cutDescription(message: Message): Message & { truncated?: boolean } {
@@ -27,15 +34,20 @@ function cutDescription(message: Message): Message & { truncated?: boolean } {
 }
 
 /** Who is missing stands first. */
-function cutReceipts(message: Message): object {
+function cutReceipts(message: Message, commentCharacters: number): object {
   const { receipts } = message;
-  if (receipts === undefined || receipts.length <= LISTED_MAXIMUM) return message;
-  return {
-    ...message,
-    receipts: receipts.slice(0, LISTED_MAXIMUM),
-    receiptsTotal: receipts.length,
-    receiptsAcknowledged: receipts.filter(({ state }) => state === "acknowledged").length,
-  };
+  if (receipts === undefined) return message;
+  const listed = receipts.slice(0, LISTED_MAXIMUM).map((receipt) => cutComment(receipt, commentCharacters));
+  if (receipts.length <= LISTED_MAXIMUM) return { ...message, receipts: listed };
+  const receiptsAcknowledged = receipts.filter(({ state }) => state === "acknowledged").length;
+  return { ...message, receipts: listed, receiptsTotal: receipts.length, receiptsAcknowledged };
+}
+
+function cutComment(receipt: Receipt, characters: number): Receipt & { truncated?: boolean } {
+  const { comment } = receipt;
+  if (comment === undefined || comment.length <= characters) return receipt;
+  const cut = comment.slice(0, characters);
+  return { ...receipt, comment: cut.isWellFormed() ? cut : cut.slice(0, -1), truncated: true };
 }
 
 const ABSENT_FIRST = { unknown: 0, offline: 1, stale: 2, active: 3 };

@@ -109,6 +109,7 @@ function claudeHooks([command, ...first]: CommandLine): Record<string, EventHook
     SessionStart: { handlers: [mail, wait] },
     UserPromptSubmit: { handlers: [mail] },
     PostToolUse: { matcher: "*", handlers: [mail] },
+    PostToolUseFailure: { matcher: "*", handlers: [mail] },
     Stop: { handlers: [mail, wait] },
     SessionEnd: { handlers: [mail] },
   };
