@@ -51,11 +51,11 @@ export function identifyRun({ env, cwd, agent, sessionId }: AgentHints): AgentRu
 function findAgent(parent: number): { pid: number; name?: string } {
   let pid = parent;
   for (let i = 0; i < ANCESTORS_MAXIMUM && pid > 1; i++) {
-    const process_ = readProcess(pid);
-    if (process_ === undefined) break;
-    const name = AGENT.exec(process_.command)?.[1];
+    const ancestor = readProcess(pid);
+    if (ancestor === undefined) break;
+    const name = AGENT.exec(ancestor.command)?.[1];
     if (name !== undefined) return { pid, name: AGENT_NAMES[name] ?? name };
-    pid = process_.parent;
+    pid = ancestor.parent;
   }
   return { pid: parent };
 }

@@ -366,7 +366,7 @@ export class McpServer {
 
   /** The result of a tool as JSON, a refusal likewise. */
   async call(tool: string, args: Record<string, unknown> = {}): Promise<Record<string, unknown>> {
-    const result = (await this.client.callTool({ name: `coord_${tool}`, arguments: args })) as CallToolResult;
+    const result = await this.client.callTool({ name: `coord_${tool}`, arguments: args });
     const [content] = result.content;
     if (content?.type !== "text") throw new Error(JSON.stringify(result));
     return JSON.parse(content.text) as Record<string, unknown>;

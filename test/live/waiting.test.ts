@@ -108,7 +108,7 @@ describe.concurrent("coord_check_messages with wait_seconds", () => {
     );
     await sleep(8_500);
     await stage.send("backend", "login");
-    const { structuredContent } = (await within(10_000, call)) as CallToolResult;
+    const { structuredContent } = await within<CallToolResult>(10_000, call);
     expect([structuredContent, seen]).toMatchObject([{ count: 1 }, [5]]);
   });
 

@@ -21,6 +21,7 @@ export function printableJson(value: unknown): string {
 type Colors = ReturnType<typeof pc.createColors>;
 
 /** Colour on a terminal only, and not where NO_COLOR asks for none. */
-export function colorsFor(stream: Pick<NodeJS.WriteStream, "isTTY">): Colors {
-  return pc.createColors(Boolean(stream.isTTY) && !process.env["NO_COLOR"] && process.env["TERM"] !== "dumb");
+export function colorsFor(stream: { isTTY?: boolean }): Colors {
+  // In a pipe `isTTY` is undefined, and for that picocolors would look into the environment itself.
+  return pc.createColors(stream.isTTY === true && !process.env["NO_COLOR"] && process.env["TERM"] !== "dumb");
 }
