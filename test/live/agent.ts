@@ -12,7 +12,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { PassThrough } from "node:stream";
 import { fileURLToPath } from "node:url";
-import { type CallToolResult, Client } from "@modelcontextprotocol/client";
+import { Client } from "@modelcontextprotocol/client";
 // The transport of a server is that of a client with the streams exchanged.
 import { StdioServerTransport } from "@modelcontextprotocol/server/stdio";
 import { Redis } from "ioredis";
