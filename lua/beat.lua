@@ -9,7 +9,7 @@
 local me, session, activity = unpack(ARGV)
 local problem = superseded(me, session)
 if problem then return problem end
-local current = session_of(redis.call('HGET', key('presence'), me))
+local current = session_of(ENTRY)
 if not current.number then return '0' end
 if activity ~= '' then current.activity = activity ~= '-' and activity or nil end
 redis.call('HSET', key('presence'), me, presence_entry(false, cjson.encode(current)))

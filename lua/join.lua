@@ -14,7 +14,7 @@ local IDS_MAXIMUM = 8 -- after so many /clear the oldest ids are forgotten; the 
 local problem = event_problem(me) or wrong_type('set', key('reminded', me))
 if problem then return problem end
 
-local entry = redis.call('HGET', key('presence'), me)
+local entry = ENTRY
 local current = session_of(entry)
 local same = agent_pid ~= '' and current.host == host and tostring(current.agent_pid) == agent_pid
 for _, known in ipairs(current.ids or {}) do same = same or (id ~= '' and known == id) end

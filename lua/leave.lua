@@ -6,9 +6,8 @@
 -- Returns  "OK"
 -- Refuses  INTERNAL
 local me, session = unpack(ARGV)
-local entry = redis.call('HGET', key('presence'), me)
-if entry and session ~= '' and speaks(entry, session) and not entry:find(LEFT, 1, true) then
-  redis.call('HSET', key('presence'), me, (entry:gsub('"left":false', '"left":true', 1)))
+if ENTRY and session ~= '' and speaks(ENTRY, session) and not ENTRY:find(LEFT, 1, true) then
+  redis.call('HSET', key('presence'), me, (ENTRY:gsub('"left":false', '"left":true', 1)))
   redis.call('PUBLISH', key('notify', me), '{"event":"session_left"}')
   redis.call('PUBLISH', key('events'), '{"event":"instance_left","from":"' .. me .. '","timestamp":"' .. NOW_ISO .. '"}')
 end

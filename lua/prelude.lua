@@ -79,6 +79,10 @@ local function stamp_of(id)
   return text and #text == 10 and tonumber(text, 36) or nil
 end
 
+-- The presence entry of the caller, which every verb names first: read once, and the type of its key checked with it.
+local ENTRY = redis.pcall('HGET', key('presence'), ARGV[1])
+if type(ENTRY) == 'table' then return wrong_type('hash', key('presence')) or ENTRY end
+
 local HEARTBEAT = '"last_heartbeat":"([^"]*)"'
 local LEFT = '"left":true'
 local SESSION_NUMBER = '"number":(%d+)'
@@ -110,10 +114,8 @@ end
 
 -- Fences a session that a newer one has superseded: two agents under one name would answer each other's mail.
 local function superseded(instance, session)
-  if session == '' then return nil end
-  local entry = redis.call('HGET', key('presence'), instance)
-  if speaks(entry, session) then return nil end
-  local newer = session_of(entry)
+  if session == '' or speaks(ENTRY, session) then return nil end
+  local newer = session_of(ENTRY)
   return refuse('SUPERSEDED', 'A newer session speaks for ' .. instance .. ': ' .. (newer.agent or 'an agent') .. ' on '
     .. (newer.host or 'an unknown host') .. (newer.cwd and ' in ' .. newer.cwd or '') .. ', since '
     .. (newer.joined or 'an unknown time') .. '.',
@@ -124,9 +126,8 @@ end
 -- publish would pay for it; never revives a session that left, nor keeps alive the one that superseded the caller. A
 -- heartbeat from the future (the clock was stepped back) is replaced, or it would hide a death for as long as the step was.
 local function touch(instance, session)
-  if instance == '' then return end
-  local entry = redis.call('HGET', key('presence'), instance)
-  if not speaks(entry, session) then return end
+  if instance == '' or not speaks(ENTRY, session) then return end
+  local entry = ENTRY
   local heartbeat = entry and entry:match(HEARTBEAT)
   if not heartbeat then
     entry = presence_entry(false, '{}')
@@ -307,8 +308,4 @@ if (tonumber(META[1]) or PROTOCOL_VERSION) > PROTOCOL_VERSION then
   return refuse('PROTOCOL', 'The namespace ' .. PREFIX:sub(1, -2) .. ' uses protocol version ' .. META[1]
     .. ', this program knows version ' .. PROTOCOL_VERSION .. '.',
     'Update cli-coordination here, or use another COORD_KEY_PREFIX.')
-end
-do
-  local problem = wrong_type('hash', key('presence'))
-  if problem then return problem end
 end
