@@ -557,7 +557,7 @@ export function runOf(facts: Partial<AgentRun> = {}): AgentRun {
     agent: "claude-code",
     host: "elsewhere",
     agentPid: 1000,
-    cwd: "/work/elsewhere",
+    cwd: "/projects/elsewhere",
     id: randomUUID(),
     ...facts,
   };

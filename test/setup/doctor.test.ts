@@ -216,7 +216,7 @@ test("somebody else under the name: who, and where", async () => {
   };
   await join({ agent: "claude-code", host: hostname(), pid: 42, cwd: path.join(repository.path, "src") });
   expect(await troubles(repository)).toEqual([]);
-  await join({ agent: "codex", host: "farm", pid: 42, cwd: "/work/shop" });
+  await join({ agent: "codex", host: "laptop", pid: 42, cwd: "/projects/shop" });
   expect(await troubles(repository)).toMatchObject([
     {
       level: "warning",
