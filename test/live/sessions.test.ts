@@ -260,7 +260,7 @@ describe.concurrent("[G8] two runs under one name", () => {
         "Use another instance name here, or end the other session; this one may speak again once it has ended.",
       ]);
       expect(message).toMatch(
-        /^A newer session speaks for backend: new on north in \/work\/elsewhere, since \d{4}-.*Z\.$/,
+        /^A newer session speaks for backend: new on north in \/projects\/elsewhere, since \d{4}-.*Z\.$/,
       );
     }
     await older.leave(); // the end of a superseded one changes nothing

@@ -222,7 +222,7 @@ test("somebody else under the name: who, and where", async () => {
       level: "warning",
       about: "presence",
       message: expect.stringMatching(
-        /^orchestrator is active \(codex, farm, pid 42, \/work\/shop\), seen \d+ s ago: from elsewhere/,
+        /^orchestrator is active \(codex, laptop, pid 42, \/projects\/shop\), seen \d+ s ago: from elsewhere/,
       ) as string,
     },
   ]);
