@@ -129,9 +129,10 @@ local function touch(instance, session)
   if instance == '' or not speaks(ENTRY, session) then return end
   local entry = ENTRY
   local heartbeat = entry and entry:match(HEARTBEAT)
-  if not heartbeat then
+  local left = entry and entry:find(LEFT, 1, true)
+  if not heartbeat or (left and not entry:match(SESSION_NUMBER)) then -- new, or registered and never started as a session
     entry = presence_entry(false, '{}')
-  elseif entry:find(LEFT, 1, true) then
+  elseif left then
     return
   elseif heartbeat > iso(NOW - TOUCH_INTERVAL_SECONDS * 1000000) and heartbeat <= NOW_ISO then
     return

@@ -162,6 +162,15 @@ describe("a command keeps the presence of its caller", () => {
     expect(entry).not.toContain("2020-01-01");
   });
 
+  test("[G8] who was registered and has no session is active with its first command", async () => {
+    const bob = bench.command("bob");
+    await bob.registerInstance();
+    const alice = bench.command("alice");
+    expect((await alice.getPresence()).instances["bob"]?.status).toBe("offline");
+    await bob.touch();
+    expect((await alice.getPresence()).instances["bob"]?.status).toBe("active");
+  });
+
   test("who left is not revived by a command", async () => {
     await bench.seen({ bob: 100 }, true);
     const bob = bench.command("bob");

@@ -37,7 +37,7 @@ test("a worktree, its branch and its instance, ready for claude", async () => {
   const worktree = repository.at("../my shop-login");
   expect(worktree.git("branch", "--show-current")).toBe("login");
   expect(JSON.parse(worktree.read(".coord.json"))).toEqual({ instanceId: "login" });
-  const presence = (await worktree.json(["presence"]))["instances"] as Record<string, object>;
+  const presence = (await repository.json(["presence"]))["instances"] as Record<string, object>;
   expect(presence["login"]).toMatchObject({ status: "offline" });
 });
 

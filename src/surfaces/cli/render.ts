@@ -64,11 +64,12 @@ function renderMessage(message: Message): string {
     idLine(id),
     ...(replyTo === undefined ? [] : [`  Reply to: ${printable(replyTo)}`]),
     `  Subject: ${bold(printable(subject))}`,
+    // Deeper than the lines of ours: no text can pose as an id line.
     ...(description === ""
       ? []
       : printable(description)
           .split("\n")
-          .map((line) => `  ${line}`)),
+          .map((line) => `    ${line}`)),
     ...(receipts === undefined ? [] : ["  Receipts:", ...receipts.map(renderReceipt)]),
   ].join("\n");
 }
