@@ -3,14 +3,20 @@
 --
 -- KEYS     P:meta
 -- ARGV     instance session activity
---          activity: one line for presence, "" leaves it as it is, "-" removes it
+--          activity: one line for presence, from a command as well; "" is a heartbeat, a line break removes the line
 -- Returns  "1", or "0" when the session is not known any more (its instance was forgotten) and has to join again
 -- Refuses  SUPERSEDED, INTERNAL
 local me, session, activity = unpack(ARGV)
 local problem = superseded(me, session)
 if problem then return problem end
 local current = session_of(ENTRY)
+if activity ~= '' then
+  current.activity = activity ~= '\n' and activity or nil
+  -- To say what one does is no heartbeat of a session that left.
+  local left = ENTRY and ENTRY:find(LEFT, 1, true) and current.number and true or false
+  redis.call('HSET', key('presence'), me, presence_entry(left, next(current) and cjson.encode(current) or '{}'))
+  return '1'
+end
 if not current.number then return '0' end
-if activity ~= '' then current.activity = activity ~= '-' and activity or nil end
 redis.call('HSET', key('presence'), me, presence_entry(false, cjson.encode(current)))
 return '1'

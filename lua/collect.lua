@@ -2,15 +2,15 @@
 -- What an agent that did not ask should be shown: new messages and acknowledgements, under a lease until confirmed.
 --
 -- KEYS     P:meta
--- ARGV     instance session moment limit budget cut lease_seconds
+-- ARGV     instance session moment waiter limit budget cut lease_seconds
 --          moment: "start" of a session, with all that is pending; "turn", a prompt, with reminders of what is pending;
 --          "tool", within a turn; "stop", with what is pending, was shown and is neither answered nor was reminded of
 --          in this session; "wake", messages only
---          budget, cut: as in check
+--          waiter: its token, at "wake"; budget, cut: as in check
 -- Returns  JSON text of strings and false: [[lease, how many more messages wait, how many are pending], messages, events,
 --          the oldest pending messages (three, at "stop" those to be reminded of) without their texts]
 -- Refuses  SUPERSEDED, INTERNAL
-local me, session, moment, limit, budget, cut, lease_seconds = unpack(ARGV)
+local me, session, moment, waiter, limit, budget, cut, lease_seconds = unpack(ARGV)
 limit, budget, cut = tonumber(limit), tonumber(budget), tonumber(cut)
 local REMINDED = 3
 local unread, pending, leased = key('unread', me), key('pending', me), key('leased', me)
@@ -18,6 +18,10 @@ local problem = superseded(me, session) or event_problem(me) or wrong_type('zset
   or wrong_type('set', key('reminded', me))
 if problem then return problem end
 
+-- A waiter that was replaced may have missed being told.
+if moment == 'wake' and waiter ~= '' and redis.call('GET', key('waiter', me)) ~= waiter then
+  return refuse('SUPERSEDED', 'Another waiter has taken the place of this one.', 'End it.')
+end
 redis.call('ZREMRANGEBYSCORE', leased, '-inf', string.format('%.0f', NOW))
 
 -- New are the messages in the unread list that no other reader of this session is showing right now.
@@ -64,9 +68,11 @@ end
 
 local reminders = {}
 if moment == 'turn' or (moment == 'stop' and #messages == 0) then
-  for _, id in ipairs(redis.call('ZRANGE', pending, 0, limit)) do
+  local last = moment == 'stop' and EXAMINED_MAXIMUM or limit
+  for _, id in ipairs(redis.call('ZRANGE', pending, 0, last)) do
+    if #reminders == REMINDED then break end
     local known = moment == 'stop' and redis.call('SISMEMBER', key('reminded', me), id) == 1
-    if #reminders < REMINDED and not known and not seen[id] then
+    if not known and not seen[id] then
       local message = load_message(id, me, false)
       if message then
         message[8] = ''

@@ -75,7 +75,11 @@ export class Bench {
   /** Puts instances into presence as if they were last heard of so many seconds ago. */
   async seen(ages: Record<string, number>, left = false): Promise<void> {
     for (const [name, age] of Object.entries(ages)) {
-      const entry = { last_heartbeat: new Date(Date.now() - age * 1000).toISOString(), left, session: left ? { number: 1 } : {} };
+      const entry = {
+        last_heartbeat: new Date(Date.now() - age * 1000).toISOString(),
+        left,
+        session: left ? { number: 1 } : {},
+      };
       await this.raw.hset(`${PREFIX}:presence`, name, JSON.stringify(entry));
     }
   }

@@ -43,6 +43,8 @@ const BEGINNING = "msg-0000000000";
 /** How long the place of a background waiter is held; as long as it may run at all. */
 const WAITER_SECONDS = 86_400;
 
+const AWAY: ReadonlySet<ErrorCode> = new Set([ErrorCode.UNAVAILABLE, ErrorCode.TIMEOUT]);
+
 export type MailMoment = "start" | "turn" | "tool" | "stop" | "wake";
 
 export interface ClientOptions extends SettingsOptions {
@@ -238,15 +240,20 @@ export class CoordinationClient {
       try {
         yield* result.notifications;
       } finally {
-        await confirm(); // also when the loop is left: this event has been handed over
+        // Also when the loop is left: this event has been handed over. With Redis away it comes again after its lease.
+        await confirm().catch((error: unknown) => {
+          if (!CoordinationError.is(error) || !AWAY.has(error.code)) throw error;
+        });
       }
     }
   }
 
   /** What this agent, which did not ask, should be shown now; lent until `confirmMail`. See lua/collect.lua. */
-  async collectMail(moment: MailMoment, limit: number, bound: ResultBound): Promise<Mail> {
+  async collectMail(moment: MailMoment, limit: number, bound: ResultBound, waiter = ""): Promise<Mail> {
     const bounds = { limit: String(limit), budget: String(bound.bytes), cut: String(bound.descriptionBytes) };
-    return readMail(await this.#speaker.run("collect", { moment, ...bounds, lease_seconds: this.#leaseSeconds }));
+    return readMail(
+      await this.#speaker.run("collect", { moment, waiter, ...bounds, lease_seconds: this.#leaseSeconds }),
+    );
   }
 
   /**
@@ -288,6 +295,11 @@ export class CoordinationClient {
   /** Ends the session: offline at once. */
   async leave(): Promise<void> {
     await this.#speaker.leave();
+  }
+
+  /** Whether this client still speaks for its instance, or a newer session does. */
+  async speaks(): Promise<boolean> {
+    return this.#speaker.speaks();
   }
 
   /** One line for presence about what the agent does; empty removes it. */

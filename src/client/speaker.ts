@@ -139,9 +139,20 @@ export class Speaker {
     await beat();
   }
 
+  /** Whether no newer session has taken the name. */
+  async speaks(): Promise<boolean> {
+    try {
+      await this.run("beat", { activity: "" });
+      return true;
+    } catch (error) {
+      if (CoordinationError.is(error) && error.code === ErrorCode.SUPERSEDED) return false;
+      throw error;
+    }
+  }
+
   /** One line about what the agent does; empty removes it. */
   async setActivity(activity: string): Promise<void> {
-    await this.run("beat", { activity: activity === "" ? "-" : activity });
+    await this.run("beat", { activity: activity === "" ? "\n" : activity });
   }
 
   /** Ends the session properly. */

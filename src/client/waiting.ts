@@ -15,14 +15,17 @@ export class Bell {
   /** Resolves at the next ring, after `milliseconds`, or when the signal aborts; whichever comes first. */
   async wait(milliseconds: number | undefined, signal: AbortSignal | undefined): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
+    let aborted: (() => void) | undefined;
     if (!this.#rung && !signal?.aborted) {
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
         if (milliseconds !== undefined) timer = setTimeout(resolve, milliseconds);
-        signal?.addEventListener("abort", () => resolve(), { once: true });
+        aborted = resolve;
+        signal?.addEventListener("abort", aborted);
       });
     }
     clearTimeout(timer);
+    if (aborted !== undefined) signal?.removeEventListener("abort", aborted);
     this.#wake = undefined;
     this.#rung = false;
   }

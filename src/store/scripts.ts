@@ -36,7 +36,7 @@ const ARGUMENTS = {
   /** The ids follow as further arguments; likewise for confirm. */
   ack: ["instance", "session", "comment"],
   notifications: ["instance", "session", "limit", "budget", "lease_seconds"],
-  collect: ["instance", "session", "moment", "limit", "budget", "cut", "lease_seconds"],
+  collect: ["instance", "session", "moment", "waiter", "limit", "budget", "cut", "lease_seconds"],
   confirm: ["instance", "session", "lease", "shown"],
   presence: ["instance", "session"],
   stats: ["instance", "session"],

@@ -31,14 +31,16 @@ export class Subscription {
    * @throws CoordinationError UNAVAILABLE
    */
   async listen(channel: string, listener: Listener): Promise<void> {
-    const redis = await this.#connection.open();
-    try {
-      await subscribe(redis, [channel]);
-    } catch (error) {
-      throw unavailable(this.#settings, error);
-    }
+    // Before it is confirmed: somebody else's unlisten must not take the channel away in between.
     const listeners = this.#listeners.get(channel) ?? new Set();
     this.#listeners.set(channel, listeners.add(listener));
+    try {
+      await subscribe(await this.#connection.open(), [channel]);
+    } catch (error) {
+      listeners.delete(listener);
+      if (listeners.size === 0) this.#listeners.delete(channel);
+      throw CoordinationError.is(error) ? error : unavailable(this.#settings, error);
+    }
   }
 
   async unlisten(channel: string, listener: Listener): Promise<void> {
@@ -48,6 +50,7 @@ export class Subscription {
     this.#listeners.delete(channel);
     try {
       const redis = await this.#connection.open();
+      if (this.#listeners.has(channel)) return; // somebody listens again
       await within(performance.now() + LIMITS.connect_milliseconds, redis.unsubscribe(channel));
     } catch {
       // The connection is gone, and the subscription with it.

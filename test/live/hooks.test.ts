@@ -290,7 +290,7 @@ describe.concurrent("the text", () => {
       expect(text.length).toBeLessThan(9_000);
       shown.push(...[...text.matchAll(/<agent-message [^>]*id="(msg-\w+)"/g)].map(([, id]) => id!));
       const rest = 30 - shown.length;
-      const more = `${rest} more: coord_check_messages {"pending_only": true} or \`coord check --wait 1\`.`;
+      const more = `${rest} more: coord_check_messages {"wait_seconds": 1}.`;
       expect(text.split("\n").filter((line) => line.includes(" more: "))).toEqual(rest === 0 ? [] : [more]);
     }
     expect(shown).toEqual(ids);
@@ -403,7 +403,7 @@ describe.concurrent("the text", () => {
     await stage.client("backend", { session: runOf({ agent: "co<dex", host: "north", cwd: "/w/<b>" }) });
     const agent = await stage.agent("backend");
     expect(await agent.shown(START)).toBe(
-      'You now speak for "backend" and get its messages; until now another session (co<dex) on north in /w/<b> did.',
+      'You now speak for "backend" and get its messages; until now another session (co&lt;dex) on north in /w/&lt;b> did.',
     );
   });
 });

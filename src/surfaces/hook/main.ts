@@ -94,9 +94,8 @@ async function collect(
     }
     if (moment === "turn") await client.takeWaiterPlace(""); // a session that works needs no waking
     const mail = await client.collectMail(momentOf(moment, input), MESSAGES_MAXIMUM, BOUND);
-    const rendered = renderMail(mail);
-    if (rendered === undefined) return lines.length === 0 ? undefined : { text: lines.join("\n") };
-    return { text: [...lines, rendered.text].join("\n"), mail, shown: rendered.shown };
+    const rendered = renderMail(mail, lines);
+    return rendered === undefined ? undefined : { text: rendered.text, mail, shown: rendered.shown };
   } catch (error) {
     // Said at a prompt and not at every tool call.
     if (CoordinationError.is(error) && error.code === ErrorCode.SUPERSEDED && moment === "turn") {

@@ -4,8 +4,8 @@ import type { CoordinationEvent, Message, SessionFacts } from "../../protocol/re
 
 /** Claude Code puts up to about 10,000 characters of hook output inline, and more into a file. */
 const CHARACTERS_MAXIMUM = 8_900;
-/** Kept free for the lines around the messages. */
-const CHARACTERS_AROUND = 1_600;
+/** The heading, and the line that says how many more there are. */
+const LINES_OF_OURS = 250;
 const COMMENT_CHARACTERS = 200;
 const EVENTS_LISTED = 5;
 
@@ -16,23 +16,23 @@ export interface MailText {
 }
 
 /** @returns `undefined` when there is nothing to say */
-export function renderMail(mail: Mail): MailText | undefined {
+export function renderMail(mail: Mail, before: readonly string[] = []): MailText | undefined {
+  const around = [...renderEvents(mail.events), ...renderReminders(mail.reminders, mail.pending)];
+  let room = CHARACTERS_MAXIMUM - LINES_OF_OURS;
+  for (const line of [...before, ...around]) room -= line.length + 1;
   const frames: string[] = [];
-  let room = CHARACTERS_MAXIMUM - CHARACTERS_AROUND;
   for (const message of mail.messages) {
     const frame = renderMessage(message, frames.length === 0 ? room : Number.POSITIVE_INFINITY);
     if (frame.length > room) break;
     frames.push(frame);
-    room -= frame.length;
+    room -= frame.length + 1;
   }
   const waiting = mail.waiting + mail.messages.length - frames.length;
   const lines = [
+    ...before,
     ...(frames.length === 0 ? [] : [HEADING, ...frames]),
-    ...(waiting === 0 || frames.length === 0
-      ? []
-      : [`${waiting} more: coord_check_messages {"pending_only": true} or \`coord check --wait 1\`.`]),
-    ...renderEvents(mail.events),
-    ...renderReminders(mail.reminders, mail.pending),
+    ...(waiting === 0 || frames.length === 0 ? [] : [`${waiting} more: coord_check_messages {"wait_seconds": 1}.`]),
+    ...around,
   ];
   return lines.length === 0 ? undefined : { text: lines.join("\n"), shown: frames.length };
 }
@@ -92,7 +92,9 @@ export function renderSuperseded(instance: string, facts: SessionFacts): string 
 }
 
 function where(agent: string | undefined, host: string | undefined, cwd: string | undefined): string {
-  return [`another session (${agent ?? "agent"})`, host && `on ${host}`, cwd && `in ${cwd}`].filter(Boolean).join(" ");
+  return [`another session (${oneLine(agent ?? "agent")})`, host && `on ${oneLine(host)}`, cwd && `in ${oneLine(cwd)}`]
+    .filter(Boolean)
+    .join(" ");
 }
 
 export const CONTRACTS_HINT =

@@ -78,7 +78,7 @@ async function wait(client: CoordinationClient, ended: AbortController, begin: (
     if (ended.signal.aborted) return 0;
     await client.takeWaiterPlace(waiter);
     while (!ended.signal.aborted) {
-      const mail = await client.collectMail("wake", MESSAGES_MAXIMUM, BOUND);
+      const mail = await client.collectMail("wake", MESSAGES_MAXIMUM, BOUND, waiter);
       const rendered = renderMail(mail);
       if (rendered !== undefined) {
         await write(rendered.text);

@@ -23,7 +23,11 @@ export async function ringChannel(server: Server, client: CoordinationClient): P
       content: `New message ${message_id} (${type}) from ${from}: read it with coord_check_messages.`,
       meta: { message_id, type, from },
     };
-    server.notification({ method: "notifications/claude/channel", params }).catch(() => undefined);
+    const push = async (): Promise<void> => {
+      // A superseded session gets no mail for the name any more.
+      if (await client.speaks()) await server.notification({ method: "notifications/claude/channel", params });
+    };
+    push().catch(() => undefined);
   };
   try {
     await client.listen(ring);

@@ -23,6 +23,7 @@ export async function serveMcp(instanceId: string | undefined): Promise<void> {
   const settings = resolveSettings({ instanceId });
   const instance = requireIdentity(settings);
   const client = new CoordinationClient(settings);
+  const inputEnded = new AbortController();
   const calls = new Set<Promise<unknown>>();
   const confirmations = new Map<string | number, () => Promise<void>>();
 
@@ -37,7 +38,13 @@ export async function serveMcp(instanceId: string | undefined): Promise<void> {
   server.setRequestHandler("tools/call", ({ params }, { mcpReq }) => {
     const stopProgress = reportProgress(mcpReq);
     const confirmLater = (confirm: () => Promise<void>): void => void confirmations.set(mcpReq.id, confirm);
-    const call = callTool(client, params.name, params.arguments, mcpReq.signal, confirmLater);
+    const call = callTool(
+      client,
+      params.name,
+      params.arguments,
+      AbortSignal.any([mcpReq.signal, inputEnded.signal]),
+      confirmLater,
+    );
     calls.add(call);
     void call.finally(() => {
       stopProgress();
@@ -73,6 +80,7 @@ export async function serveMcp(instanceId: string | undefined): Promise<void> {
     // The transport drops what is under way when its input ends; requests from a pipe are answered first.
     process.stdin.on("data", (chunk) => input.write(chunk));
     process.stdin.once("end", () => {
+      inputEnded.abort(); // a call that waits answers now with what it has
       setImmediate(() => void Promise.allSettled(calls).then(() => setImmediate(() => input.end())));
     });
   });
