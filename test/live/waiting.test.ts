@@ -190,16 +190,6 @@ describe.concurrent("the library", () => {
     expect((await client.waitForMessages({ waitSeconds: 1, pendingOnly: true })).count).toBe(3);
   });
 
-  it("waitForMessages wakes for what was published while the connections were cut", async () => {
-    const stage = bench.stage();
-    const client = await stage.client("backend");
-    const waiting = client.waitForMessages();
-    await listens(stage, "backend");
-    await stage.raw.call("CLIENT", "KILL", "TYPE", "pubsub");
-    await stage.send("backend", "missed");
-    expect((await within(5_000, waiting)).messages.map(({ subject }) => subject)).toEqual(["missed"]);
-  });
-
   it("events() yields what waits and what comes, in order, and ends by its signal or by leaving the loop", async () => {
     const stage = bench.stage();
     const client = await stage.client("backend", { session: runOf() });
@@ -233,5 +223,18 @@ describe.concurrent("the library", () => {
     await listens(stage, "backend");
     await stage.client("backend", { session: runOf({ agentPid: 2000 }) });
     expect((await within(3_000, refused(next))).code).toBe("SUPERSEDED");
+  });
+});
+
+// On its own: it cuts the connections of everybody who listens.
+describe("the library, cut off", () => {
+  it("waitForMessages wakes for what was published while the connections were cut", async () => {
+    const stage = bench.stage();
+    const client = await stage.client("backend");
+    const waiting = client.waitForMessages();
+    await listens(stage, "backend");
+    await stage.raw.call("CLIENT", "KILL", "TYPE", "pubsub");
+    await stage.send("backend", "missed");
+    expect((await within(5_000, waiting)).messages.map(({ subject }) => subject)).toEqual(["missed"]);
   });
 });

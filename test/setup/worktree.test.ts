@@ -41,6 +41,12 @@ test("a worktree, its branch and its instance, ready for claude", async () => {
   expect(presence["login"]).toMatchObject({ status: "offline" });
 });
 
+test("a name with a slash is refused with the command that gives the branch that name", async () => {
+  const repository = new Stage(redis.url).repository("shop");
+  const { code, stderr } = await repository.coord(["worktree", "add", "feat/ui"]);
+  expect([code, stderr]).toEqual([1, expect.stringContaining("coord worktree add ui --branch feat/ui")]);
+});
+
 test("from inside a worktree it is made beside the main one; branch, place and beginning may be given", async () => {
   const repository = new Stage(redis.url).repository("shop");
   repository.git("tag", "start");

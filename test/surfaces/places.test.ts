@@ -144,6 +144,7 @@ describe("the scripts", () => {
     symlinkSync(path.join(scripts, "publish-message.sh"), path.join(bin, "absolute"));
     symlinkSync("absolute", path.join(bin, "relative"));
     symlinkSync(ROOT, path.join(folder, "checkout"));
+    symlinkSync(scripts, path.join(folder, "linked"));
     const options = { env: env({ CLAUDE_INSTANCE_ID: "backend" }), cwd: folder };
     await bench.seen({ orchestrator: 0 });
     const ways: [line: string, ...args: string[]][] = [
@@ -151,6 +152,7 @@ describe("the scripts", () => {
       ['"$1/relative" GENERAL s d --json', bin],
       ['cd "$1" && ./absolute GENERAL s d --json', bin],
       ["checkout/scripts/coordination/publish-message.sh GENERAL s d --json"],
+      ["linked/publish-message.sh GENERAL s d --json"],
       ["CDPATH=/tmp bash checkout/scripts/coordination/publish-message.sh GENERAL s d --json"],
     ];
     for (const [line, ...args] of ways) {

@@ -16,7 +16,7 @@ export async function followEvents(settings: Settings, only: string | undefined,
   const run = { agent: "coord watch", host: hostname(), agentPid: process.pid, pid: process.pid, cwd: process.cwd() };
   const client = new CoordinationClient(settings);
   try {
-    await client.listenToAll((text) => {
+    const stopFollowing = await client.listenToAll((text) => {
       if (text === undefined) {
         printProgress("The connection was lost and is back; what happened in between is in coord check --all.");
         return;
@@ -33,6 +33,7 @@ export async function followEvents(settings: Settings, only: string | undefined,
       process.once("SIGTERM", resolve);
       process.stdout.once("close", resolve);
     });
+    await stopFollowing();
     if (settings.instanceId !== undefined) await client.leave();
   } finally {
     client.close();

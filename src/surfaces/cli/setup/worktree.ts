@@ -2,7 +2,7 @@
 import { existsSync, rmdirSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { type CoordinationError } from "../../../protocol/errors.ts";
-import { checkIdentity, invalid } from "../../../protocol/validation.ts";
+import { checkIdentity, invalid, shown } from "../../../protocol/validation.ts";
 import type { Agent } from "./agents.ts";
 import { git, worktreesOf } from "./git.ts";
 import { type InitResult, setUp } from "./init.ts";
@@ -23,6 +23,13 @@ export interface WorktreeResult extends InitResult {
 
 /** @throws CoordinationError INVALID, IDENTITY: nothing was made, or it is gone again */
 export async function addWorktree(cwd: string, name: string, options: WorktreeOptions): Promise<WorktreeResult> {
+  if (name.includes("/")) {
+    const last = name.slice(name.lastIndexOf("/") + 1);
+    throw invalid(
+      `name is ${shown(name)}: the name of an instance has no slash.`,
+      `A branch may: coord worktree add ${last || "<name>"} --branch ${name}`,
+    );
+  }
   const instance = checkIdentity(name, "name");
   const before = worktreesOf(cwd);
   if (before.length === 0) throw refused(git(cwd, "rev-parse").stderr);
