@@ -5,7 +5,7 @@
 -- ARGV     instance session
 -- Returns  total, pending, id and timestamp of the oldest pending message ("" for none), number of types, for each its
 --          name and how many were ever published, then for each instance its name and the sizes of its inbox, outbox,
---          pending list, unread list and event queue
+--          pending list, unread list and queue of notifications
 -- Refuses  INTERNAL
 local me, session = unpack(ARGV)
 local problem = wrong_type('zset', key('timeline')) or wrong_type('set', key('pending'))

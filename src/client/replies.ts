@@ -193,14 +193,14 @@ export function readStats(reply: unknown): StatsResult {
   for (let i = 0; i < 2 * Number(types); i += 2) byType.push([rest[i]!, Number(rest[i + 1])]);
   const instances = [];
   for (let i = 2 * Number(types); i < rest.length; i += 6) {
-    const [inbox, sent, open, unread, events] = rest.slice(i + 1, i + 6).map(Number) as [
+    const [inbox, outbox, open, unread, notifications] = rest.slice(i + 1, i + 6).map(Number) as [
       number,
       number,
       number,
       number,
       number,
     ];
-    instances.push([rest[i]!, { inbox, sent, pending: open, unread, events }] as const);
+    instances.push([rest[i]!, { inbox, outbox, pending: open, unread, notifications }] as const);
   }
   return {
     total: Number(total),

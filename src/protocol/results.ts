@@ -205,10 +205,10 @@ export interface StatsResult {
 
 export interface InstanceStats {
   inbox: number;
-  sent: number;
+  outbox: number;
   pending: number;
   unread: number;
-  events: number;
+  notifications: number;
 }
 
 export interface ForgetResult {

@@ -227,10 +227,10 @@ class Model {
       const inbox = this.messages.filter(({ recipients }) => recipients.includes(name));
       const figures = {
         inbox: inbox.length,
-        sent: this.messages.filter(({ from }) => from === name).length,
+        outbox: this.messages.filter(({ from }) => from === name).length,
         pending: this.#pending(name).length,
         unread: inbox.filter(({ presented }) => !presented.has(name)).length,
-        events: this.queues.get(name)?.length ?? 0,
+        notifications: this.queues.get(name)?.length ?? 0,
       };
       return [name, figures] as const;
     });

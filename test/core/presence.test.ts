@@ -224,8 +224,8 @@ describe("stats", () => {
       byType: { GENERAL: 2, NOTIFICATION: 1 },
       oldestPending: { id: "m2", timestamp: "<time>" },
       instances: {
-        alice: { inbox: 1, sent: 2, pending: 0, unread: 1, events: 2 },
-        bob: { inbox: 2, sent: 1, pending: 1, unread: 1, events: 2 },
+        alice: { inbox: 1, outbox: 2, pending: 0, unread: 1, notifications: 2 },
+        bob: { inbox: 2, outbox: 1, pending: 1, unread: 1, notifications: 2 },
       },
     });
   });

@@ -144,13 +144,16 @@ export function renderStats(result: StatsResult): string {
     lines.push(`Oldest pending: ${printable(oldestPending.timestamp)}`.trimEnd(), idLine(oldestPending.id));
   const types = Object.entries(byType).map(([type, count]) => [printable(type), String(count)]);
   if (types.length > 0) lines.push("", columns([[dim("ever published"), ""], ...types]));
-  const rows = Object.entries(instances).map(([name, { inbox, sent, pending: open, unread, events }]) =>
-    [printable(name), inbox, sent, open, unread, events].map(String),
+  const rows = Object.entries(instances).map(([name, { inbox, outbox, pending: open, unread, notifications }]) =>
+    [printable(name), inbox, outbox, open, unread, notifications].map(String),
   );
   if (rows.length > 0) {
     lines.push(
       "",
-      columns([["instance", "inbox", "sent", "pending", "unread", "events"].map((title) => dim(title)), ...rows]),
+      columns([
+        ["instance", "inbox", "outbox", "pending", "unread", "notifications"].map((title) => dim(title)),
+        ...rows,
+      ]),
     );
   }
   return lines.join("\n");
