@@ -37,7 +37,8 @@ for i = 1, #meta, 2 do
 end
 
 local reply = { tostring(redis.call('ZCARD', key('timeline'))), tostring(pending),
-  tostring(redis.call('ZCARD', key('dead'))), oldest or '', type(timestamp) == 'string' and timestamp or '', tostring(#types / 2) }
+  tostring(redis.call('ZCARD', key('dead'))), oldest or '', type(timestamp) == 'string' and timestamp or '',
+  tostring(#types / 2) }
 for _, value in ipairs(types) do reply[#reply + 1] = value end
 for _, name in ipairs(redis.call('HKEYS', key('presence'))) do
   reply[#reply + 1] = name

@@ -43,7 +43,7 @@ test("[G2] beyond the maximum the oldest settled ones go, with the next publish"
   await alice.changeNamespaceSetting("max_messages", 10);
   const ids = await publish(alice, 25);
   expect(await stored()).toEqual(ids.slice(-10));
-  expect((await alice.checkMessages({ to: "bob" })).messages.map(({ id }) => id)).toEqual(ids.slice(-10).reverse());
+  expect((await alice.checkMessages({ to: "bob" })).messages.map(({ id }) => id)).toEqual(ids.slice(-10).toReversed());
 });
 
 test("[G3] reading on from a cursor works after its message has gone", async () => {
