@@ -3,6 +3,7 @@ import { LIMITS } from "../protocol/definition.ts";
 import type {
   CheckResult,
   ForgetResult,
+  ImportResult,
   NamespaceSettings,
   PresenceResult,
   StatsResult,
@@ -18,6 +19,7 @@ import {
 } from "../protocol/validation.ts";
 import { inspectServer, type ServerFacts } from "../store/inspect.ts";
 import { Store } from "../store/store.ts";
+import { exportLines, importLines } from "./archive.ts";
 import { namespaceArguments } from "./publishing.ts";
 import { readCheck, readNamespaceSettings, readPresences, readStats, readSweep } from "./replies.ts";
 import type { Settings } from "./settings.ts";
@@ -133,6 +135,23 @@ export class NamespaceClient {
   async changeNamespaceSetting(name: string, value: number): Promise<NamespaceSettings> {
     const known = checkSettingName(name);
     return this.#settings(known, String(checkSetting(value, known)));
+  }
+
+  /** The whole namespace as lines of JSON, without line ends; what belongs to running sessions is left out. */
+  exportLines(): AsyncGenerator<string, void, undefined> {
+    return exportLines(this.speaker, this.settings.keyPrefix);
+  }
+
+  /**
+   * Puts back what was exported, here or elsewhere; what is here already stays as it is, so that it may be run again.
+   *
+   * @throws CoordinationError INVALID for what is no export, or ends too early; UNAVAILABLE, TIMEOUT
+   */
+  async importLines(
+    lines: AsyncIterable<string>,
+    onProgress: (result: ImportResult) => void = () => undefined,
+  ): Promise<ImportResult> {
+    return importLines(this.speaker, lines, onProgress);
   }
 
   async #settings(name: string, value: string): Promise<NamespaceSettings> {

@@ -231,6 +231,15 @@ export interface SweepResult {
   more: boolean;
 }
 
+export interface ImportResult {
+  /** Read from the file. */
+  messages: number;
+  /** Put back. */
+  restored: number;
+  /** Left as they are here. */
+  present: number;
+}
+
 /** What acts on everyone. */
 export interface NamespaceSettings {
   /** Settled messages older than this go. */

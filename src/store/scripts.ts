@@ -6,6 +6,7 @@ import check from "../../lua/check.lua";
 import collect from "../../lua/collect.lua";
 import confirm from "../../lua/confirm.lua";
 import dead from "../../lua/dead.lua";
+import exportPage from "../../lua/export.lua";
 import forget from "../../lua/forget.lua";
 import join from "../../lua/join.lua";
 import leave from "../../lua/leave.lua";
@@ -17,6 +18,7 @@ import prelude from "../../lua/prelude.lua";
 import presence from "../../lua/presence.lua";
 import publish from "../../lua/publish.lua";
 import register from "../../lua/register.lua";
+import restore from "../../lua/restore.lua";
 import settings from "../../lua/settings.lua";
 import show from "../../lua/show.lua";
 import stats from "../../lua/stats.lua";
@@ -40,7 +42,7 @@ const ARGUMENTS = {
   check: ["instance", "session", "inbox", "from", "type", "thread", "since", "before", "pending", "unread", "limit",
     "budget", "cut"],
   show: ["instance", "session", "message_id", "thread", "limit"],
-  /** The ids follow as further arguments; likewise for confirm and dead. */
+  /** The ids follow as further arguments; likewise for confirm and dead, and the values for restore. */
   ack: ["instance", "session", "comment"],
   notifications: ["instance", "session", "limit", "budget", "lease_seconds"],
   collect: ["instance", "session", "moment", "waiter", "limit", "budget", "cut", "lease_seconds"],
@@ -56,6 +58,8 @@ const ARGUMENTS = {
   dead: ["instance", "session", "action", "limit"],
   settings: ["instance", "session", "name", "value", "retention_days", "max_messages", "ack_attempts",
     "ack_interval_seconds", "presence_timeout_seconds"],
+  export: ["instance", "session", "part", "cursor", "limit"],
+  restore: ["instance", "session", "part", "name"],
   register: ["instance"],
   forget: ["instance"],
 } as const;
@@ -85,6 +89,8 @@ export const SCRIPTS: Readonly<Record<ScriptName, Script>> = {
   // Retried twice, a message that has died again in between would be retried twice: it is then not listed any more.
   dead: script(dead, ARGUMENTS.dead, false),
   settings: script(settings, ARGUMENTS.settings),
+  export: script(exportPage, ARGUMENTS.export),
+  restore: script(restore, ARGUMENTS.restore),
   register: script(register, ARGUMENTS.register),
   forget: script(forget, ARGUMENTS.forget),
 };

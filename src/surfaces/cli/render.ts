@@ -65,7 +65,9 @@ function renderMessage(message: Message): string {
     `${bold(printable(type))} ${printable(from)} → ${printable(to)}  ${dim(printable(timestamp))}  ${state}`,
     idLine(id),
     ...(replyTo === undefined ? [] : [`  Reply to: ${printable(replyTo)}`]),
-    ...(waitingSeconds === undefined ? [] : [yellow(`  Announced again: it waits since ${duration(waitingSeconds)}.`)]),
+    ...(waitingSeconds === undefined
+      ? []
+      : [yellow(`  Announced again: it has been waiting for ${duration(waitingSeconds)}.`)]),
     `  Subject: ${bold(printable(subject))}`,
     // Deeper than the lines of ours: no text can pose as an id line.
     ...(description === ""
@@ -138,7 +140,7 @@ export function renderEvent({
   const head = {
     message_published: `${printable(from ?? "")} sent ${of}`,
     message_acknowledged: `${printable(from ?? "")} acknowledged ${of}${comment === undefined ? "" : `: ${oneLine(comment)}`}`,
-    message_overdue: `${of} from ${printable(from ?? "")} still waits for an answer, since ${duration(Number(waitingSeconds))}`,
+    message_overdue: `${of} from ${printable(from ?? "")} has been waiting for an answer for ${duration(Number(waitingSeconds))}`,
     message_undelivered: `${silent} offline: ${of} waits there`,
     message_unanswered: `${silent} silent on ${of} for ${duration(Number(waitingSeconds))}`,
     message_dead: `${silent} no longer reminded of ${of}: coord dead`,
