@@ -106,7 +106,7 @@ describe("the prelude", () => {
         expected[name] = Object.entries(LIMITS).find(([limit]) => limit === name.toLowerCase())?.[1] as number;
     }
     expect(bounds).toEqual(expected);
-    expect(Object.keys(bounds).length).toBeGreaterThanOrEqual(5);
+    expect(Object.keys(bounds).length).toBeGreaterThanOrEqual(4);
   });
 
   /** Runs an expression of Lua with the prelude around it. */
