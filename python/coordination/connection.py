@@ -121,13 +121,16 @@ class Link:
 
     def drop(self) -> None:
         """Gives up a connection that did not answer; whoever else waits for it is told now."""
-        self._end(redis.TimeoutError("no answer"))
-        self._reading.cancel()
+        self._cut(redis.TimeoutError("no answer"))
 
     async def close(self) -> None:
-        self._end(redis.ConnectionError(CLOSED))
-        self._reading.cancel()
+        self._cut(redis.ConnectionError(CLOSED))
         await asyncio.wait([self._reading])
+
+    def _cut(self, reason: Exception) -> None:
+        if not self._ended:  # else it is being closed already, and a cancellation would leave that half done
+            self._end(reason)
+            self._reading.cancel()
 
 
 class Connection:
@@ -164,20 +167,20 @@ class Connection:
             opening.exception()  # seen, also where all who waited have gone
 
     async def _connect(self) -> Link:
+        if self._closed:
+            raise unavailable(self._settings, redis.ConnectionError(CLOSED))
+        wire = _wire(self._settings)
         link: Link | None = None
         try:
-            if self._closed:
-                raise redis.ConnectionError(CLOSED)
             async with timeout(LIMITS["connect_milliseconds"] / 1000):
-                wire = _wire(self._settings)
                 await wire.connect()
                 link = Link(wire, self._on_push, self._lost)
                 await link.call("PING")
             if self._closed:
                 raise redis.ConnectionError(CLOSED)
         except (RedisError, OSError, NeverSent, asyncio.TimeoutError) as error:
-            if link is not None:
-                link.drop()
+            # Where the login was refused, redis-py may leave the socket open.
+            await (wire.disconnect() if link is None else link.close())
             raise unavailable(self._settings, error) from error
         self._link = link
         return link
