@@ -1,12 +1,16 @@
 std = "lua51"
 max_line_length = 130
 
--- A verb runs behind the prelude, whose local names it sees.
+-- A verb runs behind the prelude and its parts, whose local names it sees.
 local shared = { "redis", "cjson", "KEYS", "ARGV" }
-for line in io.lines("lua/prelude.lua") do
-  shared[#shared + 1] = line:match("^local function ([%w_]+)") or line:match("^local ([%w_]+) =")
+for _, file in ipairs({ "prelude", "parts/messages", "parts/events", "parts/retention" }) do
+  for line in io.lines("lua/" .. file .. ".lua") do
+    shared[#shared + 1] = line:match("^local function ([%w_]+)") or line:match("^local ([%w_]+) =")
+  end
 end
 read_globals = shared
 
--- Some of what the prelude offers is used by other verbs only.
-files["lua/prelude.lua"] = { ignore = { "211", "431" } }
+-- Some of what they offer is used by other verbs only.
+for _, file in ipairs({ "lua/prelude.lua", "lua/parts/*.lua" }) do
+  files[file] = { ignore = { "211", "431" } }
+end

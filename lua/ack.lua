@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
 -- Acknowledges messages for the caller, each on its own (G5), and tells their senders.
 --
+-- USES     messages events
 -- KEYS     P:meta
 -- ARGV     instance session comment message_id…
 -- Returns  for each id five strings: "OK", time in microseconds, already, comment of the first time, ""; or the code of
@@ -39,7 +40,7 @@ local function settle(id)
     queue_event(from, event)
     redis.call('PUBLISH', key('events'), event)
   end
-  return { 'OK', string.format('%.0f', time), already and '1' or '0', first_comment, '' }
+  return { 'OK', exact(time), already and '1' or '0', first_comment, '' }
 end
 
 local problem = superseded(me, session) or wrong_type('zset', key('inbox', me))

@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
 -- What an agent that did not ask should be shown: new messages and acknowledgements, under a lease until confirmed.
 --
+-- USES     messages events
 -- KEYS     P:meta
 -- ARGV     instance session moment waiter limit budget cut lease_seconds
 --          moment: "start" of a session, with all that is pending; "turn", a prompt, with reminders of what is pending;
@@ -22,7 +23,7 @@ if problem then return problem end
 if moment == 'wake' and waiter ~= '' and redis.call('GET', key('waiter', me)) ~= waiter then
   return refuse('SUPERSEDED', 'Another waiter has taken the place of this one.', 'End it.')
 end
-redis.call('ZREMRANGEBYSCORE', leased, '-inf', string.format('%.0f', NOW))
+redis.call('ZREMRANGEBYSCORE', leased, '-inf', exact(NOW))
 
 -- New are the messages in the unread list that no other reader of this session is showing right now.
 local BATCH = 100
@@ -53,7 +54,7 @@ for _, id in ipairs(candidates) do
     redis.call('ZREM', unread, id) -- cannot be read: check lists it, with the reason
   else
     messages[#messages + 1] = message
-    redis.call('ZADD', leased, string.format('%.0f', NOW + lease_seconds * 1000000), id)
+    redis.call('ZADD', leased, exact(NOW + lease_seconds * 1000000), id)
   end
 end
 -- What is shown now, or by another surface of the session at this moment, does not wait.
@@ -84,16 +85,22 @@ if moment == 'turn' or (moment == 'stop' and #messages == 0) then
 end
 
 -- Events other than messages leave the queue; those of messages not yet presented stay for who asks for notifications.
--- Acknowledgements alone neither wake a session nor hold it.
+-- That nobody answers wakes a session and holds it; acknowledgements alone do neither.
+local ROUSING = { message_undelivered = true, message_unanswered = true, message_dead = true }
+return_leases(me, false)
+local queued = redis.call('LRANGE', key('notifications', me), 0, -1)
+local hands_out = (moment ~= 'wake' and moment ~= 'stop') or #messages + #reminders > 0
+for _, event in ipairs(queued) do
+  hands_out = hands_out or ROUSING[event:match('^{"event":"([a-z_]*)"') or '']
+end
 local events = {}
-if moment ~= 'wake' and (moment ~= 'stop' or #messages + #reminders > 0) then
-  return_leases(me, false)
-  local queued, kept = redis.call('LRANGE', key('notifications', me), 0, -1), {}
+if hands_out then
+  local kept = {}
   for _, event in ipairs(queued) do
-    local published = event:match(PUBLISHED)
-    if not published and #events < limit then
+    local id = announced_id(event)
+    if id == '' and #events < limit then
       events[#events + 1] = event
-    elseif not published or redis.call('ZSCORE', unread, published) then
+    elseif id == '' or redis.call('ZSCORE', unread, id) then
       kept[#kept + 1] = event
     end
   end

@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
 -- Says that what was handed out has reached the agent: its events never come again, its messages are presented.
 --
+-- USES     messages events
 -- KEYS     P:meta
 -- ARGV     instance session lease shown message_id…
 --          lease: "" where no events were handed out; shown: how many of the ids were shown, the rest is only given back

@@ -2,6 +2,7 @@
 -- Begins a session for an instance, or renews it when it is the same run of the same agent: the same session id, or the
 -- same host and process of the agent. Any other session that speaks for the name is superseded.
 --
+-- USES     events
 -- KEYS     P:meta
 -- ARGV     instance facts id host agent_pid yield offline_seconds tell
 --          facts: JSON object of what presence shows; yield: "1" joins only when nobody else is there; tell: "1" where
@@ -59,4 +60,4 @@ end
 if not same or entry:find(LEFT, 1, true) then
   redis.call('PUBLISH', key('events'), '{"event":"instance_joined","from":"' .. me .. '","timestamp":"' .. NOW_ISO .. '"}')
 end
-return { string.format('%.0f', session.number), news.first and '1' or '0', news.superseded or '' }
+return { exact(session.number), news.first and '1' or '0', news.superseded or '' }

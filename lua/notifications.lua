@@ -2,6 +2,7 @@
 -- Hands out the oldest events of the caller's queue under a lease: confirmed, they are gone; not confirmed in time, or
 -- superseded, they come again (G7). What was presented since by another way is passed over.
 --
+-- USES     events
 -- KEYS     P:meta
 -- ARGV     instance session limit budget lease_seconds
 --          budget: how many bytes the events may have together ("0": no bound); one is always handed out
@@ -20,7 +21,7 @@ while #events < limit and not full do
   local oldest = redis.call('LRANGE', queue, 0, limit - #events - 1)
   if #oldest == 0 then break end
   local published = {}
-  for i, event in ipairs(oldest) do published[i] = event:match(PUBLISHED) or '' end
+  for i, event in ipairs(oldest) do published[i] = announced_id(event) end
   local scores = redis.call('ZMSCORE', unread, unpack(published))
   local passed = 0
   for i, event in ipairs(oldest) do

@@ -7,7 +7,7 @@
 -- Refuses  INTERNAL
 local me, session = unpack(ARGV)
 touch(me, session)
-local reply = { string.format('%.0f', math.floor(NOW / 1000)) }
+local reply = { exact(math.floor(NOW / 1000)) }
 local seen = redis.call('HGETALL', key('presence'))
 for i = 1, #seen, 2 do
   local count = redis.pcall('ZCARD', key('pending', seen[i]))

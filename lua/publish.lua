@@ -1,14 +1,19 @@
 #!lua
 -- Stores one message for everybody it is addressed to, and wakes those who listen: all of it or nothing (G1).
 --
+-- USES     messages events retention
 -- KEYS     P:meta
--- ARGV     instance session type to subject description requires_ack reply_to idempotency_key direction orchestrator unknown
---          retention_days max_messages
+-- ARGV     instance session type to subject description requires_ack ack_within reply_to idempotency_key direction orchestrator
+--          unknown retention_days max_messages ack_attempts ack_interval_seconds presence_timeout_seconds
+--          ack_within: seconds, "" for no deadline; the last five are the settings of a namespace that has none yet
 -- Returns  id, timestamp, to, requires_ack, repeated, acknowledged, number of recipients, then for each its name and
 --          presence entry ("" when never seen); behind them all known names, where the one recipient is unknown
--- Refuses  INVALID, NOT_FOUND, SUPERSEDED, INTERNAL; out of memory before the first write
-local me, session, kind, to, subject, description, requires_ack, reply_to, idempotency_key, direction, orchestrator, unknown,
-  retention_days, max_messages = unpack(ARGV)
+-- Refuses  INVALID, NOT_FOUND, FULL, SUPERSEDED, INTERNAL; out of memory before the first write
+local me, session, kind, to, subject, description, requires_ack, ack_within, reply_to, idempotency_key, direction, orchestrator,
+  unknown, retention_days, max_messages = unpack(ARGV)
+local RETENTION_EVERY = 64 -- publishes of a type
+local RETENTION_WORK = 200 -- messages and recipients
+local ROOM_MAXIMUM = 50
 
 local problem = superseded(me, session)
 if problem then return problem end
@@ -25,6 +30,23 @@ local function receipt(id, timestamp, addressed, asks, repeated, acknowledged, n
   return reply
 end
 
+-- Who holds up a full namespace: of those whom the oldest open messages are for, the three with the most.
+local function waited_for()
+  local OLDEST, NAMED = 200, 3
+  local pending, names = {}, {}
+  for _, id in ipairs(redis.call('ZRANGE', key('timeline'), 0, OLDEST - 1)) do
+    for _, name in ipairs(recipients_of(id, redis.call('HGET', key('msg', id), 'to') or '')) do
+      if not pending[name] and redis.call('ZSCORE', key('pending', name), id) then
+        pending[name] = redis.call('ZCARD', key('pending', name))
+        names[#names + 1] = name
+      end
+    end
+  end
+  table.sort(names, function(a, b) return pending[a] > pending[b] end)
+  for i, name in ipairs(names) do names[i] = name .. ' (' .. pending[name] .. ')' end
+  return #names == 0 and 'nobody known' or table.concat(names, ', ', 1, math.min(#names, NAMED))
+end
+
 -- A repeat returns what the first call returned (G4). The content is compared, not a digest of it: a repeat is rare,
 -- and the first call then has nothing to compute.
 local once = key('once', me) .. ':' .. idempotency_key
@@ -34,10 +56,11 @@ if first then
   problem = wrong_type('hash', key('msg', first)) or (reply_to ~= '' and wrong_type('hash', key('msg', reply_to)) or nil)
   if problem then return problem end
   local stored = redis.call('HMGET', key('msg', first),
-    'type', 'to', 'subject', 'description', 'requires_ack', 'reply_to', 'timestamp', 'recipients')
+    'type', 'to', 'subject', 'description', 'requires_ack', 'reply_to', 'timestamp', 'recipients', 'ack_within')
   local meant = to ~= '' and to or redis.call('HGET', key('msg', reply_to), 'from') or stored[2]
   if stored[1] and (stored[1] ~= kind or stored[2] ~= meant or stored[3] ~= subject
-    or stored[4] ~= description or stored[5] ~= requires_ack or (stored[6] or '') ~= reply_to) then
+    or stored[4] ~= description or stored[5] ~= requires_ack or (stored[6] or '') ~= reply_to
+    or (stored[9] or '') ~= ack_within) then
     return refuse('INVALID', 'The idempotency_key was used for ' .. first .. ' with other content.',
       'Use a new key for a new message; the old one can only repeat the same content.')
   end
@@ -95,8 +118,8 @@ end
 
 local root = replied and (replied[3] or reply_to)
 problem = wrong_type('zset', key('timeline')) or wrong_type('zset', key('outbox', me))
-  or wrong_type('set', key('pending')) or (root and wrong_type('zset', key('thread', root)))
-  or (root and wrong_type('zset', key('inbox', me)))
+  or wrong_type('set', key('pending')) or wrong_type('zset', key('deadlines'))
+  or (root and wrong_type('zset', key('thread', root))) or (root and wrong_type('zset', key('inbox', me)))
 local answers = replied and not problem and is_recipient(me, reply_to, replied[2])
 if answers and not problem then problem = acknowledge_problem(me, replied[1]) end
 for _, name in ipairs(names) do
@@ -116,8 +139,23 @@ if not problem and not (published:match('^%d+$') and #published <= 15) then
     'Delete that field: it then counts from 0.')
 end
 if problem then return problem end
+
+-- At the bound each publish makes room, a little more than it needs, so that not every one has to; else it looks now and
+-- then for what has become too old. Only what is not settled, and never taken, can fill a namespace.
+local maximum = tonumber(META[4]) or tonumber(max_messages)
+local surplus = redis.call('ZCARD', key('timeline')) - maximum
+if surplus >= 0 and redis.call('SCARD', key('pending')) + redis.call('ZCARD', key('dead')) >= maximum then
+  return refuse('FULL', 'The namespace holds ' .. maximum .. ' messages that are not acknowledged, its maximum; most are for '
+    .. waited_for() .. '.', 'Acknowledge them, drop dead ones with `coord dead drop`, or raise it: coord settings max_messages.')
+end
+if surplus >= 0 or published % RETENTION_EVERY == 0 then
+  problem = retain_problem()
+  if problem then return problem end
+  retain(RETENTION_WORK, surplus >= 0 and math.max(1, math.min(ROOM_MAXIMUM, math.floor(maximum / 100))) or 0)
+end
+
 local stamp = math.max(NOW, last + 1)
-local score = string.format('%.0f', stamp)
+local score = exact(stamp)
 local id = 'msg-' .. base36(stamp)
 problem = wrong_type('hash', key('msg', id))
 if problem then return problem end
@@ -133,10 +171,11 @@ if replied then field('reply_to', reply_to) end
 if root then field('thread', root) end
 if to == 'all' then field('recipients', table.concat(names, ' ')) end
 if to == 'all' and #names > 0 then field('open', #names) end
+if ack_within ~= '' then field('ack_within', ack_within) end
 
-redis.call('HSET', KEYS[1], 'stamp', score, counter, string.format('%.0f', published + 1))
+redis.call('HSET', KEYS[1], 'stamp', score, counter, exact(published + 1))
 if not META[1] then
-  redis.call('HSET', KEYS[1], 'protocol', PROTOCOL_VERSION, 'retention_days', retention_days, 'max_messages', max_messages)
+  redis.call('HSET', KEYS[1], 'protocol', PROTOCOL_VERSION, unpack(first_settings(14)))
 end
 redis.call('HSET', key('msg', id), unpack(message))
 redis.call('ZADD', key('timeline'), score, id)
@@ -151,10 +190,7 @@ if root then
   redis.call('ZADD', key('thread', root), score, id)
 end
 
-local event = '{"event":"message_published","message_id":"' .. id .. '","type":"' .. kind .. '","from":"' .. me
-  .. '","to":"' .. to .. '","subject":' .. cjson.encode(subject) .. ',"requires_ack":'
-  .. (requires_ack == '1' and 'true' or 'false') .. ',"timestamp":"' .. NOW_ISO .. '"'
-  .. (replied and ',"reply_to":' .. cjson.encode(reply_to) or '') .. (answers and ',"acknowledged":true' or '') .. '}'
+local event = published_event(id, kind, me, to, subject, requires_ack, NOW_ISO, replied and reply_to, answers)
 
 -- Acknowledged means answered. The sender of the original learns it from this message's own event where it gets one.
 if answers then
@@ -171,6 +207,7 @@ if answers then
 end
 
 if requires_ack == '1' and #names > 0 then redis.call('SADD', key('pending'), id) end
+if ack_within ~= '' and #names > 0 then redis.call('ZADD', key('deadlines'), exact(NOW + ack_within * 1000000), id) end
 for _, name in ipairs(names) do
   redis.call('ZADD', key('inbox', name), score, id)
   redis.call('ZADD', key('unread', name), score, id)

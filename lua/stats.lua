@@ -3,12 +3,12 @@
 --
 -- KEYS     P:meta
 -- ARGV     instance session
--- Returns  total, pending, id and timestamp of the oldest pending message ("" for none), number of types, for each its
+-- Returns  total, pending, dead, id and timestamp of the oldest pending message ("" for none), number of types, for each its
 --          name and how many were ever published, then for each instance its name and the sizes of its inbox, outbox,
 --          pending list, unread list and queue of notifications
 -- Refuses  INTERNAL
 local me, session = unpack(ARGV)
-local problem = wrong_type('zset', key('timeline')) or wrong_type('set', key('pending'))
+local problem = wrong_type('zset', key('timeline')) or wrong_type('set', key('pending')) or wrong_type('zset', key('dead'))
 if problem then return problem end
 touch(me, session)
 
@@ -36,8 +36,9 @@ for i = 1, #meta, 2 do
   end
 end
 
-local reply = { tostring(redis.call('ZCARD', key('timeline'))), tostring(pending), oldest or '',
-  type(timestamp) == 'string' and timestamp or '', tostring(#types / 2) }
+local reply = { tostring(redis.call('ZCARD', key('timeline'))), tostring(pending),
+  tostring(redis.call('ZCARD', key('dead'))), oldest or '', type(timestamp) == 'string' and timestamp or '',
+  tostring(#types / 2) }
 for _, value in ipairs(types) do reply[#reply + 1] = value end
 for _, name in ipairs(redis.call('HKEYS', key('presence'))) do
   reply[#reply + 1] = name

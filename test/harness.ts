@@ -69,8 +69,10 @@ export class Bench {
     await this.raw.call("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes");
   }
 
+  /** Without deadlines, which would stand in every state; test/core/deadlines.test.ts sets them. */
   options(instanceId: string | undefined): ClientOptions {
-    return { instanceId, redis: this.redis.url, keyPrefix: PREFIX, env: {}, cwd: "/" };
+    const env = { COORD_ACK_TIMEOUT_SECONDS: "0" };
+    return { instanceId, redis: this.redis.url, keyPrefix: PREFIX, env, cwd: "/" };
   }
 
   /** Puts instances into presence as if they were last heard of so many seconds ago. */

@@ -8,30 +8,18 @@ import type {
   CheckRequest,
   CheckResult,
   CoordinationEvent,
-  ForgetResult,
   NotificationsResult,
-  PresenceResult,
   PublishRequest,
   PublishResult,
-  StatsResult,
 } from "../protocol/results.ts";
-import {
-  checkActivity,
-  checkComment,
-  checkInstance,
-  checkLimit,
-  checkMessageId,
-  checkWaitSeconds,
-  invalid,
-} from "../protocol/validation.ts";
-import { inspectServer, type ServerFacts } from "../store/inspect.ts";
-import { Store } from "../store/store.ts";
+import { checkActivity, checkComment, checkLimit, checkMessageIds, checkWaitSeconds } from "../protocol/validation.ts";
 import type { AgentRun } from "./agent-run.ts";
 import { checkArguments, newestArguments, type ResultBound } from "./checking.ts";
+import { NamespaceClient } from "./namespace.ts";
 import { publishArguments, readPublish } from "./publishing.ts";
-import { type Mail, readAcks, readCheck, readMail, readNotifications, readPresences, readStats } from "./replies.ts";
-import { requireIdentity, resolveSettings, type Settings, type SettingsOptions } from "./settings.ts";
-import { type Joined, Speaker } from "./speaker.ts";
+import { type Mail, readAcks, readCheck, readMail, readNotifications } from "./replies.ts";
+import { requireIdentity, resolveSettings, type SettingsOptions } from "./settings.ts";
+import type { Joined } from "./speaker.ts";
 import { lookUntil, takeForever } from "./waiting.ts";
 
 /** How many events the iterator takes at a time. They are confirmed together, so more would come twice after a crash. */
@@ -72,47 +60,33 @@ export async function getCoordinationClient({ session, ...options }: ClientOptio
   return client;
 }
 
-export class CoordinationClient {
-  readonly settings: Settings;
-  readonly #store: Store;
-  readonly #speaker: Speaker;
+export class CoordinationClient extends NamespaceClient {
   /** Keys of publishes that may or may not have been stored, by content: the same content is sent under the same key. */
   readonly #uncertain = new Map<string, string>();
 
-  /** Connects with the first call. */
-  constructor(settings: Settings) {
-    this.settings = settings;
-    this.#store = new Store(settings.connection, settings.keyPrefix);
-    this.#speaker = new Speaker(this.#store, settings);
-  }
-
-  /** @throws CoordinationError UNAVAILABLE */
-  async open(): Promise<void> {
-    await this.#store.open();
-  }
-
   /** Keeps this instance's presence. Every other operation of a named instance does so as well. */
   async touch(): Promise<void> {
-    await this.#speaker.run("touch", {});
+    await this.speaker.run("touch", {});
   }
 
   /**
    * Stores a message for its recipients, atomically.
    *
-   * @throws CoordinationError INVALID, NOT_FOUND (`replyTo`, or a recipient never seen where that is refused), SUPERSEDED,
-   *   UNAVAILABLE, TIMEOUT. Where the sentence says that the message may be stored, publish the same content again: the
+   * @throws CoordinationError INVALID, NOT_FOUND (`replyTo`, or a recipient never seen where that is refused), FULL,
+   *   SUPERSEDED, UNAVAILABLE, TIMEOUT. Where the sentence says that the message may be stored, publish the same content again: the
    *   client then reuses the key, and nothing is stored twice.
    */
   async publishMessage(request: PublishRequest): Promise<PublishResult> {
-    const me = this.#speaker.instance;
+    const me = this.speaker.instance;
     const args = publishArguments(request, me, this.settings);
     const { idempotency_key: given, ...content } = args;
     // Only after an unknown outcome is there anything to compare with.
     const repeated = this.#uncertain.size === 0 ? undefined : this.#uncertain.get(JSON.stringify(content));
     const key = given || repeated || randomUUID();
     try {
-      const reply = await this.#speaker.run("publish", { ...content, idempotency_key: key });
+      const reply = await this.speaker.run("publish", { ...content, idempotency_key: key });
       if (repeated !== undefined) this.#uncertain.delete(JSON.stringify(content));
+      if (args.ack_within !== "") this.sweeper.dueIn(Number(args.ack_within) * 1000);
       return readPublish(reply as string[], args.type, me, this.settings);
     } catch (error) {
       if (CoordinationError.is(error) && (error.code === ErrorCode.TIMEOUT || error.code === ErrorCode.UNAVAILABLE)) {
@@ -131,9 +105,9 @@ export class CoordinationClient {
    */
   async checkMessages(request: CheckRequest = {}, bound?: ResultBound): Promise<CheckResult> {
     if (request.messageId !== undefined) return this.showMessage(request.messageId);
-    const me = this.#speaker.instance;
+    const me = this.speaker.instance;
     const args = checkArguments(request, me, bound);
-    const look = async (): Promise<CheckResult> => readCheck(await this.#speaker.run("check", args));
+    const look = async (): Promise<CheckResult> => readCheck(await this.speaker.run("check", args));
     const seconds = request.waitSeconds === undefined ? 0 : checkWaitSeconds(request.waitSeconds);
     if (seconds === 0) return look();
     if (args.since === "" && args.pending === "0") {
@@ -142,27 +116,16 @@ export class CoordinationClient {
       // this look must not count as presented.
       else {
         const newest = { instance: "", session: "", ...newestArguments(args) };
-        args.since = readCheck(await this.#store.run("check", newest)).nextSince ?? BEGINNING;
+        args.since = readCheck(await this.store.run("check", newest)).nextSince ?? BEGINNING;
       }
     }
     const instance = args.inbox === "" ? undefined : args.inbox;
-    return lookUntil(this.#store, instance, seconds, request.signal, look, (result) => result.count > 0);
+    return lookUntil(this.store, this.sweeper, instance, seconds, request.signal, look, ({ count }) => count > 0);
   }
 
   /** As `checkMessages` with the longest wait, unless `waitSeconds` says otherwise. */
   async waitForMessages(request: CheckRequest = {}): Promise<CheckResult> {
     return this.checkMessages({ waitSeconds: LIMITS.wait_seconds_maximum, ...request });
-  }
-
-  /**
-   * One message whole with everybody's receipts, or its conversation, oldest first, at most 1,000. Works without a name.
-   *
-   * @throws CoordinationError INVALID, NOT_FOUND, UNAVAILABLE, TIMEOUT
-   */
-  async showMessage(messageId: string, { thread = false }: { thread?: boolean } = {}): Promise<CheckResult> {
-    const id = checkMessageId(messageId, "message_id");
-    const args = { message_id: id, thread: thread ? "1" : "0", limit: String(LIMITS.list_maximum) };
-    return readCheck(await this.#speaker.read("show", args));
   }
 
   /**
@@ -180,28 +143,15 @@ export class CoordinationClient {
     messageId: string | readonly string[],
     { comment }: { comment?: string | undefined } = {},
   ): Promise<AckResult | (AckResult | AckRefusal)[]> {
-    const me = this.#speaker.instance;
+    const me = this.speaker.instance;
     const several = Array.isArray(messageId);
-    const ids = (several ? messageId : [messageId]).map((id: unknown) => checkMessageId(id, "message_id"));
-    const maximum = LIMITS.ack_ids_maximum;
-    if (ids.length === 0 || ids.length > maximum) {
-      throw invalid(
-        `message_id names ${ids.length} messages: it takes 1-${maximum} at once.`,
-        "Acknowledge them in several calls.",
-      );
-    }
+    const ids = checkMessageIds(several ? messageId : [messageId]);
     const args = { comment: comment === undefined ? "" : checkComment(comment) };
-    const results = readAcks(await this.#speaker.run("ack", args, ids), ids, me);
+    const results = readAcks(await this.speaker.run("ack", args, ids), ids, me);
     if (several) return results;
     const [result] = results as [AckResult | AckRefusal];
     if ("code" in result) throw new CoordinationError(result.code, result.error, { hint: result.hint });
     return result;
-  }
-
-  /** Every instance that has been seen, by name. Works without a name. */
-  async getPresence(): Promise<PresenceResult> {
-    const reply = await this.#speaker.read("presence", {});
-    return readPresences(reply, this.settings.presenceTimeoutSeconds);
   }
 
   /**
@@ -225,7 +175,7 @@ export class CoordinationClient {
   ): Promise<{ result: NotificationsResult; confirm: () => Promise<void> }> {
     const bounded = String(limit === undefined ? LIMITS.list_default : checkLimit(limit));
     const args = { limit: bounded, budget: String(bound?.bytes ?? 0), lease_seconds: this.#leaseSeconds };
-    const { result, lease } = readNotifications(await this.#speaker.run("notifications", args));
+    const { result, lease } = readNotifications(await this.speaker.run("notifications", args));
     return { result, confirm: () => this.#confirm(lease, [], 0) };
   }
 
@@ -236,7 +186,8 @@ export class CoordinationClient {
     undefined
   > {
     const take = (): ReturnType<typeof this.takeNotifications> => this.takeNotifications({ limit: EVENTS_AT_ONCE });
-    for await (const { result, confirm } of takeForever(this.#store, this.#speaker.instance, signal, take, hasEvents)) {
+    const taken = takeForever(this.store, this.sweeper, this.speaker.instance, signal, take, hasEvents);
+    for await (const { result, confirm } of taken) {
       try {
         yield* result.notifications;
       } finally {
@@ -252,7 +203,7 @@ export class CoordinationClient {
   async collectMail(moment: MailMoment, limit: number, bound: ResultBound, waiter = ""): Promise<Mail> {
     const bounds = { limit: String(limit), budget: String(bound.bytes), cut: String(bound.descriptionBytes) };
     return readMail(
-      await this.#speaker.run("collect", { moment, waiter, ...bounds, lease_seconds: this.#leaseSeconds }),
+      await this.speaker.run("collect", { moment, waiter, ...bounds, lease_seconds: this.#leaseSeconds }),
     );
   }
 
@@ -269,91 +220,57 @@ export class CoordinationClient {
   }
 
   async #confirm(lease: string, ids: readonly string[], shown: number): Promise<void> {
-    if (lease !== "" || ids.length > 0) await this.#speaker.run("confirm", { lease, shown: String(shown) }, ids);
+    if (lease !== "" || ids.length > 0) await this.speaker.run("confirm", { lease, shown: String(shown) }, ids);
   }
 
   /** Begins or renews the session of this run of an agent; a session of somebody else is superseded. */
   async join(run: AgentRun): Promise<Joined> {
-    return this.#speaker.join(run);
+    return this.speaker.join(run);
   }
 
   /** As `join`, but refuses while another session is there. @throws CoordinationError SUPERSEDED */
   async joinUnlessTaken(run: AgentRun): Promise<Joined> {
-    return this.#speaker.joinUnlessTaken(run);
+    return this.speaker.joinUnlessTaken(run);
   }
 
   /** Joins and beats by itself until `leave` or `close`. Never fails: while Redis is away, each beat tries again. */
   async stay(run: AgentRun): Promise<void> {
-    await this.#speaker.stay(run);
+    await this.speaker.stay(run);
   }
 
   /** As `stay`, but only while nobody else speaks for the name: it never supersedes. */
   async stayUnlessTaken(run: AgentRun): Promise<void> {
-    await this.#speaker.stay(run, true);
+    await this.speaker.stay(run, true);
   }
 
   /** Ends the session: offline at once. */
   async leave(): Promise<void> {
-    await this.#speaker.leave();
+    await this.speaker.leave();
   }
 
   /** Whether this client still speaks for its instance, or a newer session does. */
   async speaks(): Promise<boolean> {
-    return this.#speaker.speaks();
+    return this.speaker.speaks();
   }
 
   /** One line for presence about what the agent does; empty removes it. */
   async setActivity(activity: string): Promise<void> {
-    await this.#speaker.setActivity(checkActivity(activity));
+    await this.speaker.setActivity(checkActivity(activity));
   }
 
   /** Makes this client's waiter the only one of the session, or with `""` sends the present one away. */
   async takeWaiterPlace(waiter: string): Promise<void> {
-    await this.#speaker.run("waiter", { waiter, seconds: String(WAITER_SECONDS) });
+    await this.speaker.run("waiter", { waiter, seconds: String(WAITER_SECONDS) });
   }
 
   /** Listens for what is published to this instance; resolves, once it listens, to what ends it. */
   async listen(listener: (event: string | undefined) => void): Promise<() => Promise<void>> {
-    return this.#store.listen(this.#speaker.instance, listener);
-  }
-
-  /** Listens for everything that happens in the namespace. */
-  async listenToAll(listener: (event: string | undefined) => void): Promise<() => Promise<void>> {
-    return this.#store.listen(undefined, listener);
-  }
-
-  /** What the namespace holds. Works without a name. */
-  async getStats(): Promise<StatsResult> {
-    return readStats(await this.#speaker.read("stats", {}));
-  }
-
-  /**
-   * Takes an instance out of presence and so out of broadcasts, until it is seen again. Its messages stay.
-   *
-   * @throws CoordinationError INVALID, NOT_FOUND, UNAVAILABLE, TIMEOUT
-   */
-  async forgetInstance(instance: string): Promise<ForgetResult> {
-    const name = checkInstance(instance, "instance");
-    return { instance: name, pending: Number(await this.#store.run("forget", { instance: name })) };
+    return this.store.listen(this.speaker.instance, listener);
   }
 
   /** Makes this instance known before it starts, so that broadcasts reach it. */
   async registerInstance(): Promise<void> {
-    await this.#store.run("register", { instance: this.#speaker.instance });
-  }
-
-  /** What can be seen of the server itself; nothing is changed. Works without a name. @throws CoordinationError UNAVAILABLE */
-  async inspectServer(): Promise<ServerFacts> {
-    return inspectServer(this.settings.connection, this.settings.keyPrefix);
-  }
-
-  close(): void {
-    this.#speaker.stop();
-    this.#store.close();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.close();
+    await this.store.run("register", { instance: this.speaker.instance });
   }
 
   get #leaseSeconds(): string {

@@ -1,9 +1,10 @@
 /** A publish as the script takes it, and its receipt as the caller gets it. */
 import { asksForAcknowledgement, defaultRecipient, directionProblem, nearestNames } from "../protocol/addressing.ts";
-import { BROADCAST, TYPE_RULES, type MessageType } from "../protocol/definition.ts";
+import { BROADCAST, type MessageType, type NamespaceSettingName, TYPE_RULES } from "../protocol/definition.ts";
 import { readPresence } from "../protocol/presence.ts";
-import type { PublishRequest, PublishResult } from "../protocol/results.ts";
+import type { NamespaceSettings, PublishRequest, PublishResult } from "../protocol/results.ts";
 import {
+  checkAckWithin,
   checkDescription,
   checkFlag,
   checkIdempotencyKey,
@@ -20,7 +21,7 @@ type PublishArguments = OwnArguments<"publish">;
 
 /** @throws CoordinationError INVALID; every rule that needs no store, with the defaults filled in */
 export function publishArguments(request: PublishRequest, me: string, settings: Settings): PublishArguments {
-  const { orchestrator, direction, unknownRecipient, retentionDays, maxMessages } = settings;
+  const { orchestrator, direction, unknownRecipient, ackTimeoutSeconds } = settings;
   const type = checkType(request.type);
   const rule = TYPE_RULES[type];
   const subject = checkSubject(request.subject);
@@ -28,6 +29,7 @@ export function publishArguments(request: PublishRequest, me: string, settings: 
   const replyTo = request.replyTo === undefined ? "" : checkMessageId(request.replyTo, "reply_to");
   const requiresAck =
     request.requiresAck === undefined ? asksForAcknowledgement(type) : checkFlag(request.requiresAck, "requires_ack");
+  const ackWithin = request.ackWithin === undefined ? ackTimeoutSeconds : checkAckWithin(request.ackWithin);
   // A reply goes to whom it answers, which the store knows; only what is for everybody stays for everybody.
   const byDefault = replyTo === "" || rule.to === "all" ? defaultRecipient(type, me, orchestrator) : "";
   const to =
@@ -49,13 +51,24 @@ export function publishArguments(request: PublishRequest, me: string, settings: 
     subject,
     description,
     requires_ack: requiresAck ? "1" : "0",
+    ack_within: requiresAck && ackWithin > 0 ? String(ackWithin) : "",
     reply_to: replyTo,
     idempotency_key: request.idempotencyKey === undefined ? "" : checkIdempotencyKey(request.idempotencyKey),
     direction: direction === "strict" && rule.to !== "any" ? rule.to : "",
     orchestrator,
     unknown: unknownRecipient,
-    retention_days: String(retentionDays),
-    max_messages: String(maxMessages),
+    ...namespaceArguments(settings.namespace),
+  };
+}
+
+/** The settings that this client would give a new namespace, as the scripts take them. */
+export function namespaceArguments(settings: NamespaceSettings): Record<NamespaceSettingName, string> {
+  return {
+    retention_days: String(settings.retentionDays),
+    max_messages: String(settings.maxMessages),
+    ack_attempts: String(settings.ackAttempts),
+    ack_interval_seconds: String(settings.ackIntervalSeconds),
+    presence_timeout_seconds: String(settings.presenceTimeoutSeconds),
   };
 }
 

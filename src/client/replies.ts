@@ -7,10 +7,14 @@ import type {
   CheckResult,
   CoordinationEvent,
   Message,
+  NamespaceSettings,
   NotificationsResult,
   PresenceResult,
   Receipt,
+  ReceiptState,
+  ReceiptStep,
   StatsResult,
+  SweepResult,
 } from "../protocol/results.ts";
 
 type Absent = false;
@@ -27,6 +31,7 @@ type StoredMessage = [
   thread: string | Absent,
   acknowledged: string,
   receipts: string[] | Absent,
+  waitingSeconds: string | Absent,
 ];
 type CheckReply = [
   head: [more: string, stoppedEarly: string, nextSince: string, nextBefore: string],
@@ -48,8 +53,8 @@ export function readCheck(reply: unknown): CheckResult {
 }
 
 function readMessage(stored: StoredMessage): Message {
-  const [id, type, from, to, timestamp, requiresAck, subject, description, replyTo, thread, acknowledged, receipts] =
-    stored;
+  const [id, type, from, to, timestamp, requiresAck, subject, description, replyTo, thread, acknowledged] = stored;
+  const [receipts, waitingSeconds] = stored.slice(11) as [string[] | Absent, string | Absent];
   return {
     id,
     type,
@@ -62,26 +67,64 @@ function readMessage(stored: StoredMessage): Message {
     description,
     ...(replyTo === false ? {} : { replyTo }),
     ...(thread === false ? {} : { thread }),
-    ...(receipts === false ? {} : { receipts: readReceipts(receipts) }),
+    ...(waitingSeconds === false ? {} : { waitingSeconds: Number(waitingSeconds) }),
+    ...(receipts === false ? {} : { receipts: readReceipts(receipts, timestamp) }),
   };
 }
 
 /** Who is missing comes first: that is what the sender looks for. */
-function readReceipts(flat: readonly string[]): Receipt[] {
+function readReceipts(flat: readonly string[], sent: string): Receipt[] {
   const receipts: Receipt[] = [];
-  for (let i = 0; i < flat.length; i += 2) receipts.push(readReceipt(flat[i]!, flat[i + 1]!));
-  const order = { stored: 0, presented: 1, acknowledged: 2 };
-  return receipts.sort((a, b) => order[a.state] - order[b.state] || (a.instance < b.instance ? -1 : 1));
+  for (let i = 0; i < flat.length; i += 3) receipts.push(readReceipt(flat[i]!, flat[i + 1]!, flat[i + 2]!, sent));
+  const order: ReceiptState[] = ["dead", "stored", "presented", "dropped", "acknowledged"];
+  const rank = ({ state }: Receipt): number => order.indexOf(state);
+  return receipts.sort((a, b) => rank(a) - rank(b) || (a.instance < b.instance ? -1 : 1));
 }
 
-/** `<presented at> <acknowledged at> <comment>`, see lua/prelude.lua. */
-function readReceipt(instance: string, stored: string): Receipt {
+/** `<presented at> <acknowledged at> <comment>`, see lua/parts/messages.lua. */
+function readReceipt(instance: string, stored: string, steps: string, sent: string): Receipt {
   const [, presented, acknowledged, comment] = /^(\d+)(?: (\d+)(?: (.*))?)?$/s.exec(stored) ?? [];
-  if (presented === undefined) return { instance, state: "stored" };
-  const presentedAt = isoOf(presented);
-  if (acknowledged === undefined) return { instance, state: "presented", presentedAt };
-  const acknowledgedAt = isoOf(acknowledged);
-  return { instance, state: "acknowledged", presentedAt, acknowledgedAt, ...(comment ? { comment } : {}) };
+  const history = readHistory(steps);
+  const last = history.at(-1)?.step;
+  const ended = last === "dead" || last === "dropped" ? last : undefined;
+  const state =
+    acknowledged === undefined ? (ended ?? (presented === undefined ? "stored" : "presented")) : "acknowledged";
+  return {
+    instance,
+    state,
+    ...(presented === undefined ? {} : { presentedAt: isoOf(presented) }),
+    ...(acknowledged === undefined ? {} : { acknowledgedAt: isoOf(acknowledged) }),
+    ...(comment ? { comment } : {}),
+    ...(state === "dead" ? { reason: reasonOf(history, sent) } : {}),
+    ...(history.length === 0 ? {} : { history }),
+  };
+}
+
+const STEPS: Readonly<Record<string, ReceiptStep["step"]>> = {
+  a: "announced",
+  o: "offline",
+  t: "unanswered",
+  d: "dead",
+  r: "retried",
+  x: "dropped",
+};
+
+/** `a1795000000000000 t…`, see lua/sweep.lua. */
+function readHistory(steps: string): ReceiptStep[] {
+  if (steps === "") return [];
+  return steps.split(" ").flatMap((step) => {
+    const name = STEPS[step.slice(0, 1)];
+    return name === undefined ? [] : [{ step: name, timestamp: isoOf(step.slice(1)) }];
+  });
+}
+
+function reasonOf(history: readonly ReceiptStep[], sent: string): string {
+  const since = history.map(({ step }) => step).lastIndexOf("retried") + 1;
+  const reminders = history.slice(since).filter(({ step }) => step === "announced").length;
+  const begun = since === 0 ? sent : history[since - 1]!.timestamp;
+  const seconds = Math.round((Date.parse(history.at(-1)!.timestamp) - Date.parse(begun)) / 1000);
+  const after = since === 0 ? "it was sent" : "it was retried";
+  return `Not acknowledged in the ${seconds} seconds after ${after}, with ${reminders} ${reminders === 1 ? "reminder" : "reminders"}.`;
 }
 
 /** Redis' microseconds as the time shown to people and agents; what is no time is shown as it is stored. */
@@ -164,24 +207,60 @@ export function readEvent(text: string): CoordinationEvent {
     return { event: "unreadable", reason: "the queue holds something that is not an event" };
   }
   const read: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(event)) read[EVENT_FIELDS.get(name) ?? camelCase(name)] = value;
+  for (const [name, value] of Object.entries(event)) {
+    const [field = camelCase(name), type] = EVENT_FIELDS.get(name) ?? [];
+    // What is not of the type that everybody relies on is as good as absent.
+    if (type === undefined || typeof value === type || (type === "names" && areNames(value))) read[field] = value;
+  }
   return read as unknown as CoordinationEvent;
 }
 
-/** Of what every event has; a pattern over each name was a third of reading ten events. */
-const EVENT_FIELDS: ReadonlyMap<string, string> = new Map(
-  ["event", "message_id", "type", "from", "to", "subject", "requires_ack", "timestamp"].map((name) => [
-    name,
-    camelCase(name),
-  ]),
+/** Looked up, since a pattern over each name was a third of reading ten events. */
+const EVENT_FIELDS: ReadonlyMap<string, [field: string, type: string]> = new Map(
+  Object.entries({
+    event: "string",
+    message_id: "string",
+    type: "string",
+    from: "string",
+    to: "string",
+    subject: "string",
+    requires_ack: "boolean",
+    timestamp: "string",
+    reply_to: "string",
+    acknowledged: "boolean",
+    comment: "string",
+    waiting_seconds: "number",
+    instances: "names",
+    instances_total: "number",
+    count: "number",
+  }).map(([name, type]) => [name, [camelCase(name), type]]),
 );
+
+function areNames(value: unknown): boolean {
+  return Array.isArray(value) && value.every((name) => typeof name === "string");
+}
 
 function camelCase(name: string): string {
   return name.replaceAll(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
 }
 
+export function readNamespaceSettings(reply: unknown): NamespaceSettings {
+  const values = reply as string[];
+  const settings: Record<string, number> = {};
+  for (let i = 0; i < values.length; i += 2) settings[camelCase(values[i]!)] = Number(values[i + 1]);
+  return settings as unknown as NamespaceSettings;
+}
+
+/** With the milliseconds until the next deadline. */
+export function readSweep(reply: unknown): { result: SweepResult; next: number } {
+  const [announced, told, dead, removed, more, next] = reply as [string, string, string, string, string, string];
+  const counts = { announced: Number(announced), told: Number(told), dead: Number(dead), removed: Number(removed) };
+  return { result: { ...counts, more: more === "1" }, next: next === "" ? Number.POSITIVE_INFINITY : Number(next) };
+}
+
 export function readStats(reply: unknown): StatsResult {
-  const [total, pending, oldest, oldestTime, types, ...rest] = reply as [
+  const [total, pending, dead, oldest, oldestTime, types, ...rest] = reply as [
+    string,
     string,
     string,
     string,
@@ -205,8 +284,8 @@ export function readStats(reply: unknown): StatsResult {
   return {
     total: Number(total),
     pending: Number(pending),
-    dead: 0,
-    settled: Number(total) - Number(pending),
+    dead: Number(dead),
+    settled: Number(total) - Number(pending) - Number(dead),
     byType: Object.fromEntries(byType.sort(([a], [b]) => (a < b ? -1 : 1))),
     oldestPending: oldest === "" ? null : { id: oldest, timestamp: oldestTime },
     instances: Object.fromEntries(instances.sort(([a], [b]) => (a < b ? -1 : 1))),

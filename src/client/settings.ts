@@ -4,7 +4,8 @@
  */
 import { readFileSync, existsSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { KEY_PREFIX_PATTERN, LIMITS } from "../protocol/definition.ts";
+import { KEY_PREFIX_PATTERN, LIMITS, NAMESPACE_SETTINGS, type NamespaceSettingName } from "../protocol/definition.ts";
+import type { NamespaceSettings } from "../protocol/results.ts";
 import { checkIdentity, checkInstance, invalid, missingIdentity, shown } from "../protocol/validation.ts";
 import type { ConnectionSettings } from "../store/connection.ts";
 
@@ -33,8 +34,10 @@ export interface Settings {
   readonly orchestrator: string;
   readonly presenceTimeoutSeconds: number;
   readonly leaseSeconds: number;
-  readonly retentionDays: number;
-  readonly maxMessages: number;
+  /** The deadline of messages that are published without one; 0 for none. */
+  readonly ackTimeoutSeconds: number;
+  /** What this client would give a new namespace. */
+  readonly namespace: NamespaceSettings;
   readonly unknownRecipient: "warn" | "reject";
   readonly direction: "warn" | "strict";
   readonly sources: SettingsSources;
@@ -48,6 +51,9 @@ export interface SettingsSources {
   /** The `.coord.json` that was read. */
   readonly projectFile: string | undefined;
 }
+
+/** The deadline for an acknowledgement where nobody sets one. */
+const ACK_TIMEOUT_SECONDS = 900;
 
 export const PROJECT_FILE = ".coord.json";
 
@@ -71,16 +77,34 @@ export function resolveSettings(options: SettingsOptions = {}): Settings {
   const prefix = first("keyPrefix", "COORD_KEY_PREFIX", "keyPrefix");
   const orchestrator = first("orchestrator", "COORD_ORCHESTRATOR", "orchestrator");
   const timeout = first("presenceTimeoutSeconds", "COORD_PRESENCE_TIMEOUT_SECONDS");
+  const setting = (name: NamespaceSettingName): number => {
+    const { variable, default: usual, minimum, maximum } = NAMESPACE_SETTINGS[name];
+    return variableWhole(env, variable, usual, minimum, maximum);
+  };
+  const presenceTimeoutSeconds =
+    timeout === undefined ? setting("presence_timeout_seconds") : checkWhole(...timeout, 1, 31_536_000);
   return {
     instanceId: identity === undefined ? undefined : checkIdentity(...identity),
     agentSessionId: env["CLAUDE_CODE_SESSION_ID"] || undefined,
     connection: resolveConnection(options.redis, env, project),
     keyPrefix: prefix === undefined ? "coord" : checkKeyPrefix(...prefix),
     orchestrator: orchestrator === undefined ? "orchestrator" : checkInstance(...orchestrator),
-    presenceTimeoutSeconds: timeout === undefined ? 300 : checkWhole(...timeout, 1, 31_536_000),
+    presenceTimeoutSeconds,
     leaseSeconds: options.leaseSeconds ?? LIMITS.lease_seconds,
-    retentionDays: variableWhole(env, "COORD_RETENTION_DAYS", 30, 1, 36_500),
-    maxMessages: variableWhole(env, "COORD_MAX_MESSAGES", 100_000, 1, 1_000_000_000),
+    ackTimeoutSeconds: variableWhole(
+      env,
+      "COORD_ACK_TIMEOUT_SECONDS",
+      ACK_TIMEOUT_SECONDS,
+      0,
+      LIMITS.ack_within_seconds_maximum,
+    ),
+    namespace: {
+      retentionDays: setting("retention_days"),
+      maxMessages: setting("max_messages"),
+      ackAttempts: setting("ack_attempts"),
+      ackIntervalSeconds: setting("ack_interval_seconds"),
+      presenceTimeoutSeconds,
+    },
     unknownRecipient: variableChoice(env, "COORD_UNKNOWN_RECIPIENT", ["warn", "reject"]),
     direction: variableChoice(env, "COORD_DIRECTION", ["warn", "strict"]),
     sources: {

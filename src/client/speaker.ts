@@ -11,6 +11,7 @@ import type { Store } from "../store/store.ts";
 import type { AgentRun } from "./agent-run.ts";
 import { readPresences } from "./replies.ts";
 import { requireIdentity, type Settings } from "./settings.ts";
+import type { Sweeper } from "./waiting.ts";
 
 /** What a script takes besides who speaks. */
 export type OwnArguments<N extends ScriptName> = Omit<ScriptArguments<N>, "instance" | "session">;
@@ -32,6 +33,7 @@ export interface Joined {
 export class Speaker {
   readonly #store: Store;
   readonly #settings: Settings;
+  readonly #sweeper: Sweeper;
   /** What fences: the number of a joined session, the agent's own session id, or nothing. */
   #session: string;
   #run: AgentRun | undefined;
@@ -40,9 +42,10 @@ export class Speaker {
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
 
-  constructor(store: Store, settings: Settings) {
+  constructor(store: Store, settings: Settings, sweeper: Sweeper) {
     this.#store = store;
     this.#settings = settings;
+    this.#sweeper = sweeper;
     this.#session = settings.agentSessionId === undefined ? "" : `id:${settings.agentSessionId}`;
   }
 
@@ -57,8 +60,8 @@ export class Speaker {
   }
 
   /** As `run`; without a name it reads for nobody, and leaves no trace. */
-  async read<N extends ScriptName>(name: N, args: OwnArguments<N>): Promise<unknown> {
-    return this.#runAs(this.#settings.instanceId ?? "", name, args);
+  async read<N extends ScriptName>(name: N, args: OwnArguments<N>, further?: readonly string[]): Promise<unknown> {
+    return this.#runAs(this.#settings.instanceId ?? "", name, args, further);
   }
 
   async #runAs<N extends ScriptName>(
@@ -128,6 +131,7 @@ export class Speaker {
         if (!joined) await this.#join(run, { yielding });
         else if ((await this.run("beat", { activity: "" })) === "0") await this.#join(run, { yielding: true });
         joined = true;
+        await this.#sweeper.sweepWhenDue(); // a share of the work that nobody else is there to do
       } catch (error) {
         if (!CoordinationError.is(error)) throw error; // superseded, or Redis is away: the next beat tries again
       }

@@ -1,5 +1,7 @@
 /** Waiting without polling: listen first, then look, then sleep until something is published. */
+import { LIMITS } from "../protocol/definition.ts";
 import { CoordinationError, ErrorCode } from "../protocol/errors.ts";
+import type { SweepResult } from "../protocol/results.ts";
 import type { Store } from "../store/store.ts";
 
 /** Rings for whoever waits; a ring while nobody waits is kept, so that none is lost between a look and the next wait. */
@@ -31,6 +33,43 @@ export class Bell {
   }
 }
 
+/** Soonest the next sweep, also where there is more to do: others want to be served in between. */
+const SWEEP_AGAIN_MILLISECONDS = 50;
+
+/**
+ * Deadlines pass while everybody waits for everybody, and no process has the task to look: each client that waits or beats
+ * does a share, when the next deadline that it knows of has passed, at the latest every 30 seconds.
+ */
+export class Sweeper {
+  readonly #sweep: () => Promise<{ result: SweepResult; next: number }>;
+  /** Of performance.now(). */
+  #due = 0;
+
+  constructor(sweep: () => Promise<{ result: SweepResult; next: number }>) {
+    this.#sweep = sweep;
+  }
+
+  /** A deadline was set. */
+  dueIn(milliseconds: number): void {
+    this.#due = Math.min(this.#due, performance.now() + milliseconds);
+  }
+
+  /** Resolves to the milliseconds until the next. Never fails: with Redis away there is nothing to do. */
+  async sweepWhenDue(): Promise<number> {
+    const now = performance.now();
+    const latest = LIMITS.sweep_seconds_maximum * 1000;
+    if (now < this.#due) return this.#due - now;
+    this.#due = now + latest; // first, so that several waits of one client sweep once
+    try {
+      const { result, next } = await this.#sweep();
+      this.dueIn(Math.max(SWEEP_AGAIN_MILLISECONDS, result.more ? 0 : next));
+    } catch (error) {
+      if (!CoordinationError.is(error)) throw error;
+    }
+    return Math.max(0, this.#due - performance.now());
+  }
+}
+
 /** How soon it looks again where the last look found no Redis; the bell may ring earlier. */
 const AWAY_MILLISECONDS = 1000;
 
@@ -46,6 +85,7 @@ function awayForNow(store: Store, error: unknown): boolean {
  */
 export async function lookUntil<T>(
   store: Store,
+  sweeper: Sweeper,
   instance: string | undefined,
   seconds: number,
   signal: AbortSignal | undefined,
@@ -61,7 +101,7 @@ export async function lookUntil<T>(
       try {
         const result = await look();
         if (found(result) || left <= 0 || signal?.aborted) return result;
-        await bell.wait(left, signal);
+        await bell.wait(Math.min(left, await sweeper.sweepWhenDue()), signal);
       } catch (error) {
         // A Redis that was there and is away for a moment does not end the wait.
         if (!looked || left <= 0 || signal?.aborted || !awayForNow(store, error)) throw error;
@@ -79,6 +119,7 @@ export async function lookUntil<T>(
  */
 export async function* takeForever<T>(
   store: Store,
+  sweeper: Sweeper,
   instance: string,
   signal: AbortSignal | undefined,
   take: () => Promise<T>,
@@ -97,7 +138,7 @@ export async function* takeForever<T>(
         continue;
       }
       if (hasSome(taken)) yield taken;
-      else await bell.wait(undefined, signal);
+      else await bell.wait(await sweeper.sweepWhenDue(), signal);
     }
   } finally {
     await stopListening();

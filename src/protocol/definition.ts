@@ -49,16 +49,36 @@ export interface Limits {
   readonly examined_maximum: number;
   readonly wait_seconds_maximum: number;
   readonly ack_ids_maximum: number;
+  readonly ack_within_seconds_maximum: number;
   readonly queue_events_maximum: number;
   readonly touch_interval_seconds: number;
   readonly lease_seconds: number;
   readonly beat_seconds_maximum: number;
+  readonly sweep_seconds_maximum: number;
   readonly connect_milliseconds: number;
   readonly operation_milliseconds: number;
 }
 
 /** Every bound of the protocol. */
 export const LIMITS: Limits = definition.limits;
+
+/** A whole number that acts on everyone: the environment gives a new namespace its first value. */
+export interface NamespaceSetting {
+  readonly variable: string;
+  readonly default: number;
+  readonly minimum: number;
+  readonly maximum: number;
+}
+
+export type NamespaceSettingName =
+  | "retention_days"
+  | "max_messages"
+  | "ack_attempts"
+  | "ack_interval_seconds"
+  | "presence_timeout_seconds";
+
+/** In the order in which the scripts take them. */
+export const NAMESPACE_SETTINGS: Readonly<Record<NamespaceSettingName, NamespaceSetting>> = definition.settings;
 
 export const INSTANCE_PATTERN: RegExp = new RegExp(definition.instance.pattern);
 export const RESERVED_NAMES: readonly string[] = definition.instance.reserved;

@@ -17,6 +17,8 @@ export interface PublishRequest {
   requiresAck?: boolean | undefined;
   /** A message id. Joins its thread and, from one of its recipients, acknowledges it in the same step. */
   replyTo?: string | undefined;
+  /** Seconds until it is announced again where it is not acknowledged, and later listed as dead; 0 for never. */
+  ackWithin?: number | undefined;
   /** Makes a repeat safe for 24 hours: the same key and content returns the first receipt. Default: a new one a call. */
   idempotencyKey?: string | undefined;
 }
@@ -68,12 +70,25 @@ export interface CheckRequest {
   signal?: AbortSignal | undefined;
 }
 
+/** `dead`: nobody is reminded of it any more; `dropped`: nobody is asked for it any more. */
+export type ReceiptState = "dead" | "stored" | "presented" | "dropped" | "acknowledged";
+
 export interface Receipt {
   instance: string;
-  state: "stored" | "presented" | "acknowledged";
+  state: ReceiptState;
   presentedAt?: string;
   acknowledgedAt?: string;
   comment?: string;
+  /** Why it is dead, one sentence. */
+  reason?: string;
+  /** What happened since its deadline passed, oldest first. */
+  history?: ReceiptStep[];
+}
+
+export interface ReceiptStep {
+  /** `announced` again to the recipient; `offline`, `unanswered`: its sender was told so. */
+  step: "announced" | "offline" | "unanswered" | "dead" | "retried" | "dropped";
+  timestamp: string;
 }
 
 export interface Message {
@@ -90,6 +105,8 @@ export interface Message {
   replyTo?: string;
   /** The first message of the conversation, where this is a reply. */
   thread?: string;
+  /** Where it was announced again to the caller: for how long it has been waiting. */
+  waitingSeconds?: number;
   /** Only on messages the caller sent, or asked for by id: who has seen and acknowledged it. */
   receipts?: Receipt[];
 }
@@ -167,7 +184,11 @@ export interface PresenceResult {
 }
 
 export interface CoordinationEvent {
-  /** `message_published`, `message_acknowledged`, `events_skipped`, `unreadable`, or one of a newer version. */
+  /**
+   * `message_published`, `message_acknowledged`; past a deadline `message_overdue` to the recipient, `message_undelivered`
+   * (it is offline), `message_unanswered` and `message_dead` to the sender; `events_skipped`, `unreadable`, or one of a
+   * newer version.
+   */
   event: string;
   messageId?: string;
   type?: string;
@@ -180,6 +201,11 @@ export interface CoordinationEvent {
   /** The message this reply answers counts as acknowledged. */
   acknowledged?: boolean;
   comment?: string;
+  /** For how long the message has been waiting. */
+  waitingSeconds?: number;
+  /** Who has not acknowledged, at most 50 of them. */
+  instances?: string[];
+  instancesTotal?: number;
   /** How many events were dropped at the bound of the queue; the inbox still has the messages. */
   count?: number;
   reason?: string;
@@ -190,6 +216,42 @@ export interface NotificationsResult {
   notifications: CoordinationEvent[];
   /** How many wait in the queue behind these. */
   remaining: number;
+}
+
+export interface SweepResult {
+  /** Messages announced again to their recipients. */
+  announced: number;
+  /** Messages whose senders were told that nobody answers. */
+  told: number;
+  /** Messages listed as dead. */
+  dead: number;
+  /** Settled messages that retention has taken. */
+  removed: number;
+  /** There is more to do: sweep again. */
+  more: boolean;
+}
+
+export interface ImportResult {
+  /** Read from the file. */
+  messages: number;
+  /** Put back. */
+  restored: number;
+  /** Left as they are here. */
+  present: number;
+}
+
+/** What acts on everyone. */
+export interface NamespaceSettings {
+  /** Settled messages older than this go. */
+  retentionDays: number;
+  /** Beyond so many messages the oldest settled ones go; where none is settled, publish refuses with `FULL`. */
+  maxMessages: number;
+  /** How often an unanswered message is announced again. */
+  ackAttempts: number;
+  /** Between two announcements, and before the sender is told and the message is listed as dead. */
+  ackIntervalSeconds: number;
+  /** By which deadlines judge whether a recipient is active. */
+  presenceTimeoutSeconds: number;
 }
 
 export interface StatsResult {

@@ -1,5 +1,13 @@
 /** Every rule on input that needs no store. Clients run these before they send, so a refusal has changed nothing. */
-import { INSTANCE_PATTERN, LIMITS, MESSAGE_TYPES, RESERVED_NAMES, type MessageType } from "./definition.ts";
+import {
+  INSTANCE_PATTERN,
+  LIMITS,
+  MESSAGE_TYPES,
+  NAMESPACE_SETTINGS,
+  RESERVED_NAMES,
+  type MessageType,
+  type NamespaceSettingName,
+} from "./definition.ts";
 import { CoordinationError, ErrorCode } from "./errors.ts";
 
 /** LF, CR, VT, FF, NEL, LINE SEPARATOR, PARAGRAPH SEPARATOR: what any reader may take for a new line. */
@@ -119,6 +127,18 @@ export function checkMessageId(value: unknown, field: string): string {
   );
 }
 
+/** Several ids for one call. */
+export function checkMessageIds(messageIds: readonly unknown[]): string[] {
+  const maximum = LIMITS.ack_ids_maximum;
+  if (messageIds.length >= 1 && messageIds.length <= maximum) {
+    return messageIds.map((id) => checkMessageId(id, "message_id"));
+  }
+  throw invalid(
+    `message_id names ${messageIds.length} messages: it takes 1-${maximum} at once.`,
+    "Name them in several calls.",
+  );
+}
+
 export function checkIdempotencyKey(value: unknown): string {
   return checkLength(value, "idempotency_key", LIMITS.idempotency_key_characters, "A UUID is a good key.");
 }
@@ -156,6 +176,26 @@ export function checkWaitSeconds(value: unknown): number {
     false,
     "Call again to wait longer; nothing is lost in between.",
   );
+}
+
+/** Seconds until a message that is not acknowledged is announced again; 0 for never. */
+export function checkAckWithin(value: unknown, source = "ack_within"): number {
+  const maximum = LIMITS.ack_within_seconds_maximum;
+  return checkNumber(value, source, 0, maximum, true, "It is in seconds; 0 sets no deadline.");
+}
+
+/** @throws CoordinationError INVALID for an unknown name */
+export function checkSettingName(value: unknown): NamespaceSettingName {
+  if (typeof value === "string" && Object.hasOwn(NAMESPACE_SETTINGS, value)) return value as NamespaceSettingName;
+  throw invalid(
+    `name is ${shown(value)}: no such setting.`,
+    `Use one of ${Object.keys(NAMESPACE_SETTINGS).join(", ")}.`,
+  );
+}
+
+export function checkSetting(value: unknown, name: NamespaceSettingName): number {
+  const { minimum, maximum, default: usual } = NAMESPACE_SETTINGS[name];
+  return checkNumber(value, name, minimum, maximum, true, `The default is ${usual}.`);
 }
 
 export function checkNumber(

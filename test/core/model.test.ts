@@ -305,7 +305,9 @@ class Model {
       for (const { type } of this.messages)
         counted[`published:${type}`] = String(Number(counted[`published:${type}`] ?? 0) + 1);
       const stamp = this.messages.at(-1)!.label;
-      state["meta"] = { protocol: "1", stamp, retention_days: "30", max_messages: "100000", ...counted };
+      const settings = { ack_attempts: "2", ack_interval_seconds: "300", presence_timeout_seconds: "300" };
+      const bounds = { retention_days: "30", max_messages: "100000" };
+      state["meta"] = { protocol: "1", stamp, ...bounds, ...settings, ...counted };
     }
     return state;
   }

@@ -42,6 +42,9 @@ describe("one recipient", () => {
         stamp: "m1",
         retention_days: "30",
         max_messages: "100000",
+        ack_attempts: "2",
+        ack_interval_seconds: "300",
+        presence_timeout_seconds: "300",
         "published:READY_FOR_REVIEW": "1",
       },
       "msg:m1": {

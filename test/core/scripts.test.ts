@@ -11,9 +11,10 @@ const read = (name: string): string => readFileSync(new URL(`${name}.lua`, LUA),
 const verbs = readdirSync(LUA)
   .filter((name) => name.endsWith(".lua") && name !== "prelude.lua")
   .map((name) => name.slice(0, -".lua".length));
+const PARTS = ["messages", "events", "retention"];
 const prelude = read("prelude");
 
-/** The header of a verb: its sentence, and what stands behind each of the four words. */
+/** The header of a verb: its sentence, and what stands behind each of the words. */
 function header(source: string): { sentence: string; sections: Record<string, string[]> } {
   const lines = source.split("\n");
   const comment = lines
@@ -26,7 +27,7 @@ function header(source: string): { sentence: string; sections: Record<string, st
   let section: string[] = [];
   const sentence: string[] = [];
   for (const line of comment) {
-    const [, word, rest] = /^(KEYS|ARGV|Returns|Refuses) +(.*)$/.exec(line) ?? [];
+    const [, word, rest] = /^(USES|KEYS|ARGV|Returns|Refuses) +(.*)$/.exec(line) ?? [];
     if (word !== undefined) sections[word] = section = [rest!];
     else if (Object.keys(sections).length === 0) sentence.push(line);
     else section.push(line.trim());
@@ -49,13 +50,22 @@ describe("the headers", () => {
     const { sentence, sections } = header(source);
     expect(source.split("\n")[0]).toMatch(/^#!lua( flags=[a-z-]+(,[a-z-]+)*)?$/);
     expect(sentence).toMatch(/\.$/);
-    expect(Object.keys(sections)).toEqual(["KEYS", "ARGV", "Returns", "Refuses"]);
+    expect(Object.keys(sections).filter((word) => word !== "USES")).toEqual(["KEYS", "ARGV", "Returns", "Refuses"]);
+    // A part that is not used would be compiled for nothing; one that is missing fails at the first call.
+    for (const part of PARTS) {
+      const named = [...read(`parts/${part}`).matchAll(/^local (?:function )?(\w+)/gm)].map(([, name]) => name!);
+      const uses = named.some((name) => new RegExp(`\\b${name}\\b`).test(source.replaceAll(/^--.*$/gm, "")));
+      expect([part, (sections["USES"] ?? [""])[0]!.split(" ").includes(part)]).toEqual([part, uses]);
+    }
     expect(sections["KEYS"]).toEqual(["P:meta"]);
     for (const word of ["Returns", "Refuses"]) expect(sections[word]?.[0]).not.toBe("");
 
     const { args } = SCRIPTS[verb as ScriptName];
     const unpacked = names(/^local ([^=]*)= unpack\(ARGV\)$/m.exec(source)?.[1] ?? "");
-    expect(unpacked.map((name) => (name === "me" ? "instance" : name === "kind" ? "type" : name))).toEqual([...args]);
+    // Further ones may be read from ARGV by their place.
+    expect(unpacked.map((name) => (name === "me" ? "instance" : name === "kind" ? "type" : name))).toEqual(
+      args.slice(0, unpacked.length),
+    );
     // Behind the names may come an explanation, `name: …`, and further values, `name…`.
     const listed = sections["ARGV"]!.flatMap((line) => (line.includes(":") ? ["."] : names(line)));
     const end = listed.indexOf(".");
@@ -63,9 +73,12 @@ describe("the headers", () => {
     expect(declared.filter((name) => !name.endsWith("…"))).toEqual([...args]);
   });
 
-  test("only publish, which stores, may be refused for lack of memory", () => {
+  test("only what stores messages may be refused for lack of memory", () => {
     for (const verb of verbs) {
-      expect([verb, read(verb).startsWith("#!lua flags=allow-oom\n")]).toEqual([verb, verb !== "publish"]);
+      expect([verb, read(verb).startsWith("#!lua flags=allow-oom\n")]).toEqual([
+        verb,
+        verb !== "publish" && verb !== "restore",
+      ]);
     }
   });
 

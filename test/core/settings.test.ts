@@ -14,8 +14,14 @@ const DEFAULTS: Omit<Settings, "sources"> = {
   orchestrator: "orchestrator",
   presenceTimeoutSeconds: 300,
   leaseSeconds: 10,
-  retentionDays: 30,
-  maxMessages: 100_000,
+  ackTimeoutSeconds: 900,
+  namespace: {
+    retentionDays: 30,
+    maxMessages: 100_000,
+    ackAttempts: 2,
+    ackIntervalSeconds: 300,
+    presenceTimeoutSeconds: 300,
+  },
   unknownRecipient: "warn",
   direction: "warn",
 };
@@ -62,6 +68,10 @@ test("without anything every setting has its default", () => {
   expect(resolve({})).toEqual(DEFAULTS);
 });
 
+const namespace = (changes: Partial<Settings["namespace"]>): Partial<Settings> => ({
+  namespace: { ...DEFAULTS.namespace, ...changes },
+});
+
 describe("variables", () => {
   test.each<[variable: string, value: string, expected: Partial<Settings>]>([
     ["CLAUDE_INSTANCE_ID", "backend.v2-x_1", { instanceId: "backend.v2-x_1" }],
@@ -77,9 +87,12 @@ describe("variables", () => {
     ["COORD_KEY_PREFIX", "{team}:a.b_c-D", { keyPrefix: "{team}:a.b_c-D" }],
     ["COORD_KEY_PREFIX", "p".repeat(64), { keyPrefix: "p".repeat(64) }],
     ["COORD_ORCHESTRATOR", "boss", { orchestrator: "boss" }],
-    ["COORD_PRESENCE_TIMEOUT_SECONDS", "1", { presenceTimeoutSeconds: 1 }],
-    ["COORD_RETENTION_DAYS", "7", { retentionDays: 7 }],
-    ["COORD_MAX_MESSAGES", "5", { maxMessages: 5 }],
+    ["COORD_PRESENCE_TIMEOUT_SECONDS", "1", { presenceTimeoutSeconds: 1, ...namespace({ presenceTimeoutSeconds: 1 }) }],
+    ["COORD_RETENTION_DAYS", "7", namespace({ retentionDays: 7 })],
+    ["COORD_MAX_MESSAGES", "5", namespace({ maxMessages: 5 })],
+    ["COORD_ACK_ATTEMPTS", "0", namespace({ ackAttempts: 0 })],
+    ["COORD_ACK_INTERVAL_SECONDS", "60", namespace({ ackIntervalSeconds: 60 })],
+    ["COORD_ACK_TIMEOUT_SECONDS", "0", { ackTimeoutSeconds: 0 }],
     ["COORD_UNKNOWN_RECIPIENT", "warn", { unknownRecipient: "warn" }],
     ["COORD_UNKNOWN_RECIPIENT", "reject", { unknownRecipient: "reject" }],
     ["COORD_DIRECTION", "warn", { direction: "warn" }],
@@ -279,7 +292,7 @@ describe("the project file", () => {
 
   test("a relative folder, and one that does not exist, are no obstacle", () => {
     expect(resolve({ cwd: join(folder, "bare", "not", "there") }).instanceId).toBe(undefined);
-    expect(resolve({ cwd: "." })).toMatchObject({ maxMessages: 100_000 });
+    expect(resolve({ cwd: "." })).toMatchObject({ namespace: { maxMessages: 100_000 } });
   });
 
   test.each(["{", "", "[]", "5", "null", '"text"', "\u0000", '{"instanceId":"a"'])(

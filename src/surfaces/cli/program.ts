@@ -15,6 +15,7 @@ import * as render from "./render.ts";
 import { AGENTS } from "./setup/agents.ts";
 import type * as SetUp from "./setup/commands.ts";
 import { statusLine } from "./statusline.ts";
+import { addUpkeep } from "./upkeep.ts";
 import { followEvents } from "./watch.ts";
 
 /** Surfaces that are loaded only when they are asked for; src/main.ts knows where they are. */
@@ -75,6 +76,7 @@ export function buildProgram(surfaces: LazySurfaces, finish: (code: number) => v
     .option("--to <instance>", about("publish", "to_instance"))
     .option("--no-ack", "Ask for no acknowledgement")
     .option("--reply-to <id>", about("publish", "reply_to"))
+    .option("--ack-within <seconds>", "Announce it again where it is not acknowledged by then; 0 never", numberOrText)
     .option("--idempotency-key <key>", "Repeat safely for 24 hours: the same key and content is stored once")
     .addOption(json())
     .action(async (type: string, subject: string, description: string, options: Shared & PublishOptions) => {
@@ -85,6 +87,7 @@ export function buildProgram(surfaces: LazySurfaces, finish: (code: number) => v
         to: options.to,
         requiresAck: options.ack ? undefined : false,
         replyTo: options.replyTo,
+        ackWithin: options.ackWithin,
         idempotencyKey: options.idempotencyKey,
       } as PublishRequest;
       await withClient(options, async (client) => {
@@ -206,6 +209,8 @@ export function buildProgram(surfaces: LazySurfaces, finish: (code: number) => v
       });
     });
 
+  addUpkeep({ command, json, number: numberOrText, withClient });
+
   command("forget", "Take an instance out of presence and broadcasts; its messages stay", "coord forget old-feature")
     .argument("<name>", "The instance to forget")
     .addOption(json())
@@ -316,6 +321,7 @@ interface PublishOptions {
   /** False with --no-ack. */
   ack: boolean;
   replyTo?: string;
+  ackWithin?: number;
   idempotencyKey?: string;
 }
 

@@ -12,6 +12,7 @@ import type {
   PublishResult,
   Receipt,
   StatsResult,
+  SweepResult,
 } from "../../protocol/results.ts";
 import { colorsFor, printable } from "./terminal.ts";
 
@@ -53,7 +54,8 @@ export function renderCheck(result: CheckResult, nothing: string): string {
 }
 
 function renderMessage(message: Message): string {
-  const { id, type, from, to, timestamp, requiresAck, acknowledged, subject, description, replyTo, receipts } = message;
+  const { id, type, from, to, timestamp, requiresAck, acknowledged, subject, description, replyTo } = message;
+  const { waitingSeconds, receipts } = message;
   const state = acknowledged
     ? green("acknowledged")
     : requiresAck
@@ -63,6 +65,9 @@ function renderMessage(message: Message): string {
     `${bold(printable(type))} ${printable(from)} → ${printable(to)}  ${dim(printable(timestamp))}  ${state}`,
     idLine(id),
     ...(replyTo === undefined ? [] : [`  Reply to: ${printable(replyTo)}`]),
+    ...(waitingSeconds === undefined
+      ? []
+      : [yellow(`  Announced again: it has been waiting for ${duration(waitingSeconds)}.`)]),
     `  Subject: ${bold(printable(subject))}`,
     // Deeper than the lines of ours: no text can pose as an id line.
     ...(description === ""
@@ -74,10 +79,12 @@ function renderMessage(message: Message): string {
   ].join("\n");
 }
 
-function renderReceipt({ instance, state, presentedAt, acknowledgedAt, comment }: Receipt): string {
-  const color = { stored: yellow, presented: cyan, acknowledged: green }[state];
-  const when = acknowledgedAt ?? presentedAt;
-  const words = comment === undefined ? "" : `: ${oneLine(comment)}`;
+function renderReceipt({ instance, state, presentedAt, acknowledgedAt, comment, reason, history }: Receipt): string {
+  const color = { dead: red, stored: yellow, presented: cyan, dropped: dim, acknowledged: green }[state];
+  const ended = state === "dead" || state === "dropped" ? history?.at(-1)?.timestamp : undefined;
+  const when = acknowledgedAt ?? ended ?? presentedAt;
+  const said = comment ?? reason;
+  const words = said === undefined ? "" : `: ${oneLine(said)}`;
   return `    ${printable(instance)} ${color(state)}${when === undefined ? "" : dim(` ${when}`)}${words}`;
 }
 
@@ -122,11 +129,21 @@ export function renderEvent({
   comment,
   count,
   reason,
+  waitingSeconds,
+  instances,
+  instancesTotal,
 }: CoordinationEvent): string {
   const of = `${bold(printable(type ?? ""))} ${printable(subject ?? "")}`;
+  const names = (instances ?? []).slice(0, LISTED_NAMES).map(printable);
+  const others = (instancesTotal ?? names.length) - names.length;
+  const silent = `${names.join(", ")}${others > 0 ? ` and ${others} more` : ""} ${names.length + others === 1 ? "is" : "are"}`;
   const head = {
     message_published: `${printable(from ?? "")} sent ${of}`,
     message_acknowledged: `${printable(from ?? "")} acknowledged ${of}${comment === undefined ? "" : `: ${oneLine(comment)}`}`,
+    message_overdue: `${of} from ${printable(from ?? "")} has been waiting for an answer for ${duration(Number(waitingSeconds))}`,
+    message_undelivered: `${silent} offline: ${of} waits there`,
+    message_unanswered: `${silent} silent on ${of} for ${duration(Number(waitingSeconds))}`,
+    message_dead: `${silent} no longer reminded of ${of}: coord dead`,
     instance_joined: `${printable(from ?? "")} joined`,
     instance_left: `${printable(from ?? "")} left`,
     events_skipped: `${Number(count)} older events were dropped; coord check still lists their messages`,
@@ -157,6 +174,14 @@ export function renderStats(result: StatsResult): string {
     );
   }
   return lines.join("\n");
+}
+
+export function renderSweep({ announced, told, dead, removed }: SweepResult): string {
+  return `${announced} announced again, ${told} told of, ${dead} listed as dead, ${removed} removed`;
+}
+
+export function renderSettings(settings: Readonly<Record<string, unknown>>): string {
+  return columns(Object.entries(settings).map(([name, value]) => [name, String(value)]));
 }
 
 export function renderForget({ instance, pending }: ForgetResult): string {

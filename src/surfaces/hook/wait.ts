@@ -85,7 +85,7 @@ async function wait(client: CoordinationClient, ended: AbortController, begin: (
         await client.confirmMail(mail, rendered.shown);
         return WAKE;
       }
-      await bell.wait(undefined, ended.signal);
+      await bell.wait(await client.sweepWhenDue(), ended.signal);
     }
     return 0;
   } finally {

@@ -1,0 +1,160 @@
+/** Commands that keep a namespace in order: what is dead, what is due, and the settings that act on everyone. */
+import { createReadStream } from "node:fs";
+import { createInterface } from "node:readline";
+import type { Command, Option } from "commander";
+import type { CoordinationClient } from "../../client/client.ts";
+import { LIMITS, NAMESPACE_SETTINGS } from "../../protocol/definition.ts";
+import type { ImportResult, SweepResult } from "../../protocol/results.ts";
+import { checkSettingName, invalid } from "../../protocol/validation.ts";
+import { successToWire, toWire } from "../../protocol/wire.ts";
+import { print, printJson, printProgress } from "./outcome.ts";
+import { renderCheck, renderSettings, renderSweep } from "./render.ts";
+
+/** What the commands are made with; program.ts has it. */
+export interface Grammar {
+  command: (grammar: string, description: string, ...examples: string[]) => Command;
+  json: () => Option;
+  number: (value: string) => number | string;
+  withClient: (options: { instance?: string }, use: (client: CoordinationClient) => Promise<void>) => Promise<void>;
+}
+
+/** Each does at most 1,000 things: with so many sweeps a namespace of a million messages is done. */
+const SWEEPS_MAXIMUM = 2000;
+const PROGRESS_LINES = 10_000;
+
+interface Shared {
+  instance?: string;
+  json?: true;
+}
+
+export function addUpkeep({ command, json, number, withClient }: Grammar): void {
+  command(
+    "dead",
+    "Messages that nobody is reminded of any more: list, retry or drop them",
+    "coord dead                      those that died first first",
+    "coord dead retry msg-hoggrkz047  announce it again, with a new deadline",
+    "coord dead drop msg-hoggrkz047   ask nobody for it any more",
+  )
+    .argument("[action]", "list, retry or drop", "list")
+    .argument("[message-id...]", "Which to retry or drop")
+    .option("--limit <n>", `How many to list, 1-${LIMITS.list_maximum}, default ${LIMITS.list_default}`, number)
+    .addOption(json())
+    .action(async (action: string, ids: string[], options: Shared & { limit?: number }) => {
+      await withClient(options, async (client) => {
+        const result = await actions(client, options)(action, ids);
+        if (options.json) return printJson(successToWire(result));
+        const done = { retry: "Announced again:", drop: "Dropped:" }[action];
+        if (done !== undefined) print(done);
+        print(renderCheck(result, "Nothing is dead."));
+        if (result.more) print("\nMore: coord dead --limit 1000, or retry or drop these first.");
+      });
+    });
+
+  command(
+    "sweep",
+    "Do what is due: deadlines that have passed, and retention; for cron, where no agent runs",
+    "coord sweep",
+    "*/5 * * * * coord sweep >/dev/null   # a line for crontab",
+  )
+    .addOption(json())
+    .action(async (options: Shared) => {
+      await withClient(options, async (client) => {
+        const total = { announced: 0, told: 0, dead: 0, removed: 0, more: true };
+        for (let sweeps = 1; total.more && sweeps <= SWEEPS_MAXIMUM; sweeps++) {
+          const result = await client.sweep();
+          for (const name of ["announced", "told", "dead", "removed"] as const) total[name] += result[name];
+          total.more = result.more;
+          if (sweeps % 100 === 0) printProgress(`${renderSweep(total)} …`);
+        }
+        report(options, total);
+      });
+    });
+
+  command(
+    "export",
+    "Write the whole namespace to standard output, as lines of JSON",
+    "coord export > coord.jsonl",
+    "coord export | COORD_KEY_PREFIX=copy coord import",
+  ).action(async (options: Shared) => {
+    await withClient(options, async (client) => {
+      let lines = 0;
+      for await (const line of client.exportLines()) {
+        // Not faster than it is read: a namespace may be larger than the memory.
+        if (!process.stdout.write(`${line}\n`)) await new Promise((resolve) => process.stdout.once("drain", resolve));
+        if (++lines % PROGRESS_LINES === 0) printProgress(`${lines} lines …`);
+      }
+    });
+  });
+
+  command(
+    "import",
+    "Put back what was exported; what is here already stays as it is, so it may be run again",
+    "coord import coord.jsonl",
+    "coord import - < coord.jsonl",
+  )
+    .argument("[file]", "What coord export has written; default standard input", "-")
+    .addOption(json())
+    .action(async (file: string, options: Shared) => {
+      await withClient(options, async (client) => {
+        const input = file === "-" ? process.stdin : createReadStream(file);
+        const failed = new Promise<never>((_, reject) => {
+          input.once("error", ({ message }: Error) =>
+            reject(invalid(`${file} cannot be read: ${message}.`, "Give a file that coord export has written.")),
+          );
+        });
+        const progress = ({ messages }: ImportResult): void => {
+          if (messages > 0 && messages % PROGRESS_LINES === 0) printProgress(`${messages} messages …`);
+        };
+        const lines = createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
+        const result = await Promise.race([client.importLines(lines, progress), failed]);
+        if (options.json) printJson(successToWire(result));
+        else print(`${result.messages} messages: ${result.restored} put back, ${result.present} here already`);
+      });
+    });
+
+  command(
+    "settings",
+    "What acts on everyone in this namespace; with a name and a value, change it",
+    "coord settings",
+    "coord settings max_messages 20000",
+  )
+    .argument("[name]", Object.keys(NAMESPACE_SETTINGS).join(", "))
+    .argument("[value]", "A whole number")
+    .addOption(json())
+    .action(async (name: string | undefined, value: string | undefined, options: Shared) => {
+      if (name !== undefined && value === undefined) {
+        const known = checkSettingName(name);
+        throw invalid(
+          `${known} needs a value.`,
+          `For example: coord settings ${known} ${NAMESPACE_SETTINGS[known].default}.`,
+        );
+      }
+      await withClient(options, async (client) => {
+        const settings =
+          name === undefined
+            ? await client.getNamespaceSettings()
+            : await client.changeNamespaceSetting(name, number(value!) as number);
+        if (options.json) printJson(successToWire(settings));
+        else print(renderSettings(toWire(settings) as Record<string, unknown>));
+      });
+    });
+}
+
+function actions(client: CoordinationClient, { limit }: { limit?: number }) {
+  return (action: string, ids: readonly string[]) => {
+    if (action === "list" && ids.length === 0) return client.listDead({ limit });
+    if (action === "retry") return client.retryDead(ids);
+    if (action === "drop") return client.dropDead(ids);
+    throw invalid(
+      action === "list"
+        ? "list takes no message ids."
+        : `action is ${JSON.stringify(action)}: it is list, retry or drop.`,
+      "coord dead --help shows examples.",
+    );
+  };
+}
+
+function report(options: Shared, result: SweepResult): void {
+  if (options.json) printJson(successToWire(result));
+  else print(renderSweep(result));
+}
