@@ -64,6 +64,12 @@ const CALLS: Record<string, (client: CoordinationClient, args: Values) => Promis
   get_stats: (client) => client.getStats(),
   forget_instance: (client, { instance }) => client.forgetInstance(instance as string),
   register_instance: (client) => client.registerInstance(),
+  sweep: (client) => client.sweep(),
+  list_dead: (client, args) => client.listDead(args),
+  retry_dead: (client, { message_ids }) => client.retryDead(message_ids as string[]),
+  drop_dead: (client, { message_ids }) => client.dropDead(message_ids as string[]),
+  get_namespace_settings: (client) => client.getNamespaceSettings(),
+  change_namespace_setting: (client, { name, value }) => client.changeNamespaceSetting(name as string, value as number),
   touch: (client) => client.touch(),
   set_activity: (client, { activity }) => client.setActivity(activity as string),
   join: (client, { session, unless_taken }) =>
@@ -72,9 +78,12 @@ const CALLS: Record<string, (client: CoordinationClient, args: Values) => Promis
   speaks: (client) => client.speaks(),
 };
 
+/** What a tool of an agent does not offer. */
+const OTHERS: Record<string, string> = { idempotency_key: "idempotencyKey", ack_within: "ackWithin" };
+
 function request(operation: "publish" | "check", args: Values): PublishRequest {
   const { arguments: known } = OPERATIONS[operation] as { arguments: Record<string, Argument> };
-  const field = (name: string): string => (name === "idempotency_key" ? "idempotencyKey" : known[name]!.field);
+  const field = (name: string): string => known[name]?.field ?? OTHERS[name]!;
   return Object.fromEntries(
     Object.entries(args).map(([name, value]) => [field(name), value]),
   ) as unknown as PublishRequest;
@@ -95,6 +104,7 @@ function mapStrings(value: unknown, change: (text: string) => string): unknown {
 }
 
 const LONG = 1000;
+const AGES = new Set(["seconds_since_heartbeat", "waiting_seconds"]);
 
 /** Names of recipients in order, long texts as their length and digest, ages in tens of seconds: what would be unreadable, or differs from run to run. */
 async function comparable(value: unknown): Promise<unknown> {
@@ -105,7 +115,8 @@ async function comparable(value: unknown): Promise<unknown> {
       : `<${[...text].length} characters, sha256 ${createHash("sha256").update(text).digest("hex").slice(0, 16)}>`,
   );
   const steady = (name: string, item: unknown): unknown => {
-    if (name === "seconds_since_heartbeat" && typeof item === "number") return Math.floor(item / 10) * 10;
+    if (AGES.has(name) && typeof item === "number") return Math.floor(item / 10) * 10;
+    if (name === "reason" && typeof item === "string") return item.replace(/\d+ seconds/, "<n> seconds");
     if (name === "recipients" && typeof item === "string") return item.split(" ").sort().join(" ");
     return item;
   };
@@ -133,6 +144,9 @@ function settle(given: Case | SettingsCase, found: Outcome & { changes?: unknown
   Object.assign(given, found);
 }
 
+/** Which would stand in every state; deadlines.json sets them. */
+const NO_DEADLINES = { COORD_ACK_TIMEOUT_SECONDS: "0" };
+
 class Scene {
   readonly #clients = new Map<string, CoordinationClient>();
   readonly #named: NonNullable<Case["clients"]>;
@@ -146,7 +160,7 @@ class Scene {
 
   #client(label: string): CoordinationClient {
     const { instance, env }: ClientOptions & { instance?: string } = this.#named[label] ?? { instance: label };
-    const client = this.#clients.get(label) ?? bench.command(instance, { env: env ?? {} });
+    const client = this.#clients.get(label) ?? bench.command(instance, { env: { ...NO_DEADLINES, ...env } });
     this.#clients.set(label, client);
     return client;
   }

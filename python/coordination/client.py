@@ -5,32 +5,27 @@ from __future__ import annotations
 import os
 from asyncio import CancelledError
 from contextlib import aclosing, asynccontextmanager
-from types import TracebackType
 from typing import AsyncGenerator, AsyncIterator, Mapping, overload
 from uuid import uuid4
 
 from .checking import check_arguments, newest_arguments
 from .definition import LIMITS, MessageType
-from .errors import CoordinationError, ErrorCode, invalid
+from .errors import CoordinationError, ErrorCode
+from .namespace import NamespaceClient
 from .publishing import publish_arguments, read_publish
-from .replies import read_ack, read_acks, read_check, read_notifications, read_presences, read_stats
+from .replies import read_ack, read_acks, read_check, read_notifications
 from .results import (
     AckRefusal,
     AckResult,
     CheckResult,
     CoordinationEvent,
-    ForgetResult,
     Joined,
     NotificationsResult,
-    PresenceResult,
     PublishResult,
     SessionFacts,
-    StatsResult,
 )
 from .settings import Settings, resolve_settings
-from .speaker import Speaker
-from .store import Store
-from .validation import check_activity, check_comment, check_instance, check_limit, check_message_id, check_wait_seconds
+from .validation import check_activity, check_comment, check_limit, check_message_ids, check_wait_seconds
 from .waiting import look_until, take_forever
 
 #: How many events the iterator takes at a time. They are confirmed together, so more would come twice after a crash.
@@ -86,38 +81,23 @@ async def get_coordination_client(
     return client
 
 
-class CoordinationClient:
+class CoordinationClient(NamespaceClient):
     """Belongs to the event loop it is used in."""
 
     def __init__(self, settings: Settings) -> None:
         """Connects with the first call. `get_coordination_client` makes one from arguments and environment."""
-        self.settings = settings
-        self._store = Store(settings.connection, settings.key_prefix)
-        self._speaker = Speaker(self._store, settings)
+        super().__init__(settings)
         #: Keys of publishes that may or may not have been stored, by content: the same content is sent under the same key.
         self._uncertain: dict[tuple[str, ...], str] = {}
         #: Leases of events that a loop over `events` has been given and not yet confirmed.
         self._given: set[str] = set()
 
-    async def __aenter__(self) -> CoordinationClient:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    async def open(self) -> None:
-        """Raises UNAVAILABLE."""
-        await self._store.open()
-
     async def close(self) -> None:
         """Ends the heartbeats and the connections. A session is left with `leave`; without, it turns stale by itself."""
-        await self._speaker.stop()
         # A loop over `events` that was left by `break` has its event; asyncio would end the generator only after this.
         for lease in tuple(self._given):
             await self._confirm_given(lease)
-        await self._store.close()
+        await super().close()
 
     async def touch(self) -> None:
         """Keeps this instance's presence. Every other operation of a named instance does so as well."""
@@ -131,6 +111,7 @@ class CoordinationClient:
         to_instance: str | None = None,
         *,
         requires_ack: bool | None = None,
+        ack_within: int | None = None,
         reply_to: str | None = None,
         idempotency_key: str | None = None,
     ) -> PublishResult:
@@ -138,11 +119,12 @@ class CoordinationClient:
 
         `subject` has 1-200 characters without line breaks, `description` up to 64 KiB of UTF-8. `to_instance` is an instance
         or `all`; absent, it is the sender of `reply_to`, else the default of the type. `requires_ack` is true by default, for
-        NOTIFICATION false. `reply_to` joins the thread of that message and, from one of its recipients, acknowledges it.
+        NOTIFICATION false. `ack_within`: seconds until it is announced again where it is not acknowledged, and later
+        listed as dead; 0 for never. `reply_to` joins the thread of that message and, from one of its recipients, acknowledges it.
         `idempotency_key` makes a repeat safe for 24 hours.
 
-        Raises INVALID, NOT_FOUND (`reply_to`, or a recipient never seen where that is refused), SUPERSEDED, UNAVAILABLE,
-        TIMEOUT. Where the sentence says that the message may be stored, and after a cancellation, publish the same content
+        Raises INVALID, NOT_FOUND (`reply_to`, or a recipient never seen where that is refused), FULL, SUPERSEDED,
+        UNAVAILABLE, TIMEOUT. Where the sentence says that the message may be stored, and after a cancellation, publish the same content
         again: the client then reuses the key, and nothing is stored twice.
         """
         me = self._speaker.instance
@@ -154,6 +136,7 @@ class CoordinationClient:
             description=description,
             to_instance=to_instance,
             requires_ack=requires_ack,
+            ack_within=ack_within,
             reply_to=reply_to,
             idempotency_key=idempotency_key,
         )
@@ -172,6 +155,8 @@ class CoordinationClient:
             raise
         if repeated is not None:
             self._uncertain.pop(content, None)
+        if arguments["ack_within"]:
+            self._sweeper.due_in(int(arguments["ack_within"]))
         return read_publish(reply, arguments["type"], me, self.settings)
 
     def _remember(self, content: tuple[str, ...], key: str) -> None:
@@ -235,7 +220,7 @@ class CoordinationClient:
                 # since this look must not count as presented.
                 newest = {"instance": "", "session": "", **newest_arguments(inbox)}
                 arguments["since"] = read_check(await self._store.run("check", newest)).get("next_since", _BEGINNING)
-        return await look_until(self._store, inbox or None, seconds, look, lambda result: result["count"] > 0)
+        return await look_until(self._store, self._sweeper, inbox or None, seconds, look, lambda result: result["count"] > 0)
 
     async def wait_for_messages(
         self,
@@ -263,15 +248,6 @@ class CoordinationClient:
             wait_seconds=wait_seconds,
         )
 
-    async def show_message(self, message_id: str, *, thread: bool = False) -> CheckResult:
-        """One message whole with everybody's receipts, or its conversation, oldest first, at most 1,000.
-
-        Raises INVALID, NOT_FOUND, UNAVAILABLE, TIMEOUT.
-        """
-        id = check_message_id(message_id, "message_id")
-        arguments = {"message_id": id, "thread": "1" if thread else "0", "limit": str(LIMITS["list_maximum"])}
-        return read_check(await self._speaker.read("show", arguments))
-
     @overload
     async def ack_message(self, message_id: str, *, comment: str | None = None) -> AckResult: ...
 
@@ -289,24 +265,12 @@ class CoordinationClient:
         place of its result.
         """
         me = self._speaker.instance
-        given = message_id if isinstance(message_id, list) else [message_id]
-        ids = [check_message_id(id, "message_id") for id in given]
-        maximum = LIMITS["ack_ids_maximum"]
-        if not 1 <= len(ids) <= maximum:
-            raise invalid(
-                f"message_id names {len(ids)} messages: it takes 1-{maximum} at once.",
-                "Acknowledge them in several calls.",
-            )
+        ids = check_message_ids(message_id if isinstance(message_id, list) else [message_id])
         arguments = {"comment": "" if comment is None else check_comment(comment)}
         reply = await self._speaker.run("ack", arguments, ids)
         if isinstance(message_id, list):
             return read_acks(reply, ids, me)
         return read_ack(reply, ids[0], me)
-
-    async def get_presence(self) -> PresenceResult:
-        """Every instance that has been seen, by name."""
-        reply = await self._speaker.read("presence", {})
-        return read_presences(reply, self.settings.presence_timeout_seconds)
 
     async def get_notifications(self, *, limit: int | None = None) -> NotificationsResult:
         """Takes the oldest events from this instance's queue; what is not returned stays.
@@ -341,6 +305,7 @@ class CoordinationClient:
         """
         taking = take_forever(
             self._store,
+            self._sweeper,
             self._speaker.instance,
             lambda: self._take(_EVENTS_AT_ONCE),
             _has_events,
@@ -386,18 +351,6 @@ class CoordinationClient:
     async def set_activity(self, activity: str) -> None:
         """One line for presence about what the agent does; empty removes it."""
         await self._speaker.set_activity(check_activity(activity))
-
-    async def get_stats(self) -> StatsResult:
-        """What the namespace holds."""
-        return read_stats(await self._speaker.read("stats", {}))
-
-    async def forget_instance(self, instance: str) -> ForgetResult:
-        """Takes an instance out of presence and so out of broadcasts, until it is seen again. Its messages stay.
-
-        Raises INVALID, NOT_FOUND, UNAVAILABLE, TIMEOUT.
-        """
-        name = check_instance(instance, "instance")
-        return {"instance": name, "pending": int(await self._store.run("forget", {"instance": name}))}
 
     async def register_instance(self) -> None:
         """Makes this instance known before it starts, so that broadcasts reach it."""

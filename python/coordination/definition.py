@@ -47,6 +47,18 @@ MESSAGE_TYPES: tuple[str, ...] = tuple(TYPE_RULES)
 #: Every bound of the protocol.
 LIMITS: Mapping[str, int] = _definition["limits"]
 
+
+class NamespaceSetting(TypedDict):
+    """A whole number that acts on everyone: the environment gives a new namespace its first value."""
+
+    variable: str
+    default: int
+    minimum: int
+    maximum: int
+
+
+NAMESPACE_SETTINGS: Mapping[str, NamespaceSetting] = _definition["settings"]
+
 INSTANCE_PATTERN = re.compile(_definition["instance"]["pattern"])
 RESERVED_NAMES: tuple[str, ...] = tuple(_definition["instance"]["reserved"])
 KEY_PREFIX_PATTERN = re.compile(_definition["key_prefix_pattern"])

@@ -17,6 +17,8 @@ class ErrorCode(str, Enum):
     NOT_FOUND = "NOT_FOUND"
     #: The message exists, but is not addressed to the caller.
     NOT_RECIPIENT = "NOT_RECIPIENT"
+    #: The namespace holds as many messages that nobody has acknowledged as it may; the sentence names who holds it up.
+    FULL = "FULL"
     #: A newer session speaks for this instance now.
     SUPERSEDED = "SUPERSEDED"
     #: The namespace was written by a newer, incompatible version.

@@ -8,9 +8,10 @@ from .addressing import asks_for_acknowledgement, default_recipient, direction_p
 from .definition import BROADCAST, TYPE_RULES
 from .errors import invalid
 from .presence import parse_time, read_presence
-from .results import PublishResult, Recipient
+from .results import NamespaceSettings, PublishResult, Recipient
 from .settings import Settings
 from .validation import (
+    check_ack_within,
     check_description,
     check_flag,
     check_idempotency_key,
@@ -30,6 +31,7 @@ def publish_arguments(
     description: object,
     to_instance: object,
     requires_ack: object,
+    ack_within: object,
     reply_to: object,
     idempotency_key: object,
 ) -> dict[str, str]:
@@ -40,6 +42,7 @@ def publish_arguments(
     description = check_description(description)
     replied = "" if reply_to is None else check_message_id(reply_to, "reply_to")
     asks = asks_for_acknowledgement(kind) if requires_ack is None else check_flag(requires_ack, "requires_ack")
+    within = settings.ack_timeout_seconds if ack_within is None else check_ack_within(ack_within)
     to: str | None
     if to_instance is not None:
         to = BROADCAST if to_instance == BROADCAST else check_instance(to_instance, "to")
@@ -64,14 +67,19 @@ def publish_arguments(
         "subject": subject,
         "description": description,
         "requires_ack": "1" if asks else "0",
+        "ack_within": str(within) if asks and within > 0 else "",
         "reply_to": replied,
         "idempotency_key": "" if idempotency_key is None else check_idempotency_key(idempotency_key),
         "direction": rule["to"] if strict and rule["to"] != "any" else "",
         "orchestrator": settings.orchestrator,
         "unknown": settings.unknown_recipient,
-        "retention_days": str(settings.retention_days),
-        "max_messages": str(settings.max_messages),
+        **namespace_arguments(settings.namespace),
     }
+
+
+def namespace_arguments(settings: NamespaceSettings) -> dict[str, str]:
+    """The settings that this client would give a new namespace, as the scripts take them."""
+    return {name: str(value) for name, value in settings.items()}
 
 
 def read_publish(reply: Sequence[Any], kind: str, me: str, settings: Settings) -> PublishResult:

@@ -36,15 +36,29 @@ PublishResult = TypedDict(
 )
 
 
+#: `dead`: nobody is reminded of it any more; `dropped`: nobody is asked for it any more.
+ReceiptState = Literal["dead", "stored", "presented", "dropped", "acknowledged"]
+
+
+class ReceiptStep(TypedDict):
+    #: `announced` again to the recipient; `offline`, `unanswered`: its sender was told so.
+    step: Literal["announced", "offline", "unanswered", "dead", "retried", "dropped"]
+    timestamp: str
+
+
 class _Receipt(TypedDict):
     instance: str
-    state: Literal["stored", "presented", "acknowledged"]
+    state: ReceiptState
 
 
 class Receipt(_Receipt, total=False):
     presented_at: str
     acknowledged_at: str
     comment: str
+    #: Why it is dead, one sentence.
+    reason: str
+    #: What happened since its deadline passed, oldest first.
+    history: list[ReceiptStep]
 
 
 _Message = TypedDict(
@@ -69,6 +83,8 @@ class Message(_Message, total=False):
     reply_to: str
     #: The first message of the conversation, where this is a reply.
     thread: str
+    #: Where it was announced again to the caller: for how long it has been waiting.
+    waiting_seconds: int
     #: Only on messages the caller sent, or asked for by id: who has seen and acknowledged it.
     receipts: list[Receipt]
 
@@ -156,8 +172,9 @@ class PresenceResult(TypedDict):
     instances: dict[str, InstancePresence]
 
 
-#: `event` is `message_published`, `message_acknowledged`, `events_skipped`, `unreadable`, or one of a newer version, which
-#: may have further fields.
+#: `event` is `message_published`, `message_acknowledged`; past a deadline `message_overdue` to the recipient,
+#: `message_undelivered` (it is offline), `message_unanswered` and `message_dead` to the sender; `events_skipped` (`count` were
+#: dropped at the bound of the queue), `unreadable`, or one of a newer version, which may have further fields.
 CoordinationEvent = TypedDict(
     "CoordinationEvent",
     {
@@ -172,6 +189,9 @@ CoordinationEvent = TypedDict(
         "reply_to": str,
         "acknowledged": bool,
         "comment": str,
+        "waiting_seconds": int,
+        "instances": "list[str]",
+        "instances_total": int,
         "count": int,
         "reason": str,
     },
@@ -184,6 +204,34 @@ class NotificationsResult(TypedDict):
     notifications: list[CoordinationEvent]
     #: How many wait in the queue behind these.
     remaining: int
+
+
+class SweepResult(TypedDict):
+    #: Messages announced again to their recipients.
+    announced: int
+    #: Messages whose senders were told that nobody answers.
+    told: int
+    #: Messages listed as dead.
+    dead: int
+    #: Settled messages that retention has taken.
+    removed: int
+    #: There is more to do: sweep again.
+    more: bool
+
+
+class NamespaceSettings(TypedDict):
+    """What acts on everyone."""
+
+    #: Settled messages older than this go.
+    retention_days: int
+    #: Beyond so many messages the oldest settled ones go; where none is settled, publish refuses with `FULL`.
+    max_messages: int
+    #: How often an unanswered message is announced again.
+    ack_attempts: int
+    #: Between two announcements, and before the sender is told and the message is listed as dead.
+    ack_interval_seconds: int
+    #: By which deadlines judge whether a recipient is active.
+    presence_timeout_seconds: int
 
 
 class OldestPending(TypedDict):

@@ -9,8 +9,9 @@ from hashlib import sha1
 
 from .definition import DATA
 
-#: Taking events: a repeat takes the next ones, and the first come again only when their lease has run out.
-_NOT_REPEATABLE = frozenset({"notifications", "collect"})
+#: Taking events: a repeat takes the next ones, and the first come again only when their lease has run out. Retried twice, a
+#: message that has died again in between would be retried twice.
+_NOT_REPEATABLE = frozenset({"notifications", "collect", "dead"})
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,16 @@ class Script:
 
 @cache
 def script(name: str) -> Script:
-    """The first line of a verb holds its flags and must come first; the prelude follows, then the verb."""
-    lua = DATA / "lua"
-    flags, newline, verb = (lua / f"{name}.lua").read_text("utf-8").partition("\n")
-    source = flags + newline + (lua / "prelude.lua").read_text("utf-8") + verb
+    """The first line of a verb holds its flags and must come first; the prelude follows, the parts it uses, then the verb."""
+    flags, newline, verb = _lua(name).partition("\n")
+    uses = re.search(r"^-- USES +(.+)$", verb, re.MULTILINE)
+    parts = [_lua(f"parts/{part}") for part in uses[1].split(" ")] if uses else []
+    source = "".join((flags, newline, _lua("prelude"), *parts, verb))
     return Script(source, sha1(source.encode()).hexdigest(), _arguments(verb), name not in _NOT_REPEATABLE)
+
+
+def _lua(name: str) -> str:
+    return (DATA / "lua" / f"{name}.lua").read_text("utf-8")
 
 
 def _arguments(verb: str) -> tuple[str, ...]:

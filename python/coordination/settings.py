@@ -15,11 +15,15 @@ from typing import Any, Mapping, NoReturn
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from .connection import ConnectionSettings
-from .definition import KEY_PREFIX_PATTERN, LIMITS
+from .definition import KEY_PREFIX_PATTERN, LIMITS, NAMESPACE_SETTINGS
 from .errors import CoordinationError, invalid
+from .results import NamespaceSettings
 from .validation import check_identity, check_instance, missing_identity, shown
 
 PROJECT_FILE = ".coord.json"
+
+#: The deadline for an acknowledgement where nobody sets one.
+_ACK_TIMEOUT_SECONDS = 900
 
 
 @dataclass(frozen=True)
@@ -32,8 +36,10 @@ class Settings:
     orchestrator: str
     presence_timeout_seconds: int
     lease_seconds: int
-    retention_days: int
-    max_messages: int
+    #: The deadline of messages that are published without one; 0 for none.
+    ack_timeout_seconds: int
+    #: What this client would give a new namespace.
+    namespace: NamespaceSettings
     unknown_recipient: str
     direction: str
 
@@ -73,16 +79,30 @@ def resolve_settings(
     prefix = first("key_prefix", key_prefix, "COORD_KEY_PREFIX", "keyPrefix")
     reviewer = first("orchestrator", orchestrator, "COORD_ORCHESTRATOR", "orchestrator")
     timeout = first("presence_timeout_seconds", presence_timeout_seconds, "COORD_PRESENCE_TIMEOUT_SECONDS", "")
+
+    def setting(name: str) -> int:
+        rule = NAMESPACE_SETTINGS[name]
+        return _variable_whole(environment, rule["variable"], rule["default"], rule["minimum"], rule["maximum"])
+
+    presence_timeout = setting("presence_timeout_seconds") if timeout is None else _check_whole(*timeout, 1, 31_536_000)
     return Settings(
         instance_id=None if identity is None else check_identity(*identity),
         agent_session_id=environment.get("CLAUDE_CODE_SESSION_ID") or None,
         connection=_resolve_connection(redis, environment, project),
         key_prefix="coord" if prefix is None else _check_key_prefix(*prefix),
         orchestrator="orchestrator" if reviewer is None else check_instance(*reviewer),
-        presence_timeout_seconds=300 if timeout is None else _check_whole(*timeout, 1, 31_536_000),
+        presence_timeout_seconds=presence_timeout,
         lease_seconds=LIMITS["lease_seconds"] if lease_seconds is None else lease_seconds,
-        retention_days=_variable_whole(environment, "COORD_RETENTION_DAYS", 30, 1, 36_500),
-        max_messages=_variable_whole(environment, "COORD_MAX_MESSAGES", 100_000, 1, 1_000_000_000),
+        ack_timeout_seconds=_variable_whole(
+            environment, "COORD_ACK_TIMEOUT_SECONDS", _ACK_TIMEOUT_SECONDS, 0, LIMITS["ack_within_seconds_maximum"]
+        ),
+        namespace={
+            "retention_days": setting("retention_days"),
+            "max_messages": setting("max_messages"),
+            "ack_attempts": setting("ack_attempts"),
+            "ack_interval_seconds": setting("ack_interval_seconds"),
+            "presence_timeout_seconds": presence_timeout,
+        },
         unknown_recipient=_variable_choice(environment, "COORD_UNKNOWN_RECIPIENT", ("warn", "reject")),
         direction=_variable_choice(environment, "COORD_DIRECTION", ("warn", "strict")),
     )

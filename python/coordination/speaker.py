@@ -16,15 +16,17 @@ from .replies import read_presences
 from .results import Joined, SessionFacts
 from .settings import Settings
 from .store import Store
+from .waiting import Sweeper
 
 #: How soon joining is tried again where Redis was away.
 _JOIN_SECONDS = 5.0
 
 
 class Speaker:
-    def __init__(self, store: Store, settings: Settings) -> None:
+    def __init__(self, store: Store, settings: Settings, sweeper: Sweeper) -> None:
         self._store = store
         self._settings = settings
+        self._sweeper = sweeper
         #: What fences: the number of a joined session, the agent's own session id, or nothing.
         self._session = "" if settings.agent_session_id is None else f"id:{settings.agent_session_id}"
         self._facts: SessionFacts | None = None
@@ -41,9 +43,9 @@ class Speaker:
         """Raises SUPERSEDED, and what the script refuses."""
         return await self._run_as(self.instance, name, arguments, further)
 
-    async def read(self, name: str, arguments: Mapping[str, str]) -> Any:
+    async def read(self, name: str, arguments: Mapping[str, str], further: Sequence[str] = ()) -> Any:
         """As `run`; without a name it reads for nobody, and leaves no trace."""
-        return await self._run_as(self._settings.instance_id or "", name, arguments)
+        return await self._run_as(self._settings.instance_id or "", name, arguments, further)
 
     async def _run_as(
         self, instance: str, name: str, arguments: Mapping[str, str], further: Sequence[str] = ()
@@ -116,6 +118,8 @@ class Speaker:
                 await self.join(facts, unless_taken=unless_taken, tell=False)
             elif await self.run("beat", {"activity": ""}) == "0":
                 await self.join(facts, unless_taken=True, tell=False)
+            joined = True
+            await self._sweeper.sweep_when_due()  # a share of the work that nobody else is there to do
         except CoordinationError:
             return joined  # superseded, or Redis is away: the next beat tries again
         return True

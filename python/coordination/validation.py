@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import Any, Sequence
 
-from .definition import INSTANCE_PATTERN, LIMITS, MESSAGE_TYPES, RESERVED_NAMES
+from .definition import INSTANCE_PATTERN, LIMITS, MESSAGE_TYPES, NAMESPACE_SETTINGS, RESERVED_NAMES
 from .errors import CoordinationError, ErrorCode, invalid
 
 #: LF, CR, VT, FF, NEL, LINE SEPARATOR, PARAGRAPH SEPARATOR: what any reader may take for a new line.
@@ -156,6 +156,16 @@ def check_message_id(value: object, field: str) -> str:
     return _check_length(value, field, LIMITS["message_id_characters"], hint)
 
 
+def check_message_ids(message_ids: Sequence[object]) -> list[str]:
+    """Several ids for one call."""
+    maximum = LIMITS["ack_ids_maximum"]
+    if 1 <= len(message_ids) <= maximum:
+        return [check_message_id(id, "message_id") for id in message_ids]
+    raise invalid(
+        f"message_id names {len(message_ids)} messages: it takes 1-{maximum} at once.", "Name them in several calls."
+    )
+
+
 def check_idempotency_key(value: object) -> str:
     return _check_length(
         value, "idempotency_key", LIMITS["idempotency_key_characters"], "A UUID is a good key."
@@ -184,6 +194,24 @@ def check_limit(value: object) -> int:
 def check_wait_seconds(value: object) -> float:
     hint = "Call again to wait longer; nothing is lost in between."
     return _check_number(value, "wait_seconds", 0, LIMITS["wait_seconds_maximum"], False, hint)
+
+
+def check_ack_within(value: object) -> int:
+    """Seconds until a message that is not acknowledged is announced again; 0 for never."""
+    hint = "It is in seconds; 0 sets no deadline."
+    return int(_check_number(value, "ack_within", 0, LIMITS["ack_within_seconds_maximum"], True, hint))
+
+
+def check_setting_name(value: object) -> str:
+    if isinstance(value, str) and value in NAMESPACE_SETTINGS:
+        return value
+    raise invalid(f"name is {shown(value)}: no such setting.", f"Use one of {', '.join(NAMESPACE_SETTINGS)}.")
+
+
+def check_setting(value: object, name: str) -> int:
+    setting = NAMESPACE_SETTINGS[name]
+    hint = f"The default is {setting['default']}."
+    return int(_check_number(value, name, setting["minimum"], setting["maximum"], True, hint))
 
 
 def _check_number(value: Any, field: str, least: int, most: int, whole: bool, hint: str) -> float:

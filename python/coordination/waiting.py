@@ -3,14 +3,51 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import asynccontextmanager
 from typing import AsyncGenerator, AsyncIterator, Awaitable, Callable, TypeVar
 
 from .connection import timeout
+from .definition import LIMITS
 from .errors import CoordinationError, ErrorCode
+from .results import SweepResult
 from .store import Store
 
 T = TypeVar("T")
+
+#: Soonest the next sweep, also where there is more to do: others want to be served in between.
+_SWEEP_AGAIN_SECONDS = 0.05
+
+
+class Sweeper:
+    """Deadlines pass while everybody waits for everybody, and no process has the task to look.
+
+    Each client that waits or beats does a share, when the next deadline that it knows of has passed, at the latest every 30
+    seconds.
+    """
+
+    def __init__(self, sweep: Callable[[], Awaitable[tuple[SweepResult, float]]]) -> None:
+        self._sweep = sweep
+        #: Of time.monotonic().
+        self._due = 0.0
+
+    def due_in(self, seconds: float) -> None:
+        """A deadline was set."""
+        self._due = min(self._due, time.monotonic() + seconds)
+
+    async def sweep_when_due(self) -> float:
+        """Returns the seconds until the next. Never fails: with Redis away there is nothing to do."""
+        now = time.monotonic()
+        if now < self._due:
+            return self._due - now
+        self._due = now + LIMITS["sweep_seconds_maximum"]  # first, so that several waits of one client sweep once
+        try:
+            result, following = await self._sweep()
+            self.due_in(max(_SWEEP_AGAIN_SECONDS, 0.0 if result["more"] else following))
+        except CoordinationError:
+            pass
+        return max(0.0, self._due - time.monotonic())
+
 
 #: How soon it looks again where the last look found no Redis; the bell may ring earlier.
 _AWAY_SECONDS = 1.0
@@ -25,7 +62,7 @@ class _Bell:
     def ring(self, event: str | None) -> None:
         self._rung.set()
 
-    async def wait(self, seconds: float | None) -> None:
+    async def wait(self, seconds: float) -> None:
         try:
             async with timeout(seconds):
                 await self._rung.wait()
@@ -49,7 +86,12 @@ def _away_for_now(store: Store, error: CoordinationError) -> bool:
 
 
 async def look_until(
-    store: Store, instance: str | None, seconds: float, look: Callable[[], Awaitable[T]], found: Callable[[T], bool]
+    store: Store,
+    sweeper: Sweeper,
+    instance: str | None,
+    seconds: float,
+    look: Callable[[], Awaitable[T]],
+    found: Callable[[T], bool],
 ) -> T:
     """Looks until something is found or the time is over, and returns the last look.
 
@@ -67,7 +109,7 @@ async def look_until(
                 if found(result) or left <= 0:
                     return result
                 looked = True
-                pause = left
+                pause = min(left, await sweeper.sweep_when_due())
             except CoordinationError as error:
                 # A Redis that was there and is away for a moment does not end the wait.
                 if not looked or left <= 0 or not _away_for_now(store, error):
@@ -77,7 +119,11 @@ async def look_until(
 
 
 async def take_forever(
-    store: Store, instance: str, take: Callable[[], Awaitable[T]], has_some: Callable[[T], bool]
+    store: Store,
+    sweeper: Sweeper,
+    instance: str,
+    take: Callable[[], Awaitable[T]],
+    has_some: Callable[[T], bool],
 ) -> AsyncGenerator[T, None]:
     """Takes from the store, yields what it got, and sleeps when there is nothing.
 
@@ -95,4 +141,4 @@ async def take_forever(
             if has_some(taken):
                 yield taken
             else:
-                await bell.wait(None)
+                await bell.wait(await sweeper.sweep_when_due())

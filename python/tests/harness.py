@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import json
 import math
@@ -23,7 +24,6 @@ from coordination import CoordinationClient, CoordinationError, resolve_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 PREFIX = "coord"
-NODE = os.environ.get("COORD_NODE", "node")
 
 _READY_SECONDS = 10.0
 #: All but the example that a hint gives.
@@ -87,8 +87,6 @@ class RedisTestCase(unittest.IsolatedAsyncioTestCase):
 
     async def until(self, probe: Callable[[], Any], seconds: float = 10.0) -> Any:
         """What `probe` returns, once that is something."""
-        import asyncio
-
         deadline = time.monotonic() + seconds
         while not (found := probe()):
             self.assertLess(time.monotonic(), deadline, f"it did not happen within {seconds} s")

@@ -8,7 +8,7 @@ from typing import Any
 
 from coordination import ErrorCode, MessageType
 
-from .harness import NODE, PREFIX, ROOT, RedisTestCase
+from .harness import PREFIX, ROOT, RedisTestCase
 
 _ANSWER_SECONDS = 20.0
 _SESSION = {"agent": "script", "host": "h", "cwd": "/w"}
@@ -28,7 +28,7 @@ class TypeScriptClient:
     async def start(cls, options: dict[str, Any]) -> TypeScriptClient:
         program = str(ROOT / "python/tests/typescript_client.mjs")
         pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(NODE, program, json.dumps(options), stdin=pipe, stdout=pipe)
+        process = await asyncio.create_subprocess_exec("node", program, json.dumps(options), stdin=pipe, stdout=pipe)
         client = cls(process)
         await client._answer()
         return client

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
 import subprocess
 import sys
+import tarfile
 import tempfile
 import unittest
 import zipfile
@@ -20,6 +22,7 @@ from .harness import ROOT, RedisTestCase
 
 PYTHON = ROOT / "python"
 VERBS = sorted(path.stem for path in (ROOT / "lua").glob("*.lua") if path.stem != "prelude")
+LUA = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "lua").glob("**/*.lua"))
 
 #: With `{package}` as the documents write it, and the identity from the environment in the second.
 EXAMPLE = """
@@ -55,7 +58,8 @@ class SourceTree(unittest.TestCase):
             assert unpacked is not None
             names = re.findall(r"\w+", unpacked[1])
             expected = [{"me": "instance", "kind": "type"}.get(name, name) for name in names]
-            self.assertEqual(list(script(verb).arguments), expected, verb)
+            # Further ones may be read from ARGV by their place.
+            self.assertEqual(list(script(verb).arguments[: len(expected)]), expected, verb)
 
     def test_the_version_is_that_of_the_npm_package(self) -> None:
         version = re.search(r'^version = "(.*)"$', (PYTHON / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
@@ -80,7 +84,7 @@ class Example(RedisTestCase):
 
     async def test_from_the_source_tree_by_both_import_paths(self) -> None:
         for package in ("coordination", "src.infrastructure.coordination"):
-            self.run_example(package, PYTHON)
+            await asyncio.to_thread(self.run_example, package, PYTHON)
         pending = await self.client("orchestrator").check_messages(pending_only=True)
         self.assertEqual([message["subject"] for message in pending["messages"]], ["feature-branch"] * 2)
 
@@ -96,13 +100,14 @@ class Example(RedisTestCase):
     def test_the_wheel_holds_the_files_of_the_root_byte_for_byte_also_when_built_from_the_source_distribution(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
             archive = _build("sdist", PYTHON, Path(folder))
-            subprocess.run(["tar", "xzf", archive, "-C", folder], check=True)
+            with tarfile.open(archive) as sources:
+                sources.extractall(folder)
             unpacked = Path(str(archive)[: -len(".tar.gz")])
             wheels = [_build("wheel", source, Path(folder) / name) for source, name in ((PYTHON, "a"), (unpacked, "b"))]
             for wheel in wheels:
                 with zipfile.ZipFile(wheel) as files:
                     lua = sorted(name for name in files.namelist() if name.endswith(".lua"))
-                    self.assertEqual(lua, sorted(f"coordination/lua/{verb}.lua" for verb in (*VERBS, "prelude")))
+                    self.assertEqual(lua, [f"coordination/{name}" for name in LUA])
                     for name in (*lua, "coordination/protocol.json"):
                         self.assertEqual(files.read(name), (ROOT / name[len("coordination/") :]).read_bytes(), name)
                     for name in ("coordination/py.typed", "src/infrastructure/coordination/py.typed"):
