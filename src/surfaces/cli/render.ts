@@ -11,6 +11,7 @@ import type {
   PresenceStatus,
   PublishResult,
   Receipt,
+  ReceiptState,
   StatsResult,
   SweepResult,
 } from "../../protocol/results.ts";
@@ -56,11 +57,8 @@ export function renderCheck(result: CheckResult, nothing: string): string {
 function renderMessage(message: Message): string {
   const { id, type, from, to, timestamp, requiresAck, acknowledged, subject, description, replyTo } = message;
   const { waitingSeconds, receipts } = message;
-  const state = acknowledged
-    ? green("acknowledged")
-    : requiresAck
-      ? yellow("to be acknowledged")
-      : dim("no answer needed");
+  const asked = requiresAck && !(receipts !== undefined && receipts.every(({ state: its }) => SETTLED.has(its)));
+  const state = acknowledged ? green("acknowledged") : asked ? yellow("to be acknowledged") : dim("no answer needed");
   return [
     `${bold(printable(type))} ${printable(from)} → ${printable(to)}  ${dim(printable(timestamp))}  ${state}`,
     idLine(id),
@@ -78,6 +76,9 @@ function renderMessage(message: Message): string {
     ...(receipts === undefined ? [] : ["  Receipts:", ...receipts.map(renderReceipt)]),
   ].join("\n");
 }
+
+/** Nobody is asked for these any more. */
+const SETTLED: ReadonlySet<ReceiptState> = new Set(["dropped", "acknowledged"]);
 
 function renderReceipt({ instance, state, presentedAt, acknowledgedAt, comment, reason, history }: Receipt): string {
   const color = { dead: red, stored: yellow, presented: cyan, dropped: dim, acknowledged: green }[state];
