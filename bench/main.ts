@@ -18,7 +18,7 @@ ${NAMES.map((name) => `  ${name.padEnd(14)} ${BENCHES[name]!.about}`).join("\n")
 
 Times are in microseconds, measured through the client as users call it, on a private Redis over a Unix socket, the
 sides of a comparison in turn. PING and bare are the p50 of a PING and of one script that does the same reads and writes
-and nothing else. "× small" compares with the same operation at the smallest size. Read the ratios: the times are this
+and nothing else; for python, the same script through redis-py. "× small" compares with the same operation at the smallest size. Read the ratios: the times are this
 machine's.`;
 
 async function main(): Promise<void> {

@@ -63,7 +63,8 @@ async function timeBlock({ prepare, run, operations = 1 }: Side, runs: number): 
   return times;
 }
 
-function summary(times: readonly number[]): Timing {
+/** Of times in microseconds. */
+export function summary(times: readonly number[]): Timing {
   const sorted = [...times].sort((a, b) => a - b);
   const percentile = (p: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * p))] ?? NaN;
   const total = sorted.reduce((sum, time) => sum + time, 0);

@@ -19,6 +19,14 @@ const steps = {
     // Bundled, because Node 20 runs no TypeScript; inside node_modules, so that it finds the packages.
     const program = path.join(root, "node_modules/.cache/bench.mjs");
     await (await import("./build.mjs")).bundleModule("bench/main.ts", program);
+    const names = args.filter((arg) => !arg.startsWith("-"));
+    if (names.length === 0 || names.includes("python")) {
+      const { ensurePython } = await import("./python.mjs");
+      await ensurePython({ onProgress: note }).then(
+        (python) => (process.env.COORD_PYTHON = python),
+        () => undefined, // the bench says so
+      );
+    }
     return pass([process.execPath, program, ...args]);
   },
   test: async (args) => (await import("./checks.mjs")).runChecks(args),

@@ -1,7 +1,7 @@
 /** Results and refusals as JSON: snake case, the same on MCP and with `--json`. */
 import type { CoordinationError } from "./errors.ts";
 
-/** Objects whose keys are names of instances or types, which no case conversion may touch. */
+/** Objects whose keys are names of instances or types, which no case conversion may touch; in an event `instances` is a list. */
 const DICTIONARIES = new Set(["instances", "byType"]);
 
 export function successToWire(result: object): Record<string, unknown> {
@@ -24,7 +24,7 @@ export function toWire(value: unknown): unknown {
   return Object.fromEntries(
     Object.entries(value).map(([name, field]) => [
       name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
-      DICTIONARIES.has(name) ? mapValues(field as Record<string, unknown>) : toWire(field),
+      DICTIONARIES.has(name) && !Array.isArray(field) ? mapValues(field as Record<string, unknown>) : toWire(field),
     ]),
   );
 }
