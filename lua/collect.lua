@@ -78,7 +78,6 @@ if moment == 'turn' or (moment == 'stop' and #messages == 0) then
       if message then
         message[8] = ''
         reminders[#reminders + 1] = message
-        if moment == 'stop' then redis.call('SADD', key('reminded', me), id) end
       end
     end
   end

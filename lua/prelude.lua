@@ -107,11 +107,22 @@ local function presence_entry(left, session)
   return '{"last_heartbeat":"' .. NOW_ISO .. '","left":' .. tostring(left) .. ',"session":' .. session .. '}'
 end
 
--- The session object of an entry; an empty one where there is none or it cannot be read.
+-- The fields of a session that scripts use, with their types; of a list or an object here only the keys are looked at.
+local SESSION_TYPES = { number = 'number', ids = 'table', news = 'table', agent = 'string', host = 'string', cwd = 'string',
+  joined = 'string', agent_pid = 'number' }
+
+-- The session object of an entry, without what is not of its type; an empty one where there is none or it cannot be read.
 local function session_of(entry)
   local ok, decoded = pcall(cjson.decode, entry or '')
   local session = ok and type(decoded) == 'table' and decoded.session
-  return type(session) == 'table' and session or {}
+  if type(session) ~= 'table' then return {} end
+  for name, expected in pairs(SESSION_TYPES) do
+    if type(session[name]) ~= expected then session[name] = nil end
+  end
+  for i, known in pairs(session.ids or {}) do
+    if type(i) ~= 'number' or type(known) ~= 'string' then session.ids = nil end
+  end
+  return session
 end
 
 -- Whether a session, as a number or as "id:" and the agent's own session id, is the one that speaks for the instance.

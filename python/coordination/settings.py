@@ -25,6 +25,9 @@ PROJECT_FILE = ".coord.json"
 #: The deadline for an acknowledgement where nobody sets one.
 _ACK_TIMEOUT_SECONDS = 900
 
+#: As long as a reader may take to show what it was lent; what died with it comes again no later.
+_LEASE_SECONDS_MAXIMUM = 86_400
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -92,7 +95,9 @@ def resolve_settings(
         key_prefix="coord" if prefix is None else _check_key_prefix(*prefix),
         orchestrator="orchestrator" if reviewer is None else check_instance(*reviewer),
         presence_timeout_seconds=presence_timeout,
-        lease_seconds=LIMITS["lease_seconds"] if lease_seconds is None else lease_seconds,
+        lease_seconds=LIMITS["lease_seconds"]
+        if lease_seconds is None
+        else _check_whole(lease_seconds, "lease_seconds", 0, _LEASE_SECONDS_MAXIMUM),
         ack_timeout_seconds=_variable_whole(
             environment, "COORD_ACK_TIMEOUT_SECONDS", _ACK_TIMEOUT_SECONDS, 0, LIMITS["ack_within_seconds_maximum"]
         ),

@@ -162,8 +162,11 @@ export function readNotifications(reply: unknown): { result: NotificationsResult
   };
 }
 
+export type MailMoment = "start" | "turn" | "tool" | "stop" | "wake";
+
 /** What an agent that did not ask should be shown. */
 export interface Mail {
+  moment: MailMoment;
   messages: Message[];
   events: CoordinationEvent[];
   /** The oldest that are pending, to be reminded of; without their descriptions. */
@@ -183,9 +186,10 @@ type MailReply = [
   reminders: StoredMessage[],
 ];
 
-export function readMail(reply: unknown): Mail {
+export function readMail(reply: unknown, moment: MailMoment): Mail {
   const [[lease, waiting, pending], messages, events, reminders] = JSON.parse(reply as string) as MailReply;
   return {
+    moment,
     messages: messages.map(readMessage),
     events: events.map(readEvent),
     reminders: reminders.map(readMessage),

@@ -17,7 +17,7 @@ export interface SettingsOptions {
   keyPrefix?: string | undefined;
   orchestrator?: string | undefined;
   presenceTimeoutSeconds?: number | undefined;
-  /** How long events that were handed out wait for their confirmation; default 10. */
+  /** How long events that were handed out wait for their confirmation, 0 to 86,400; default 10. */
   leaseSeconds?: number | undefined;
   /** Where the search for `.coord.json` begins; default the working directory. */
   cwd?: string | undefined;
@@ -55,6 +55,9 @@ export interface SettingsSources {
 /** The deadline for an acknowledgement where nobody sets one. */
 const ACK_TIMEOUT_SECONDS = 900;
 
+/** As long as a reader may take to show what it was lent; what died with it comes again no later. */
+const LEASE_SECONDS_MAXIMUM = 86_400;
+
 export const PROJECT_FILE = ".coord.json";
 
 /** @throws CoordinationError IDENTITY for a malformed name, INVALID for any other malformed value */
@@ -90,7 +93,10 @@ export function resolveSettings(options: SettingsOptions = {}): Settings {
     keyPrefix: prefix === undefined ? "coord" : checkKeyPrefix(...prefix),
     orchestrator: orchestrator === undefined ? "orchestrator" : checkInstance(...orchestrator),
     presenceTimeoutSeconds,
-    leaseSeconds: options.leaseSeconds ?? LIMITS.lease_seconds,
+    leaseSeconds:
+      options.leaseSeconds === undefined
+        ? LIMITS.lease_seconds
+        : checkWhole(options.leaseSeconds, "leaseSeconds", 0, LEASE_SECONDS_MAXIMUM),
     ackTimeoutSeconds: variableWhole(
       env,
       "COORD_ACK_TIMEOUT_SECONDS",

@@ -73,8 +73,11 @@ export class Sweeper {
 /** How soon it looks again where the last look found no Redis; the bell may ring earlier. */
 const AWAY_MILLISECONDS = 1000;
 
+/** A Redis that stalls is away as well: what it did unseen comes again when its lease ends. */
 function awayForNow(store: Store, error: unknown): boolean {
-  return CoordinationError.is(error) && error.code === ErrorCode.UNAVAILABLE && !store.closed;
+  const away =
+    CoordinationError.is(error) && (error.code === ErrorCode.UNAVAILABLE || error.code === ErrorCode.TIMEOUT);
+  return away && !store.closed;
 }
 
 /**
