@@ -25,9 +25,6 @@ PROJECT_FILE = ".coord.json"
 #: The deadline for an acknowledgement where nobody sets one.
 _ACK_TIMEOUT_SECONDS = 900
 
-#: As long as a reader may take to show what it was lent; what died with it comes again no later.
-_LEASE_SECONDS_MAXIMUM = 86_400
-
 
 @dataclass(frozen=True)
 class Settings:
@@ -97,7 +94,7 @@ def resolve_settings(
         presence_timeout_seconds=presence_timeout,
         lease_seconds=LIMITS["lease_seconds"]
         if lease_seconds is None
-        else _check_whole(lease_seconds, "lease_seconds", 0, _LEASE_SECONDS_MAXIMUM),
+        else _check_whole(lease_seconds, "lease_seconds", 0, LIMITS["lease_seconds_maximum"]),
         ack_timeout_seconds=_variable_whole(
             environment, "COORD_ACK_TIMEOUT_SECONDS", _ACK_TIMEOUT_SECONDS, 0, LIMITS["ack_within_seconds_maximum"]
         ),

@@ -55,9 +55,6 @@ export interface SettingsSources {
 /** The deadline for an acknowledgement where nobody sets one. */
 const ACK_TIMEOUT_SECONDS = 900;
 
-/** As long as a reader may take to show what it was lent; what died with it comes again no later. */
-const LEASE_SECONDS_MAXIMUM = 86_400;
-
 export const PROJECT_FILE = ".coord.json";
 
 /** @throws CoordinationError IDENTITY for a malformed name, INVALID for any other malformed value */
@@ -96,7 +93,7 @@ export function resolveSettings(options: SettingsOptions = {}): Settings {
     leaseSeconds:
       options.leaseSeconds === undefined
         ? LIMITS.lease_seconds
-        : checkWhole(options.leaseSeconds, "leaseSeconds", 0, LEASE_SECONDS_MAXIMUM),
+        : checkWhole(options.leaseSeconds, "leaseSeconds", 0, LIMITS.lease_seconds_maximum),
     ackTimeoutSeconds: variableWhole(
       env,
       "COORD_ACK_TIMEOUT_SECONDS",
