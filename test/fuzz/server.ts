@@ -24,6 +24,7 @@ export class McpProcess implements AsyncDisposable {
   readonly noise: string[] = [];
   #rest = "";
   #changed: () => void = () => undefined;
+  #drained: () => void = () => undefined;
 
   constructor(instance: string, redis: string) {
     const env = { PATH: process.env["PATH"], CLAUDE_INSTANCE_ID: instance, REDIS_URL: redis };
@@ -35,7 +36,11 @@ export class McpProcess implements AsyncDisposable {
     this.process.stdin!.on("error", () => undefined); // its end is seen by whoever waits for an answer
     this.process.stdout!.setEncoding("utf8").on("data", (text: string) => this.#read(text));
     this.process.stderr!.setEncoding("utf8").on("data", (text: string) => this.noise.push(text));
-    this.process.once("exit", () => this.#changed());
+    this.process.stdin!.on("drain", () => this.#drained());
+    this.process.once("exit", () => {
+      this.#changed();
+      this.#drained();
+    });
   }
 
   #read(text: string): void {
@@ -60,10 +65,10 @@ export class McpProcess implements AsyncDisposable {
     return this.process.exitCode === null && this.process.signalCode === null;
   }
 
-  /** Resolves when the pipe takes more. */
+  /** Resolves when the pipe takes more, or the process has ended. */
   async write(bytes: string | Uint8Array): Promise<void> {
-    if (!this.process.stdin!.write(bytes))
-      await Promise.race([once(this.process.stdin!, "drain"), once(this.process, "exit")]);
+    if (this.process.stdin!.write(bytes) || !this.alive) return;
+    await new Promise<void>((resolve) => (this.#drained = resolve));
   }
 
   async request(id: string | number, method: string, params: object): Promise<Answer> {

@@ -116,7 +116,9 @@ async function converse(server: McpProcess, signal: AbortSignal, calls: { count:
 async function age(raw: Redis): Promise<void> {
   for (let cursor = "0"; ;) {
     const [next, keys] = await raw.scan(cursor, "MATCH", "coord:once:*", "COUNT", 1000);
-    for (const key of keys) await raw.call("EXPIRE", key, KEY_SECONDS, "LT");
+    const pipeline = raw.pipeline();
+    for (const key of keys) pipeline.call("EXPIRE", key, KEY_SECONDS, "LT");
+    await pipeline.exec();
     if (next === "0") return;
     cursor = next;
   }
