@@ -37,7 +37,10 @@ class Subscription:
         listeners.add(listener)
         try:
             await self._subscribe(channel)
-        except BaseException as error:
+        except asyncio.CancelledError:
+            await self.unlisten(channel, listener)  # Redis may have confirmed in this very moment
+            raise
+        except Exception as error:
             listeners.discard(listener)
             if not listeners:
                 self._listeners.pop(channel, None)
