@@ -24,11 +24,12 @@ import {
   checkWaitSeconds,
   invalid,
 } from "../protocol/validation.ts";
+import { accessRule, type AccessRule } from "../store/acl.ts";
 import { inspectServer, type ServerFacts } from "../store/inspect.ts";
 import { Store } from "../store/store.ts";
 import type { AgentRun } from "./agent-run.ts";
 import { checkArguments, newestArguments, type ResultBound } from "./checking.ts";
-import { publishArguments, readPublish } from "./publishing.ts";
+import { publishArguments, readPublish, requireReplicas } from "./publishing.ts";
 import { type Mail, readAcks, readCheck, readMail, readNotifications, readPresences, readStats } from "./replies.ts";
 import { requireIdentity, resolveSettings, type Settings, type SettingsOptions } from "./settings.ts";
 import { type Joined, Speaker } from "./speaker.ts";
@@ -44,6 +45,8 @@ const BEGINNING = "msg-0000000000";
 const WAITER_SECONDS = 86_400;
 
 const AWAY: ReadonlySet<ErrorCode> = new Set([ErrorCode.UNAVAILABLE, ErrorCode.TIMEOUT]);
+/** After these a publish is expected again with the same content. */
+const UNSETTLED: ReadonlySet<ErrorCode> = new Set([...AWAY, ErrorCode.NOT_REPLICATED]);
 
 export type MailMoment = "start" | "turn" | "tool" | "stop" | "wake";
 
@@ -76,7 +79,7 @@ export class CoordinationClient {
   readonly settings: Settings;
   readonly #store: Store;
   readonly #speaker: Speaker;
-  /** Keys of publishes that may or may not have been stored, by content: the same content is sent under the same key. */
+  /** Keys of publishes that may or may not have been stored, or are on too few servers, by content: a repeat takes the same. */
   readonly #uncertain = new Map<string, string>();
 
   /** Connects with the first call. */
@@ -100,8 +103,9 @@ export class CoordinationClient {
    * Stores a message for its recipients, atomically.
    *
    * @throws CoordinationError INVALID, NOT_FOUND (`replyTo`, or a recipient never seen where that is refused), SUPERSEDED,
-   *   UNAVAILABLE, TIMEOUT. Where the sentence says that the message may be stored, publish the same content again: the
-   *   client then reuses the key, and nothing is stored twice.
+   *   UNAVAILABLE, TIMEOUT; NOT_REPLICATED when it is stored and fewer replicas have it than `COORD_WAIT_REPLICAS` asks
+   *   for. Where the sentence says that the message is or may be stored, publish the same content again: the client then
+   *   reuses the key, and nothing is stored twice.
    */
   async publishMessage(request: PublishRequest): Promise<PublishResult> {
     const me = this.#speaker.instance;
@@ -111,11 +115,14 @@ export class CoordinationClient {
     const repeated = this.#uncertain.size === 0 ? undefined : this.#uncertain.get(JSON.stringify(content));
     const key = given || repeated || randomUUID();
     try {
-      const reply = await this.#speaker.run("publish", { ...content, idempotency_key: key });
+      const { replication } = this.settings;
+      const stored = await this.#speaker.runReplicated("publish", { ...content, idempotency_key: key }, replication);
+      const receipt = readPublish(stored.reply as string[], args.type, me, this.settings);
+      const result = requireReplicas(receipt, stored.replicas, replication);
       if (repeated !== undefined) this.#uncertain.delete(JSON.stringify(content));
-      return readPublish(reply as string[], args.type, me, this.settings);
+      return result;
     } catch (error) {
-      if (CoordinationError.is(error) && (error.code === ErrorCode.TIMEOUT || error.code === ErrorCode.UNAVAILABLE)) {
+      if (CoordinationError.is(error) && UNSETTLED.has(error.code)) {
         if (this.#uncertain.size === UNCERTAIN_MAXIMUM) this.#uncertain.delete(this.#uncertain.keys().next().value!);
         this.#uncertain.set(JSON.stringify(content), key);
       }
@@ -345,6 +352,11 @@ export class CoordinationClient {
   /** What can be seen of the server itself; nothing is changed. Works without a name. @throws CoordinationError UNAVAILABLE */
   async inspectServer(): Promise<ServerFacts> {
     return inspectServer(this.settings.connection, this.settings.keyPrefix);
+  }
+
+  /** The Redis user that this namespace needs, and no more. Needs no Redis. @throws CoordinationError INVALID */
+  accessRule(user: string): AccessRule {
+    return accessRule(this.settings.keyPrefix, checkInstance(user, "user"));
   }
 
   close(): void {
