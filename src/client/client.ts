@@ -59,7 +59,7 @@ export interface ClientOptions extends SettingsOptions {
  * Connects and returns a client that reconnects by itself; close it, or declare it with `await using`.
  *
  * @throws CoordinationError IDENTITY without an instance name, INVALID for a malformed setting, UNAVAILABLE when Redis
- *   does not answer within 0.7 seconds
+ *   does not answer within 0.7 seconds, or a failover is not over within 5
  */
 export async function getCoordinationClient({ session, ...options }: ClientOptions = {}): Promise<CoordinationClient> {
   const settings = resolveSettings(options);

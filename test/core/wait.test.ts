@@ -1,6 +1,6 @@
 import { describe, expect, test, vi } from "vitest";
 import type { CheckResult, CoordinationClient } from "../../src/index.ts";
-import { PREFIX, refused, until, useRedis } from "../harness.ts";
+import { PREFIX, refused, startProxy, until, useRedis } from "../harness.ts";
 
 const bench = useRedis();
 const GENERAL = { type: "GENERAL", subject: "s", description: "d" } as const;
@@ -177,6 +177,24 @@ describe("a lost connection", () => {
     const [alice, bob] = await bench.clients("alice", "bob");
     const [result] = await waiting(bob, {}, `${PREFIX}:notify:bob`);
     for (let n = 0; n < 3; n++) await bench.kill("pubsub");
+    await alice.publishMessage({ ...GENERAL, to: "bob" });
+    expect(await found(result)).toBe("m1");
+  });
+
+  test("[G7] a connection that fell silent without a word is left, and what was missed on it is found", async () => {
+    const [alice] = await bench.clients("alice", "bob");
+    const dead = new Set<unknown>();
+    const listening = new Set<unknown>();
+    const verdict = (connection: unknown): "pass" | "drop" => (dead.has(connection) ? "drop" : "pass");
+    const redis = await startProxy(bench.redis.socketPath, {
+      request: (bytes, connection) => {
+        if (bytes.includes("subscribe")) listening.add(connection);
+        return verdict(connection);
+      },
+      reply: (_bytes, connection) => verdict(connection),
+    });
+    const [result] = await waiting(await bench.client("bob", { redis }), {}, `${PREFIX}:notify:bob`);
+    for (const connection of listening) dead.add(connection);
     await alice.publishMessage({ ...GENERAL, to: "bob" });
     expect(await found(result)).toBe("m1");
   });
