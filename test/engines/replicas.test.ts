@@ -43,6 +43,16 @@ test("[G1] [G4] with fewer replicas it is refused with its receipt, and the same
   expect(await world.servers[0]!.raw.zscore("coord:inbox:bob", id)).not.toBe(null);
 });
 
+test("[G4] a repeat writes: since Redis 7.2, WAIT is about the last write of the connection, and it may have had none", async () => {
+  await using alice = await client(0); // to wait would write as well
+  const offset = async (): Promise<number> => Number(((await world.servers[0]!.raw.call("ROLE")) as string[])[1]);
+  const request = { ...REQUEST, idempotencyKey: "written" };
+  await alice.publishMessage(request);
+  const before = await offset();
+  expect(await alice.publishMessage(request)).toMatchObject({ repeated: true });
+  expect(await offset()).toBeGreaterThan(before);
+});
+
 test("[G1] [G4] a repeat claims no replica that does not have it, and succeeds once one does", async () => {
   const replica = world.servers[1]!;
   await using alice = await client(1);
