@@ -1,5 +1,4 @@
 /** The deep module: every operation of the protocol, for one instance, over one connection. */
-import { randomUUID } from "node:crypto";
 import { LIMITS } from "../protocol/definition.ts";
 import { CoordinationError, ErrorCode } from "../protocol/errors.ts";
 import type {
@@ -109,7 +108,7 @@ export class CoordinationClient {
     const { idempotency_key: given, ...content } = args;
     // Only after an unknown outcome is there anything to compare with.
     const repeated = this.#uncertain.size === 0 ? undefined : this.#uncertain.get(JSON.stringify(content));
-    const key = given || repeated || randomUUID();
+    const key = given || repeated || newKey();
     try {
       const reply = await this.#speaker.run("publish", { ...content, idempotency_key: key });
       if (repeated !== undefined) this.#uncertain.delete(JSON.stringify(content));
@@ -256,6 +255,11 @@ export class CoordinationClient {
     );
   }
 
+  /** Whether `collectMail("tool")` may find anything: false is certain. Keeps this instance's presence as well. */
+  async hasMail(): Promise<boolean> {
+    return (await this.#speaker.run("glance", {})) !== "NOTHING";
+  }
+
   /**
    * What was shown of the mail has reached the agent: its messages count as presented, its events never come again. The rest
    * is given back, for the next one who asks.
@@ -359,6 +363,16 @@ export class CoordinationClient {
   get #leaseSeconds(): string {
     return String(this.settings.leaseSeconds);
   }
+}
+
+/** Names one publish among those of its sender. Not a secret: node:crypto would cost a command a twentieth of its start. */
+function newKey(): string {
+  const digits = Array.from({ length: 4 }, () =>
+    Math.floor(Math.random() * 2 ** 32)
+      .toString(16)
+      .padStart(8, "0"),
+  );
+  return digits.join("").replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
 }
 
 function hasEvents({ result }: { result: NotificationsResult }): boolean {
