@@ -44,7 +44,7 @@ export class Stage implements AsyncDisposable {
     await mkdir(stage.home);
     await mkdir(path.join(folder, "bin"));
     await symlink(path.join(PROGRAMS, "coord.cjs"), path.join(folder, "bin/coord"));
-    await symlink(path.join(PROGRAMS, "hook.cjs"), path.join(folder, "bin/coord-hook"));
+    await symlink(path.join(PROGRAMS, "coord-hook"), path.join(folder, "bin/coord-hook"));
     return stage;
   }
 

@@ -201,6 +201,7 @@ describe("one round trip", () => {
   test("a wait does not poll: it subscribes, looks, and looks again when it was woken", async () => {
     const [alice, bob] = await bench.clients("alice", "bob");
     await bob.checkMessages({ waitSeconds: 0.01 }); // opens the second connection
+    await bob.sweepWhenDue();
     expect(await sent(() => bob.checkMessages({ waitSeconds: 0.5 }))).toEqual([
       "subscribe",
       "evalsha",
