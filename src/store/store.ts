@@ -87,28 +87,38 @@ export class Store {
     values.push(...further);
     const deadline = performance.now() + LIMITS.operation_milliseconds;
     let redis = await this.#connection.open(deadline);
-    for (let lost = 1; ;) {
+    // An answer that was lost: from then on it may have happened, whatever a later send is told.
+    let loss: unknown;
+    for (let sends = 1; ;) {
       try {
         return await within(deadline, this.#send(redis, script, values, replication));
       } catch (error) {
         if (isReply(error)) {
-          if (!this.#mayPass(error, deadline)) throw await this.#refused(redis, error);
+          if (!this.#mayPass(error, deadline)) {
+            throw loss !== undefined && isPassing(error) ? this.#lost(loss) : await this.#refused(redis, error);
+          }
           this.#connection.drop(redis);
           await sleep(FAILOVER_PAUSE_MILLISECONDS);
-          redis = await this.#connection.open(deadline);
-          continue;
+        } else {
+          // A stalled connection would stall every later call as well.
+          this.#connection.drop(redis);
+          if (error instanceof NoAnswer) throw timedOut(this.#settings, LIMITS.operation_milliseconds / 1000);
+          if (!neverSent(error)) loss = error;
+          const again = script.repeatable || neverSent(error);
+          if (sends === SENDS_MAXIMUM || !again) {
+            throw loss === undefined ? unavailable(this.#settings, error) : this.#lost(loss);
+          }
+          sends++;
         }
-        // A stalled connection would stall every later call as well.
-        this.#connection.drop(redis);
-        if (error instanceof NoAnswer) throw timedOut(this.#settings, LIMITS.operation_milliseconds / 1000);
-        const again = script.repeatable || neverSent(error);
-        if (lost === SENDS_MAXIMUM || !again) throw unavailable(this.#settings, error, !neverSent(error));
-        lost++;
         redis = await this.#connection.open(deadline).catch((reason: unknown) => {
-          throw unavailable(this.#settings, neverSent(error) ? reason : error, !neverSent(error));
+          throw loss === undefined ? reason : this.#lost(loss);
         });
       }
     }
+  }
+
+  #lost(cause: unknown): CoordinationError {
+    return unavailable(this.#settings, cause, true);
   }
 
   /** Where there is more than one server, the one that takes the write may be just about to change. */

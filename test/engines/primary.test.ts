@@ -128,9 +128,17 @@ test("[G9] a failover that takes longer than an operation may: UNAVAILABLE, afte
       return `-MOVED 7 127.0.0.1:${node}\r\n`;
     }),
   );
-  const [named, circle] = await Promise.all([
+  let scripts = 0;
+  const loser = portOf(
+    await startFake(([word]) => {
+      if (scripts > 0) return "-CLUSTERDOWN The cluster is down\r\n";
+      return word === "evalsha" && scripts++ === 0 ? "no Redis says so\r\n" : ":0\r\n";
+    }),
+  );
+  const [named, circle, lost] = await Promise.all([
     refused(client("COORD_SENTINELS", sentinel).publishMessage(REQUEST)),
     refused(client("COORD_CLUSTER", node).publishMessage(REQUEST)),
+    refused(client("COORD_CLUSTER", loser).publishMessage(REQUEST)),
   ]);
   expect(named).toMatchObject({
     code: "UNAVAILABLE",
@@ -138,6 +146,8 @@ test("[G9] a failover that takes longer than an operation may: UNAVAILABLE, afte
     hint: "A failover takes a few seconds: try again.",
   });
   expect(circle).toMatchObject({ code: "UNAVAILABLE", message: expect.stringContaining("its nodes disagree") });
+  // It was sent once, and that answer nobody got.
+  expect([scripts, lost.code, lost.message]).toEqual([1, "UNAVAILABLE", expect.stringContaining("may have happened")]);
   // Four redirects a time, at most ten times a second.
   expect(hops).toBeLessThanOrEqual(4 * 50);
 });
