@@ -25,14 +25,14 @@ _WHERE = "Check REDIS_URL, or REDIS_HOST and REDIS_PORT."
 _WHO = "Check REDIS_USERNAME and REDIS_PASSWORD, or the ones in REDIS_URL."
 _AGAIN = "Call again with the same content: a repeat is recognised and not stored twice."
 
-#: redis-py takes these words off the replies that it has a class for.
+#: redis-py takes these words off the replies that it has a class for; newer ones keep them in `status_code`.
 _CODES = {
     exceptions.NoScriptError: "NOSCRIPT ",
     exceptions.ReadOnlyError: "READONLY ",
     exceptions.NoPermissionError: "NOPERM ",
     exceptions.BusyLoadingError: "LOADING ",
     exceptions.AuthenticationError: "NOAUTH ",
-    getattr(exceptions, "OutOfMemoryError", None): "OOM ",  # since redis-py 5
+    getattr(exceptions, "OutOfMemoryError", None): "OOM ",  # not in every version
 }
 
 
@@ -67,7 +67,8 @@ def too_old(settings: ConnectionSettings, version: str) -> CoordinationError:
 
 def reply_text(reply: Exception) -> str:
     """An error reply as Redis wrote it."""
-    return f"{_CODES.get(type(reply), '')}{reply}"
+    code = getattr(reply, "status_code", None)
+    return f"{code} {reply}" if code else f"{_CODES.get(type(reply), '')}{reply}"
 
 
 def refusal(settings: ConnectionSettings, reply: Exception) -> CoordinationError:
