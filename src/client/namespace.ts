@@ -17,6 +17,7 @@ import {
   checkSetting,
   checkSettingName,
 } from "../protocol/validation.ts";
+import { accessRule, type AccessRule } from "../store/acl.ts";
 import { inspectServer, type ServerFacts } from "../store/inspect.ts";
 import { Store } from "../store/store.ts";
 import { exportLines, importLines } from "./archive.ts";
@@ -162,6 +163,11 @@ export class NamespaceClient {
   /** What can be seen of the server itself; nothing is changed.  @throws CoordinationError UNAVAILABLE */
   async inspectServer(): Promise<ServerFacts> {
     return inspectServer(this.settings.connection, this.settings.keyPrefix);
+  }
+
+  /** The Redis user that this namespace needs, and no more. Needs no Redis. @throws CoordinationError INVALID */
+  accessRule(user: string): AccessRule {
+    return accessRule(this.settings.keyPrefix, checkInstance(user, "user"));
   }
 
   close(): void {

@@ -4,11 +4,12 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { CoordinationClient } from "../../src/client/client.ts";
 import { resolveSettings } from "../../src/client/settings.ts";
 import { startThrowawayRedis, type ThrowawayRedis } from "../../src/server/throwaway.ts";
+import { leastPrivilege } from "../least-privilege.ts";
 import { plain, Stage } from "./stage.ts";
 
 let redis: ThrowawayRedis;
 beforeAll(async () => {
-  redis = await startThrowawayRedis();
+  redis = await startThrowawayRedis({ args: leastPrivilege("coord", "mine") });
 });
 afterAll(() => redis.stop());
 

@@ -283,6 +283,23 @@ export function buildProgram(surfaces: LazySurfaces, finish: (code: number) => v
     .action(async (options: Shared) => finish(await (await loadSetUp()).doctor(options)));
 
   program
+    .command("acl")
+    .description("Print the Redis user that this namespace needs, and no more; PASSWORD stands for one of your own")
+    .addHelpText(
+      "before",
+      examples(
+        "coord acl --user agents | sed s/PASSWORD/s3cret/ | redis-cli",
+        "REDIS_USERNAME=agents REDIS_PASSWORD=s3cret coord doctor",
+      ),
+    )
+    .option("--user <name>", "Its name", "coord")
+    .addOption(json())
+    .action((options: Shared & { user: string }) => {
+      const result = new CoordinationClient(resolveSettings()).accessRule(options.user);
+      show(options, successToWire(result), result.rule);
+    });
+
+  program
     .command("up")
     .description("Start a Redis of your own on REDIS_PORT, durable, on loopback only")
     .addHelpText("before", examples("coord up", "REDIS_PORT=6400 coord up"))
