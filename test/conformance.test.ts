@@ -220,7 +220,9 @@ describe("settings.json", () => {
     const found = await outcome(() => {
       const { sources: _sources, ...resolved } = resolveSettings({
         ...each.arguments,
-        env: each.env ?? {},
+        env: Object.fromEntries(
+          Object.entries(each.env ?? {}).map(([name, value]) => [name, value.replace("<folder>", root)]),
+        ),
         cwd: join(root, each.cwd ?? ""),
       });
       const differs = ([name, value]: [string, unknown]): boolean =>

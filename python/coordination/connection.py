@@ -29,7 +29,16 @@ if sys.version_info >= (3, 11, 3):
 else:
     from async_timeout import timeout, timeout_at  # type: ignore[assignment]
 
-__all__ = ["Connection", "ConnectionSettings", "Link", "timeout", "timeout_at"]
+__all__ = ["Connection", "ConnectionSettings", "Link", "TlsCertificates", "timeout", "timeout_at"]
+
+
+@dataclass(frozen=True)
+class TlsCertificates:
+    """Paths of files in PEM: whom to trust instead of the system's authorities, and who we are."""
+
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,7 @@ class ConnectionSettings:
     path: str | None = None
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    certificates: TlsCertificates | None = None
 
 
 class Link:
@@ -219,5 +229,7 @@ def _wire(settings: ConnectionSettings) -> Any:
         return UnixDomainSocketConnection(path=settings.path, **options)
     options |= {"host": settings.host, "port": settings.port}
     if settings.tls:
+        files = settings.certificates or TlsCertificates()
+        options |= {"ssl_ca_certs": files.ca, "ssl_certfile": files.cert, "ssl_keyfile": files.key}
         return SSLConnection(ssl_cert_reqs="required", ssl_check_hostname=True, **options)
     return TcpConnection(**options)

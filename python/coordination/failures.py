@@ -6,6 +6,7 @@ import asyncio
 import errno
 import re
 import socket
+import ssl
 from typing import TYPE_CHECKING
 
 from redis import exceptions
@@ -25,14 +26,14 @@ _WHERE = "Check REDIS_URL, or REDIS_HOST and REDIS_PORT."
 _WHO = "Check REDIS_USERNAME and REDIS_PASSWORD, or the ones in REDIS_URL."
 _AGAIN = "Call again with the same content: a repeat is recognised and not stored twice."
 
-#: redis-py takes these words off the replies that it has a class for.
+#: redis-py takes these words off the replies that it has a class for; newer ones keep them in `status_code`.
 _CODES = {
     exceptions.NoScriptError: "NOSCRIPT ",
     exceptions.ReadOnlyError: "READONLY ",
     exceptions.NoPermissionError: "NOPERM ",
     exceptions.BusyLoadingError: "LOADING ",
     exceptions.AuthenticationError: "NOAUTH ",
-    getattr(exceptions, "OutOfMemoryError", None): "OOM ",  # since redis-py 5
+    getattr(exceptions, "OutOfMemoryError", None): "OOM ",  # not in every version
 }
 
 
@@ -67,7 +68,8 @@ def too_old(settings: ConnectionSettings, version: str) -> CoordinationError:
 
 def reply_text(reply: Exception) -> str:
     """An error reply as Redis wrote it."""
-    return f"{_CODES.get(type(reply), '')}{reply}"
+    code = getattr(reply, "status_code", None)
+    return f"{code} {reply}" if code else f"{_CODES.get(type(reply), '')}{reply}"
 
 
 def refusal(settings: ConnectionSettings, reply: Exception) -> CoordinationError:
@@ -90,7 +92,11 @@ def _explain(settings: ConnectionSettings, cause: BaseException) -> tuple[str, s
         tried = re.search(r"\[Errno (\d+)\]", str(root))
         number = int(tried[1]) if tried else None
     if isinstance(cause, (asyncio.TimeoutError, exceptions.TimeoutError)) or number == errno.ETIMEDOUT:
-        return "no answer in time", _WHERE
+        # A server without TLS takes our greeting for the beginning of a command, and waits for its end.
+        return "no answer in time", f"{_WHERE} Does it speak TLS there?" if settings.tls else _WHERE
+    if isinstance(root, ssl.SSLError):
+        hint = "Check REDIS_TLS_CA_FILE, REDIS_TLS_CERT_FILE and REDIS_TLS_KEY_FILE, the host name, and whether it speaks TLS."
+        return f"no secure connection ({root.strerror or root})", hint
     if isinstance(root, socket.gaierror):
         return f"the host name {settings.host} does not resolve", _WHERE
     if number == errno.ECONNREFUSED:
@@ -106,6 +112,8 @@ def _explain(settings: ConnectionSettings, cause: BaseException) -> tuple[str, s
     if text.startswith("OOM"):
         hint = "Raise its maxmemory, or remove data. Reading and acknowledging still work."
         return "it is out of memory, nothing was stored", hint
+    if re.match("MOVED|ASK |TRYAGAIN|CLUSTERDOWN", text) or "non local key" in text or "CROSSSLOT" in text:
+        return f"it is one node of a cluster ({text})", "Use the TypeScript side: the Python module knows no clusters."
     if re.match("MISCONF|READONLY|MASTERDOWN|NOREPLICAS", text):
         return f"it takes no writes ({text})", "Ask whoever runs it."
     if "DB index" in text:
@@ -115,7 +123,8 @@ def _explain(settings: ConnectionSettings, cause: BaseException) -> tuple[str, s
     if text == CLOSED:
         return "the client was closed", "Make a new one with get_coordination_client."
     if isinstance(cause, NeverSent) or number in (errno.ECONNRESET, errno.EPIPE) or "closed by server" in text:
-        return "the connection was closed by the other side", _WHERE
+        tls = "" if settings.tls else " Where it speaks only TLS, write rediss:// or set REDIS_TLS_CA_FILE."
+        return "the connection was closed by the other side", _WHERE + tls
     return text, _WHERE
 
 

@@ -33,25 +33,19 @@ class Subscription:
     async def listen(self, channel: str, listener: Listener) -> None:
         """Returns once Redis has confirmed: everything published from now on reaches the listener. Raises UNAVAILABLE."""
         # Before it is confirmed: somebody else's unlisten must not take the channel away in between.
-        listeners = self._listeners.setdefault(channel, set())
-        listeners.add(listener)
+        self._listeners.setdefault(channel, set()).add(listener)
         try:
             await self._subscribe(channel)
         except asyncio.CancelledError:
-            await self.unlisten(channel, listener)  # Redis may have confirmed in this very moment
+            await self.unlisten(channel, listener)  # Redis may have subscribed it already
             raise
-        except Exception as error:
-            listeners.discard(listener)
-            if not listeners:
-                self._listeners.pop(channel, None)
-            raise unavailable(self._settings, error) if isinstance(error, _GONE) else error
+        except (CoordinationError, *_GONE) as error:
+            self._forget(channel, listener)
+            raise error if isinstance(error, CoordinationError) else unavailable(self._settings, error)
 
     async def unlisten(self, channel: str, listener: Listener) -> None:
-        listeners = self._listeners.get(channel, set())
-        listeners.discard(listener)
-        if listeners or self._closed:
+        if not self._forget(channel, listener) or self._closed:
             return
-        self._listeners.pop(channel, None)
         try:
             link = await self._connection.open()
             if channel not in self._listeners:  # else somebody listens again
@@ -59,6 +53,15 @@ class Subscription:
                     await link.call("UNSUBSCRIBE", channel)
         except (CoordinationError, *_GONE):
             pass  # the connection is gone, and the subscription with it
+
+    def _forget(self, channel: str, listener: Listener) -> bool:
+        """Whether it was the last one of its channel."""
+        listeners = self._listeners.get(channel, set())
+        listeners.discard(listener)
+        if listeners:
+            return False
+        self._listeners.pop(channel, None)
+        return True
 
     async def close(self) -> None:
         """Wakes everybody who waits: nothing will come any more."""

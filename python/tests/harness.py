@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -44,10 +45,14 @@ class ThrowawayRedis:
         atexit.register(self.stop)
         self.raw: Any = redis.Redis(unix_socket_path=self.path, decode_responses=True)
         deadline = time.monotonic() + _READY_SECONDS
-        # Redis answers as soon as its socket is there.
-        while not os.path.exists(self.path):
+        while not self._listens():
             assert time.monotonic() < deadline and self.process.poll() is None, f"{program} does not start"
             time.sleep(0.01)
+
+    def _listens(self) -> bool:
+        # That its socket is there is not enough: it is refused until Redis listens.
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(self.path) == 0
 
     def pause(self, paused: bool) -> None:
         """A Redis that accepts and does not answer."""

@@ -144,7 +144,9 @@ class _Settings(_Conformance):
             async def resolved() -> dict[str, Any]:
                 settings = asdict(
                     resolve_settings(
-                        **case.get("arguments", {}), env=case.get("env", {}), cwd=Path(folder) / case.get("cwd", "")
+                        **case.get("arguments", {}),
+                        env={name: value.replace("<folder>", folder) for name, value in case.get("env", {}).items()},
+                        cwd=Path(folder) / case.get("cwd", ""),
                     )
                 )
                 settings["connection"] = _given(settings["connection"])
