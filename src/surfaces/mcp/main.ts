@@ -1,5 +1,4 @@
 /** `coord mcp`: the MCP server over standard input and output. Nothing but protocol is ever written to standard output. */
-import { PassThrough } from "node:stream";
 import { Server } from "@modelcontextprotocol/server";
 import { StdioServerTransport } from "@modelcontextprotocol/server/stdio";
 import { identifyRun } from "../../client/agent-run.ts";
@@ -7,6 +6,7 @@ import { CoordinationClient } from "../../client/client.ts";
 import { requireIdentity, resolveSettings } from "../../client/settings.ts";
 import { VERSION } from "../../protocol/version.ts";
 import { ringChannel } from "./channel.ts";
+import { acceptFrames } from "./frames.ts";
 import { instructions } from "./instructions.ts";
 import { reportProgress } from "./progress.ts";
 import { callTool, describeTools } from "./tools.ts";
@@ -65,7 +65,7 @@ export async function serveMcp(instanceId: string | undefined): Promise<void> {
   };
 
   // `connect` and not the SDK's `serveStdio`: that would negotiate the 2026-07-28 revision, in which a server cannot push.
-  const input = new PassThrough();
+  const input = acceptFrames((line) => process.stdout.write(line));
   const transport = new StdioServerTransport(input, process.stdout);
   await server.connect(transport);
   const send = transport.send.bind(transport);
