@@ -147,9 +147,10 @@ def explain(settings: ConnectionSettings, cause: BaseException) -> tuple[str, st
     if isinstance(cause, (asyncio.TimeoutError, exceptions.TimeoutError)) or number == errno.ETIMEDOUT:
         # A server without TLS takes our greeting for the beginning of a command, and waits for its end.
         return "no answer in time", f"{where} Does it speak TLS there?" if settings.tls else where
-    if isinstance(root, ssl.SSLError):
+    if isinstance(root, ssl.SSLError) or "[SSL:" in text:
         hint = "Check REDIS_TLS_CA_FILE, REDIS_TLS_CERT_FILE and REDIS_TLS_KEY_FILE, the host name, and whether it speaks TLS."
-        return f"no secure connection ({root.strerror or root})", hint
+        reason = root.args[-1] if isinstance(root, ssl.SSLError) else text  # redis-py keeps its number alone
+        return f"no secure connection ({reason})", hint
     if isinstance(root, socket.gaierror):
         return f"the host name {settings.host} does not resolve", where
     if number == errno.ECONNREFUSED:
@@ -178,8 +179,10 @@ def explain(settings: ConnectionSettings, cause: BaseException) -> tuple[str, st
     if text == CLOSED:
         return "the client was closed", "Make a new one with get_coordination_client."
     if isinstance(cause, NeverSent) or number in (errno.ECONNRESET, errno.EPIPE) or "closed by server" in text:
-        tls = "" if settings.tls else " Where it speaks only TLS, write rediss:// or set REDIS_TLS_CA_FILE."
-        return "the connection was closed by the other side", where + tls
+        hint = "Where it speaks only TLS, write rediss:// or set REDIS_TLS_CA_FILE."
+        if settings.tls:
+            hint = "Where it asks for a client certificate, set REDIS_TLS_CERT_FILE and REDIS_TLS_KEY_FILE."
+        return "the connection was closed by the other side", f"{where} {hint}"
     return text, where
 
 
