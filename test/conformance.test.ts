@@ -220,9 +220,7 @@ describe("settings.json", () => {
     const found = await outcome(() => {
       const { sources: _sources, ...resolved } = resolveSettings({
         ...each.arguments,
-        env: Object.fromEntries(
-          Object.entries(each.env ?? {}).map(([name, value]) => [name, value.replace("<folder>", root)]),
-        ),
+        env: mapStrings(each.env ?? {}, (text) => text.replaceAll("<folder>", root)) as Record<string, string>,
         cwd: join(root, each.cwd ?? ""),
       });
       const differs = ([name, value]: [string, unknown]): boolean =>

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import Mapping, NoReturn
+from typing import NoReturn
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from .connection import ConnectionSettings, TlsCertificates
+from .dial import Address, ConnectionSettings, Discovery, Login, TlsCertificates
 from .errors import invalid
 from .validation import shown
-from .variables import check_whole, variable_file, variable_whole
+from .variables import Variables, check_whole, variable_file, variable_whole
+
+#: Each of these says by itself where the server is.
+_PLACES = ("COORD_SENTINELS", "COORD_CLUSTER", "REDIS_URL")
 
 _CONNECTION_VARIABLES = (
-    "REDIS_URL",
+    *_PLACES,
     "REDIS_HOST",
     "REDIS_PORT",
     "REDIS_DB",
@@ -25,69 +28,82 @@ _CONNECTION_VARIABLES = (
     "REDIS_TLS_KEY_FILE",
 )
 
-
-def refuse_unknown(env: Mapping[str, str]) -> None:
-    """What only the TypeScript side can do: to pass over it would publish elsewhere, or claim what is not so."""
-    for name in ("COORD_SENTINELS", "COORD_CLUSTER"):
-        if env.get(name):
-            raise invalid(
-                f"{name} is set: the Python module speaks to one server only.",
-                "Unset it here, and name the primary with REDIS_URL; on a cluster use the TypeScript side.",
-            )
-    if env.get("COORD_WAIT_REPLICAS", "0") not in ("", "0"):
-        raise invalid(
-            "COORD_WAIT_REPLICAS is set: the Python module does not wait for replicas.",
-            "Unset it here, or publish with the TypeScript side.",
-        )
+#: More than anybody runs.
+_ADDRESSES_MAXIMUM = 16
+_SENTINEL_PORT = 26_379
+_REDIS_PORT = 6379
 
 
-def resolve_connection(
-    option: str | None, env: Mapping[str, str], file: tuple[object, str] | None
-) -> ConnectionSettings:
-    """Half of one server and half of another is nobody's wish. `file`: a field of a project file, with where it stands."""
+def resolve_connection(option: str | None, env: Variables, file: tuple[object, str] | None) -> ConnectionSettings:
+    """Half of one server and half of another is nobody's wish. `file`: a field of a project file, with where it stands.
+
+    Raises INVALID.
+    """
     if option is not None:
-        return parse_redis_url(option, "redis")
+        return _parse_redis_url(option, "redis")
     if any(env.get(name) for name in _CONNECTION_VARIABLES):
         return _environment_connection(env)
     if file is not None:
-        return parse_redis_url(*file)
-    return ConnectionSettings("localhost", 6379, 0, tls=False)
+        return _parse_redis_url(*file)
+    return ConnectionSettings("localhost", _REDIS_PORT, 0, tls=False)
 
 
-def _environment_connection(env: Mapping[str, str]) -> ConnectionSettings:
+def _environment_connection(env: Variables) -> ConnectionSettings:
+    place, other, *_ = *(name for name in _PLACES if env.get(name)), None, None
+    if other is not None:
+        raise invalid(f"{place} and {other} are both set: each says where Redis is.", "Unset one of them.")
     certificates = _read_certificates(env)
-    username, password = env.get("REDIS_USERNAME") or None, _read_password(env)
-    if env.get("REDIS_URL"):
-        connection = parse_redis_url(env["REDIS_URL"], "REDIS_URL")
+    login = _read_login(env, "REDIS")
+    if place == "REDIS_URL":
+        connection = _parse_redis_url(env[place], place)
         if certificates is not None and not connection.tls:
-            raise invalid(
-                "REDIS_URL is not a rediss:// URL, but certificates are named.", "Write rediss://, or unset them."
-            )
+            raise invalid("REDIS_URL is not a rediss:// URL, but certificates are named.", "Write rediss://, or unset them.")
         if connection.username is None and connection.password is None:
-            connection = replace(connection, username=username, password=password)
+            connection = replace(connection, username=login.username, password=login.password)
         return replace(connection, certificates=certificates)
-    return ConnectionSettings(
-        host=env.get("REDIS_HOST") or "localhost",
-        port=variable_whole(env, "REDIS_PORT", 6379, 1, 65_535),
+    there = ConnectionSettings(
+        host="",
+        port=0,
         db=variable_whole(env, "REDIS_DB", 0, 0, 65_535),
         tls=certificates is not None,
-        username=username,
-        password=password,
+        username=login.username,
+        password=login.password,
         certificates=certificates,
+    )
+    if place is None:
+        port = variable_whole(env, "REDIS_PORT", _REDIS_PORT, 1, 65_535)
+        return replace(there, host=env.get("REDIS_HOST") or "localhost", port=port)
+    single = next((name for name in ("REDIS_HOST", "REDIS_PORT") if env.get(name)), None)
+    if single is not None:
+        raise invalid(f"{place} and {single} are both set: each says where Redis is.", "Unset one of them.")
+    if place == "COORD_CLUSTER" and there.db != 0:
+        hint = "Unset it; use COORD_KEY_PREFIX to keep apart."
+        raise invalid(f"REDIS_DB is {there.db}: a cluster has only database 0.", hint)
+    return replace(there, discovery=_read_discovery(env, place))
+
+
+def _read_discovery(env: Variables, place: str) -> Discovery:
+    if place == "COORD_CLUSTER":
+        return Discovery("cluster", _parse_addresses(env[place], place, _REDIS_PORT))
+    return Discovery(
+        "sentinel",
+        _parse_addresses(env[place], place, _SENTINEL_PORT),
+        master=env.get("COORD_SENTINEL_MASTER") or "mymaster",
+        login=_read_login(env, "COORD_SENTINEL"),
     )
 
 
-def _read_password(env: Mapping[str, str]) -> str | None:
+def _read_login(env: Variables, prefix: str) -> Login:
     """A password in a file ends before the line break that editors and `echo` leave there."""
-    if env.get("REDIS_PASSWORD") and env.get("REDIS_PASSWORD_FILE"):
-        raise invalid("REDIS_PASSWORD and REDIS_PASSWORD_FILE are both set.", "Unset one of them.")
-    text = env.get("REDIS_PASSWORD") or variable_file(env, "REDIS_PASSWORD_FILE")
-    return re.sub(r"\r?\n\Z", "", text) if text and env.get("REDIS_PASSWORD_FILE") else text or None
+    word, file = f"{prefix}_PASSWORD", f"{prefix}_PASSWORD_FILE"
+    if env.get(word) and env.get(file):
+        raise invalid(f"{word} and {file} are both set.", "Unset one of them.")
+    password = env.get(word) or re.sub(r"\r?\n\Z", "", variable_file(env, file) or "") or None
+    return Login(env.get(f"{prefix}_USERNAME") or None, password)
 
 
-def _read_certificates(env: Mapping[str, str]) -> TlsCertificates | None:
+def _read_certificates(env: Variables) -> TlsCertificates | None:
     names = ("REDIS_TLS_CA_FILE", "REDIS_TLS_CERT_FILE", "REDIS_TLS_KEY_FILE")
-    # Read here so that what is missing is refused by its name; redis-py takes the paths.
     ca, cert, key = (env[name] if variable_file(env, name) is not None else None for name in names)
     if (cert is None) != (key is None):
         given, missing = ("KEY", "CERT") if cert is None else ("CERT", "KEY")
@@ -97,7 +113,24 @@ def _read_certificates(env: Mapping[str, str]) -> TlsCertificates | None:
     return None if ca is None and cert is None else TlsCertificates(ca, cert, key)
 
 
-def parse_redis_url(value: object, source: str) -> ConnectionSettings:
+def _parse_addresses(value: str, source: str, default_port: int) -> tuple[Address, ...]:
+    """`host`, `host:port` or `[IPv6]:port`, separated by commas."""
+    parts = [part.strip() for part in value.split(",")]
+    if len(parts) > _ADDRESSES_MAXIMUM:
+        raise invalid(f"{source} names {len(parts)} servers: it takes 1-{_ADDRESSES_MAXIMUM}.", "Name some of them.")
+
+    def parsed(part: str) -> Address:
+        match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::([0-9]+))?", part)
+        if match is None:
+            hint = f"Write host:{default_port},host:{default_port}."
+            raise invalid(f"{source} names {shown(part)}, which is no server.", hint)
+        port = default_port if match[3] is None else check_whole(match[3], f"{source}: port", 1, 65_535)
+        return Address(match[1] or match[2], port)
+
+    return tuple(parsed(part) for part in parts)
+
+
+def _parse_redis_url(value: object, source: str) -> ConnectionSettings:
     """A password in a URL never appears in the refusal."""
 
     def refuse(problem: str) -> NoReturn:
@@ -131,7 +164,7 @@ def parse_redis_url(value: object, source: str) -> ConnectionSettings:
         refuse("names no host")
     return ConnectionSettings(
         host=host,
-        port=6379 if port is None else check_whole(port, f"{source}: port", 1, 65_535),
+        port=_REDIS_PORT if port is None else check_whole(port, f"{source}: port", 1, 65_535),
         db=check_whole(url.path[1:] or "0", f"{source}: database", 0, 65_535),
         tls=scheme[1].lower() == "rediss:",
         username=username,

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Mapping
 
-from .connecting import refuse_unknown, resolve_connection
-from .connection import ConnectionSettings
+from .connecting import resolve_connection
 from .definition import KEY_PREFIX_PATTERN, LIMITS, NAMESPACE_SETTINGS
-from .errors import CoordinationError, invalid
+from .dial import ConnectionSettings
+from .errors import invalid
+from .keys import one_slot
 from .results import NamespaceSettings
+from .store import Replication
 from .validation import check_identity, check_instance, missing_identity, shown
 from .variables import check_whole, variable_choice, variable_whole
 
@@ -25,6 +27,11 @@ PROJECT_FILE = ".coord.json"
 #: The deadline for an acknowledgement where nobody sets one.
 _ACK_TIMEOUT_SECONDS = 900
 
+#: More replicas than anybody runs.
+_REPLICAS_MAXIMUM = 100
+#: Waiting is part of the operation, which ends after 5 seconds: time is left to store, and to answer.
+_REPLICAS_MILLISECONDS_MAXIMUM = 4000
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -32,8 +39,11 @@ class Settings:
     #: The agent's own id of the session this process was started in; fences a single command.
     agent_session_id: str | None
     connection: ConnectionSettings
+    #: As it stands in Redis: on a cluster with a hash tag.
     key_prefix: str
     orchestrator: str
+    #: What a publish waits for before it reports success.
+    replication: Replication
     presence_timeout_seconds: int
     lease_seconds: int
     #: The deadline of messages that are published without one; 0 for none.
@@ -88,12 +98,22 @@ def resolve_settings(
         return variable_whole(environment, rule["variable"], rule["default"], rule["minimum"], rule["maximum"])
 
     presence_timeout = setting("presence_timeout_seconds") if timeout is None else check_whole(*timeout, 1, 31_536_000)
+    project_redis = (project.values["redis"], f"redis in {project.path}") if "redis" in project.values else None
+    connection = resolve_connection(redis, environment, project_redis)
+    key_prefix, prefix_source = ("coord", "") if prefix is None else (_check_key_prefix(*prefix), prefix[1])
+    on_cluster = connection.discovery is not None and connection.discovery.by == "cluster"
     return Settings(
         instance_id=None if identity is None else check_identity(*identity),
         agent_session_id=environment.get("CLAUDE_CODE_SESSION_ID") or None,
-        connection=resolve_connection(redis, environment, file),
-        key_prefix="coord" if prefix is None else _check_key_prefix(*prefix),
+        connection=connection,
+        key_prefix=_check_one_slot(key_prefix, prefix_source) if on_cluster else key_prefix,
         orchestrator="orchestrator" if reviewer is None else check_instance(*reviewer),
+        replication=Replication(
+            replicas=variable_whole(environment, "COORD_WAIT_REPLICAS", 0, 0, _REPLICAS_MAXIMUM),
+            milliseconds=variable_whole(
+                environment, "COORD_WAIT_REPLICAS_MILLISECONDS", 1000, 1, _REPLICAS_MILLISECONDS_MAXIMUM
+            ),
+        ),
         presence_timeout_seconds=presence_timeout,
         lease_seconds=LIMITS["lease_seconds"] if lease_seconds is None else lease_seconds,
         ack_timeout_seconds=variable_whole(
@@ -153,4 +173,15 @@ def _check_key_prefix(value: object, source: str) -> str:
         return value
     raise invalid(
         f"{source} is {shown(value)}: a prefix has 1-64 letters, digits and . _ : {{ }} -", "The default is coord."
+    )
+
+
+def _check_one_slot(key_prefix: str, source: str) -> str:
+    """All keys of a namespace are changed together, which a cluster allows within one slot only."""
+    prefix = one_slot(key_prefix)
+    if prefix is not None:
+        return prefix
+    raise invalid(
+        f'{source} is {shown(key_prefix)}: on a cluster a prefix without a hash tag must not begin with "}}".',
+        "Choose another prefix, or write a hash tag: {team}:coord.",
     )

@@ -112,10 +112,10 @@ export function explain(settings: ConnectionSettings, thrown: unknown): [reason:
     return ["what answers there is not Redis", where];
   if (text === "the client is closed") return ["the client was closed", "Make a new one with getCoordinationClient."];
   if (/Stream isn't writeable|Connection is closed|ECONNRESET|EPIPE/.test(`${text} ${code}`)) {
-    return [
-      "the connection was closed by the other side",
-      settings.tls ? where : `${where} Where it speaks only TLS, write rediss:// or set REDIS_TLS_CA_FILE.`,
-    ];
+    const hint = settings.tls
+      ? "Where it asks for a client certificate, set REDIS_TLS_CERT_FILE and REDIS_TLS_KEY_FILE."
+      : "Where it speaks only TLS, write rediss:// or set REDIS_TLS_CA_FILE.";
+    return ["the connection was closed by the other side", `${where} ${hint}`];
   }
   return [text, where];
 }
