@@ -57,7 +57,7 @@ _HINTS: Mapping[str, tuple[str, str, str]] = {
 }
 _AGAIN = "Call again with the same content: a repeat is recognised and not stored twice."
 
-#: redis-py takes these words off the replies that it has a class for; newer ones keep them in `status_code`.
+#: redis-py takes these words off the replies that it has a class for.
 _CODES = {
     exceptions.NoScriptError: "NOSCRIPT ",
     exceptions.ReadOnlyError: "READONLY ",
@@ -110,8 +110,7 @@ def too_old(settings: ConnectionSettings, version: str) -> CoordinationError:
 
 def reply_text(reply: Exception) -> str:
     """An error reply as Redis wrote it."""
-    code = getattr(reply, "status_code", None)
-    return f"{code} {reply}" if code else f"{_CODES.get(type(reply), '')}{reply}"
+    return f"{_CODES.get(type(reply), '')}{reply}"
 
 
 def is_passing(reply: Exception) -> bool:
@@ -167,8 +166,6 @@ def explain(settings: ConnectionSettings, cause: BaseException) -> tuple[str, st
     if text.startswith("OOM"):
         hint = "Raise its maxmemory, or remove data. Reading and acknowledging still work."
         return "it is out of memory, nothing was stored", hint
-    if re.match("MOVED|ASK |TRYAGAIN|CLUSTERDOWN", text) or "non local key" in text or "CROSSSLOT" in text:
-        return f"it is one node of a cluster ({text})", "Use the TypeScript side: the Python module knows no clusters."
     if re.match("MISCONF|READONLY|MASTERDOWN|NOREPLICAS", text):
         return f"it takes no writes ({text})", "Ask whoever runs it."
     if re.match(r"(MOVED|ASK|TRYAGAIN|CLUSTERDOWN)\b", text) or re.search("non local key|CROSSSLOT", text):

@@ -73,10 +73,7 @@ def resolve_settings(
 ) -> Settings:
     """Raises IDENTITY for a malformed name, INVALID for any other malformed value."""
     environment = os.environ if env is None else env
-    refuse_unknown(environment)
     project = _Project.nearest(Path(os.path.abspath(os.getcwd() if cwd is None else cwd)))
-
-    file = (project.values["redis"], f"redis in {project.path}") if "redis" in project.values else None
 
     def first(option: str, value: Any, variable: str, field: str) -> tuple[Any, str] | None:
         """The first that is given; an empty variable counts as unset, since `${NAME:-}` in a configuration makes one."""

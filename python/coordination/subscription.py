@@ -34,11 +34,12 @@ class Subscription:
     async def listen(self, channel: str, listener: Listener) -> None:
         """Returns once Redis has confirmed: everything published from now on reaches the listener. Raises UNAVAILABLE."""
         # Before it is confirmed: somebody else's unlisten must not take the channel away in between.
-        self._listeners.setdefault(channel, set()).add(listener)
+        listeners = self._listeners.setdefault(channel, set())
+        listeners.add(listener)
         try:
             await self._subscribe(await self._connection.open(), channel)
         except asyncio.CancelledError:
-            await self.unlisten(channel, listener)  # Redis may have subscribed it already
+            await self.unlisten(channel, listener)  # Redis may have confirmed in this very moment
             raise
         except Exception as error:
             listeners.discard(listener)
@@ -47,8 +48,11 @@ class Subscription:
             raise unavailable(self._settings, error) if isinstance(error, GONE) else error
 
     async def unlisten(self, channel: str, listener: Listener) -> None:
-        if not self._forget(channel, listener) or self._closed:
+        listeners = self._listeners.get(channel, set())
+        listeners.discard(listener)
+        if listeners or self._closed:
             return
+        self._listeners.pop(channel, None)
         try:
             link = await self._connection.open(asyncio.get_running_loop().time())
             if channel not in self._listeners:  # else somebody listens again
@@ -56,15 +60,6 @@ class Subscription:
                     await link.call("UNSUBSCRIBE", channel)
         except (CoordinationError, *GONE):
             pass  # the connection is gone, and the subscription with it
-
-    def _forget(self, channel: str, listener: Listener) -> bool:
-        """Whether it was the last one of its channel."""
-        listeners = self._listeners.get(channel, set())
-        listeners.discard(listener)
-        if listeners:
-            return False
-        self._listeners.pop(channel, None)
-        return True
 
     async def close(self) -> None:
         """Wakes everybody who waits: nothing will come any more."""
