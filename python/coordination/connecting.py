@@ -115,6 +115,9 @@ def _read_certificates(env: Variables) -> TlsCertificates | None:
 
 def _parse_addresses(value: str, source: str, default_port: int) -> tuple[Address, ...]:
     """`host`, `host:port` or `[IPv6]:port`, separated by commas."""
+    # Not shown: a password never appears in a refusal.
+    if "@" in value:
+        raise invalid(f"{source} holds a login: it takes servers only.", "Put it into REDIS_USERNAME and REDIS_PASSWORD.")
     parts = [part.strip() for part in value.split(",")]
     if len(parts) > _ADDRESSES_MAXIMUM:
         raise invalid(f"{source} names {len(parts)} servers: it takes 1-{_ADDRESSES_MAXIMUM}.", "Name some of them.")

@@ -116,6 +116,10 @@ function readCertificates(env: Variables): TlsCertificates | undefined {
 
 /** `host`, `host:port` or `[IPv6]:port`, separated by commas. */
 function parseAddresses(value: string, source: string, defaultPort: number): Address[] {
+  // Not shown: a password never appears in a refusal.
+  if (value.includes("@")) {
+    throw invalid(`${source} holds a login: it takes servers only.`, "Put it into REDIS_USERNAME and REDIS_PASSWORD.");
+  }
   const parts = value.split(",").map((part) => part.trim());
   if (parts.length > ADDRESSES_MAXIMUM) {
     throw invalid(`${source} names ${parts.length} servers: it takes 1-${ADDRESSES_MAXIMUM}.`, "Name some of them.");

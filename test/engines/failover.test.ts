@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type CoordinationClient, CoordinationError, getCoordinationClient } from "../../src/index.ts";
 import { coord, environment } from "../surfaces/run.ts";
@@ -49,6 +50,7 @@ describe.each([
     const waiting = bob.waitForMessages();
     const heard: (string | undefined)[] = [];
     const stop = await bob.listenToAll((event) => heard.push(event));
+    await sleep(200); // the wait has looked: one that has not may be refused
 
     const killed = await world.primary();
     await killed.stop();
