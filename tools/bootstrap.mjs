@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * `npm run demo`, `npm test` and `npm run bench` on a fresh clone: checks Node, installs packages, builds, then runs
+ * `npm run demo`, `npm test`, `npm run bench` and `npm run test:faults` on a fresh clone: checks Node, installs packages, builds, then runs
  * the step. This file must parse on old Nodes, or the sentence about Node would never be read: no top-level await, and
  * nothing imported by name that they lack.
  */
@@ -15,11 +15,11 @@ const PREPARE_WITHIN_MS = 600000;
 
 const steps = {
   demo: (args) => pass([process.execPath, "dist/coord.cjs", "demo", ...args]),
-  bench: async (args) => {
-    // Bundled, because Node 20 runs no TypeScript; inside node_modules, so that it finds the packages.
-    const program = path.join(root, "node_modules/.cache/bench.mjs");
-    await (await import("./build.mjs")).bundleModule("bench/main.ts", program);
-    return pass([process.execPath, program, ...args]);
+  bench: async (args) => pass([process.execPath, await bundled("bench/main.ts", "bench.mjs"), ...args]),
+  faults: async (args) => {
+    const { ensureProgram } = await import("./checks.mjs");
+    await ensureProgram("faketime", { debian: "faketime", brew: "libfaketime" });
+    return pass([process.execPath, await bundled("test/faults/main.ts", "faults.mjs"), ...args]);
   },
   test: async (args) => (await import("./checks.mjs")).runChecks(args),
 };
@@ -45,6 +45,13 @@ async function main() {
     if (!quietly([process.execPath, "tools/build.mjs"])) return fail("The build failed.");
   }
   process.exitCode = await steps[name](args);
+}
+
+/** Bundled, because Node 20 runs no TypeScript; inside node_modules, so that it finds the packages. */
+async function bundled(entry, name) {
+  const program = path.join(root, "node_modules/.cache", name);
+  await (await import("./build.mjs")).bundleModule(entry, program);
+  return program;
 }
 
 /** npm writes node_modules/.package-lock.json last, so it is older than the lock file only when that has changed. */
