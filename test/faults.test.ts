@@ -3,19 +3,22 @@ import { describe, expect, test } from "vitest";
 import { FAULTS } from "./faults/faults.ts";
 import { runFault } from "./faults/trial.ts";
 
-const TRIALS: Readonly<Record<string, number>> = { network: 10, commands: 5 };
-/** On a busy machine, the start of all processes takes longest. */
-const ONE_FAULT_MILLISECONDS = 120_000;
+const TRIALS: Readonly<Record<string, number>> = { network: 5, commands: 5 };
+/** The start of all processes takes longest. */
+const LOAD = { publishers: 2, readers: ["inbox", "watch"] } as const;
+/** For a machine that is busy with other tests. */
+const ONE_FAULT_MILLISECONDS = 90_000;
 
 /** What must be so after every fault; the other figures depend on chance. */
 const CLEAN = { lost: 0, duplicates: 0, misordered: 0, halfWritten: 0, problems: [] };
 
-describe.concurrent("[G1] [G2] [G3] [G4] [G7] stored = settled + pending + dead, nothing lost, doubled or out of order", () => {
+describe("[G1] [G2] [G3] [G4] [G7] stored = settled + pending + dead, nothing lost, doubled or out of order", () => {
   for (const fault of FAULTS) {
     test(fault.title, { timeout: ONE_FAULT_MILLISECONDS }, async () => {
       const missing = await fault.missing?.();
       if (missing !== undefined) return console.warn(`${fault.title}: not tried, ${missing}`);
-      const { balance } = await runFault(fault, { trials: TRIALS[fault.name] ?? 2, seed: Date.now() % 1_000_000 });
+      const light = { ...fault, load: { ...fault.load, ...LOAD } };
+      const { balance } = await runFault(light, { trials: TRIALS[fault.name] ?? 1, seed: Date.now() % 1_000_000 });
       expect(balance).toMatchObject(CLEAN);
       expect(balance.stored).toBe(balance.settled + balance.pending + balance.dead);
       expect(balance.published).toBeGreaterThan(0);

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * `npm run demo`, `npm test`, `npm run bench` and `npm run test:faults` on a fresh clone: checks Node, installs packages, builds, then runs
- * the step. This file must parse on old Nodes, or the sentence about Node would never be read: no top-level await, and
+ * `npm run demo`, `test`, `bench` and `test:faults` on a fresh clone: checks Node, installs packages, builds, then runs the
+ * step. This file must parse on old Nodes, or the sentence about Node would never be read: no top-level await, and
  * nothing imported by name that they lack.
  */
 import { spawn, spawnSync } from "node:child_process";
@@ -16,11 +16,7 @@ const PREPARE_WITHIN_MS = 600000;
 const steps = {
   demo: (args) => pass([process.execPath, "dist/coord.cjs", "demo", ...args]),
   bench: async (args) => pass([process.execPath, await bundled("bench/main.ts", "bench.mjs"), ...args]),
-  faults: async (args) => {
-    const { ensureProgram } = await import("./checks.mjs");
-    await ensureProgram("faketime", { debian: "faketime", brew: "libfaketime" });
-    return pass([process.execPath, await bundled("test/faults/main.ts", "faults.mjs"), ...args]);
-  },
+  faults: async (args) => pass([process.execPath, await bundled("test/faults/main.ts", "faults.mjs"), ...args]),
   test: async (args) => (await import("./checks.mjs")).runChecks(args),
 };
 

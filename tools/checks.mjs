@@ -15,7 +15,7 @@ const env = {
   // dist/ is built: the packaging checks, which pack the package, need not build it again through prepare.
   npm_config_ignore_scripts: "true",
 };
-const coloured = process.stdout.isTTY && !process.env.NO_COLOR;
+const coloured = process.stdout.isTTY === true && !process.env.NO_COLOR;
 const paint = (code, text) => (coloured ? `\x1b[${code}m${text}\x1b[0m` : text);
 
 /** `needs`: a program that no npm package brings, by its name and its names at Debian and Homebrew. */
@@ -114,7 +114,7 @@ async function ensureRedis() {
 }
 
 /** Undefined when the program is here or could be installed, else why not. */
-export async function ensureProgram(program, { debian, brew }) {
+async function ensureProgram(program, { debian, brew }) {
   const problem = (command) =>
     captured(command, INSTALL_WITHIN_MS).then(
       () => undefined,

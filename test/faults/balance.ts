@@ -128,6 +128,7 @@ function judgeReader(reader: Actor, namespace: Namespace, balance: Balance, foun
     if (!seen.has(id)) found("lost", `${instance} was never shown ${id}`);
   }
   for (const { step, id, code } of reader.entries) {
+    if (step === "skipped") balance.problems.push(`${instance} fell behind: the load is too much for this machine`);
     if (step !== "acked") continue;
     if (code !== undefined) found("lost", `${instance} acknowledged ${id} and was answered ${code}`);
     else if (!namespace.isAcknowledged(id!, instance)) found("lost", `${instance}'s acknowledgement of ${id}`);

@@ -38,7 +38,8 @@ export const KILLED_READER: Fault = {
   title: "reader killed with -9 between taking and showing, and started again",
   trials: 100,
   trialsAScene: 25,
-  load: { dawdleMilliseconds: DAWDLE_MILLISECONDS },
+  // So few messages that one who shows them one by one keeps up.
+  load: { dawdleMilliseconds: DAWDLE_MILLISECONDS, pauseMilliseconds: 4 * DAWDLE_MILLISECONDS },
   prepare: async () => {
     const server = await DurableRedis.start();
     return {

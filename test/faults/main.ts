@@ -71,4 +71,6 @@ async function main(): Promise<void> {
   console.log(`${REPORT} is written.`);
 }
 
+// Everything that was started ends with this process; what was mounted goes at its exit.
+for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(1));
 await main();

@@ -140,8 +140,8 @@ class Line {
   async #suffer(direction: Direction, { strike, forGood }: Armed): Promise<void> {
     const { to } = this.#sockets[direction];
     const moment = this.#random.between(1, MOMENT_MILLISECONDS);
-    if (strike === "cut" && this.#random.pick([true, false])) return this.cut();
-    if (strike === "cut") for (const { from } of Object.values(this.#sockets)) from.resetAndDestroy();
+    if (strike === "cut" && this.#random.pick([true, false])) this.#sockets.request.from.resetAndDestroy();
+    if (strike === "cut") this.cut();
     else if (strike === "half-close") to.end();
     else if (strike === "late") await sleep(moment);
     else if (strike === "trickle") this.#trickling.request = this.#trickling.reply = TRICKLE_BYTES;

@@ -55,10 +55,16 @@ export class DurableRedis {
 
   /** A connection without any of our code in between. */
   get raw(): Redis {
-    return (this.#raw ??= new Redis({ path: this.#redis.socketPath }));
+    if (this.#raw === undefined) {
+      this.#raw = new Redis({ path: this.#redis.socketPath, retryStrategy: () => null });
+      this.#raw.on("error", () => undefined); // who asks it is told
+    }
+    return this.#raw;
   }
 
   async start(): Promise<void> {
+    this.#raw?.disconnect();
+    this.#raw = undefined;
     const args = [...DURABLE, ...DEBUG, "--dir", this.#data, ...(this.#options.args ?? [])];
     this.#redis = await startThrowawayRedis({ args, env: this.#env });
     // The address stays: clients find the new server where the old one was.
@@ -70,7 +76,6 @@ export class DurableRedis {
   /** kill -9. */
   async kill(): Promise<void> {
     this.#raw?.disconnect();
-    this.#raw = undefined;
     await this.#redis.stop();
   }
 

@@ -1,6 +1,7 @@
 /** Faults that need something of the system: another clock, a disk that can be full. */
-import { execFile } from "node:child_process";
-import { access, mkdir, rename, writeFile } from "node:fs/promises";
+import { execFile, spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdir, rename, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
@@ -11,28 +12,13 @@ import type { Fault } from "./trial.ts";
 
 const run = promisify(execFile);
 
-/** Where Debian and Homebrew put it. */
-const FAKETIME_LIBRARIES = [
-  `/usr/lib/${process.arch === "arm64" ? "aarch64" : "x86_64"}-linux-gnu/faketime/libfaketime.so.1`,
-  "/usr/lib/faketime/libfaketime.so.1",
-];
+const LIBRARIES = `/usr/lib/${process.arch === "arm64" ? "aarch64" : "x86_64"}-linux-gnu`;
+/** libfaketime and jemalloc initialise each other for ever (wolfcw/libfaketime#130): another allocator goes before it. */
+const PRELOAD = [`${LIBRARIES}/faketime/libfaketime.so.1`, `${LIBRARIES}/libtcmalloc_minimal.so.4`];
 const STEP_SECONDS_MAXIMUM = 7200;
 const DISK_BYTES = 1 << 20;
 const DISK_BYTES_ENLARGED = 64 << 20;
 const FULL_WITHIN_MILLISECONDS = 60_000;
-
-async function fakeTimeLibrary(): Promise<string | undefined> {
-  for (const library of FAKETIME_LIBRARIES) {
-    if (
-      await access(library).then(
-        () => true,
-        () => false,
-      )
-    )
-      return library;
-  }
-  return undefined;
-}
 
 export const CLOCK: Fault = {
   name: "clock",
@@ -40,9 +26,11 @@ export const CLOCK: Fault = {
   trials: 20,
   trialsAScene: 10,
   load: {},
-  missing: async () => ((await fakeTimeLibrary()) === undefined ? "libfaketime is not installed" : undefined),
-  prepare: async (random) => {
-    const library = (await fakeTimeLibrary())!;
+  missing: async () =>
+    PRELOAD.every((library) => existsSync(library))
+      ? undefined
+      : "it needs the Debian packages faketime and libtcmalloc-minimal4",
+  prepare: async () => {
     let clock = "";
     const set = async (seconds: number): Promise<void> => {
       // Never half a file: Redis reads it all the time.
@@ -55,14 +43,19 @@ export const CLOCK: Fault = {
         await set(0);
         return {
           ...process.env,
-          LD_PRELOAD: library,
+          LD_PRELOAD: PRELOAD.join(" "),
           FAKETIME_TIMESTAMP_FILE: clock,
           FAKETIME_NO_CACHE: "1",
           FAKETIME_DONT_FAKE_MONOTONIC: "1",
         };
       },
     });
-    return onServer(server, async () => set(random.whole(-STEP_SECONDS_MAXIMUM, STEP_SECONDS_MAXIMUM)));
+    return onServer(server, async ({ raw }, _scene, random) => {
+      const seconds = random.whole(-STEP_SECONDS_MAXIMUM, STEP_SECONDS_MAXIMUM);
+      await set(seconds);
+      const ahead = Number((await raw.time())[0]) - Date.now() / 1000;
+      if (Math.abs(ahead - seconds) > 5) throw new Error(`the clock is ${ahead} s ahead, not ${seconds}`);
+    });
   },
 };
 
@@ -80,6 +73,7 @@ export const DISK: Fault = {
       data: async (folder) => {
         disk = path.join(folder, "disk");
         await mkdir(disk);
+        process.on("exit", () => spawnSync("umount", ["--lazy", disk])); // also when it is interrupted
         await run("mount", ["-t", "tmpfs", "-o", `size=${DISK_BYTES}`, "faults", disk]);
         return disk;
       },
