@@ -1,8 +1,11 @@
 /** What is measured. Each entry makes its own namespaces and returns the rows of the table. */
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
 import type { CoordinationClient } from "../src/client/client.ts";
 import { Bare } from "./bare.ts";
-import { inFlight, interleave, type Side } from "./measure.ts";
+import { inFlight, interleave, type Side, summary } from "./measure.ts";
 import { type Row, row } from "./report.ts";
+import { commands } from "./commands.ts";
 import { drain, makeKnown, publishMany, RECIPIENT, request, SENDER, type World } from "./world.ts";
 
 export interface Bench {
@@ -15,6 +18,9 @@ const AIM_PUBLISH = 2.2;
 const AIM_ACK = 1.8;
 const AIM_CHECK = 3.5;
 const AIM_GROWTH = 1.15;
+/** Of the Python module, in multiples of the same EVALSHA through redis-py. */
+const AIM_PYTHON = 1.5;
+const PYTHON_OUTPUT_MAXIMUM = 16 * 1024 * 1024;
 
 const EVENTS = 10;
 const CHECKED = 20;
@@ -213,6 +219,21 @@ async function broadcast(world: World): Promise<Row[]> {
   ];
 }
 
+/** Measured by Python itself, beside the same EVALSHA through redis-py. */
+async function python({ url }: World): Promise<Row[]> {
+  const program = process.env["COORD_PYTHON"];
+  if (program === undefined) {
+    console.error("python was not measured: there is no Python 3.10 with redis-py.");
+    return [];
+  }
+  const { stdout } = await promisify(execFile)(program, ["python/bench.py", url], { maxBuffer: PYTHON_OUTPUT_MAXIMUM });
+  const measured = JSON.parse(stdout) as { operation: string; times: Record<"ping" | "ours" | "bare", number[]> }[];
+  return measured.map(({ operation, times }) => {
+    const timings = { ping: summary(times.ping), ours: summary(times.ours), bare: summary(times.bare) };
+    return row(operation, timings, { of: "bare", atMost: AIM_PYTHON });
+  });
+}
+
 export const BENCHES: Readonly<Record<string, Bench>> = {
   publish: { about: "publish to one recipient, one after the other", run: publish },
   pipelined: { about: `${IN_FLIGHT} publishes in flight on one connection`, run: pipelined },
@@ -222,5 +243,7 @@ export const BENCHES: Readonly<Record<string, Bench>> = {
   reads: { about: "presence, show, stats", run: reads },
   instances: { about: `publish with 1 and with ${CROWD} known instances`, run: instances },
   inbox: { about: `check of ${CHECKED} pending in inboxes of ${INBOXES.join(", ")}`, run: inbox },
+  python: { about: "publish and check through the Python module", run: python },
   broadcast: { about: `publish to all, ${CROWD} recipients`, run: broadcast },
+  commands: { about: "whole processes: commands, scripts, hooks, the start and memory of the server", run: commands },
 };

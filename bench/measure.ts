@@ -32,15 +32,16 @@ export interface Effort {
   block?: number;
   warmUp?: number;
   rounds?: number;
+  seconds?: number;
 }
 
 export async function interleave<N extends string>(
   sides: Readonly<Record<N, Side>>,
-  { block = BLOCK_RUNS, warmUp = WARM_UP_ROUNDS, rounds = ROUNDS_MAXIMUM }: Effort = {},
+  { block = BLOCK_RUNS, warmUp = WARM_UP_ROUNDS, rounds = ROUNDS_MAXIMUM, seconds = SECONDS_MAXIMUM }: Effort = {},
 ): Promise<Record<N, Timing>> {
   const names = Object.keys(sides) as N[];
   const samples = Object.fromEntries(names.map((name) => [name, [] as number[]])) as Record<N, number[]>;
-  const deadline = performance.now() + SECONDS_MAXIMUM * 1000;
+  const deadline = performance.now() + seconds * 1000;
   for (let round = -warmUp; round < rounds && performance.now() < deadline; round++) {
     // The order rotates, since a block is slower or faster after one particular other.
     for (let i = 0; i < names.length; i++) {
@@ -63,7 +64,8 @@ async function timeBlock({ prepare, run, operations = 1 }: Side, runs: number): 
   return times;
 }
 
-function summary(times: readonly number[]): Timing {
+/** Of times in microseconds. */
+export function summary(times: readonly number[]): Timing {
   const sorted = [...times].sort((a, b) => a - b);
   const percentile = (p: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * p))] ?? NaN;
   const total = sorted.reduce((sum, time) => sum + time, 0);

@@ -21,17 +21,20 @@ const FILL_WIDTH = 64;
 export interface World extends AsyncDisposable {
   /** The product's own kind of connection without the product: where PING and the bare scripts run. */
   readonly bare: Redis;
+  /** Of the Redis, as `REDIS_URL` takes it. */
+  readonly url: string;
   /** A client of the given namespace, as a user makes it. Closed with the world. */
   client(keyPrefix: string, instanceId: string): Promise<CoordinationClient>;
 }
 
 export async function createWorld(): Promise<World> {
   const redis = await startThrowawayRedis({ onProgress: (sentence) => console.error(sentence) });
-  const connection = new Connection({ host: "", port: 0, db: 0, tls: false, path: redis.socketPath });
+  const connection = new Connection({ host: "", port: 0, db: 0, tls: false, path: redis.socketPath }, "bench");
   const clients: CoordinationClient[] = [];
   const bare = await connection.open();
   return {
     bare,
+    url: redis.url,
     async client(keyPrefix, instanceId) {
       // Neither the caller's environment nor its project decides what is measured.
       const client = await getCoordinationClient({ instanceId, keyPrefix, redis: redis.url, cwd: redis.dir, env: {} });

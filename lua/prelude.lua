@@ -5,7 +5,6 @@
 local QUEUE_EVENTS_MAXIMUM = 1000
 local EXAMINED_MAXIMUM = 20000
 local IDEMPOTENCY_SECONDS = 86400
-local TOUCH_INTERVAL_SECONDS = 1
 local PROTOCOL_VERSION = 1
 
 local PREFIX = KEYS[1]:sub(1, -5) -- without "meta"
@@ -72,17 +71,15 @@ local function iso(microseconds)
 end
 local NOW_ISO = iso(NOW)
 
-local DIGITS = '0123456789abcdefghijklmnopqrstuvwxyz'
-
 -- A stamp as ten characters, short enough for an agent to copy and sorted like the stamp.
 local function base36(stamp)
-  local text = ''
-  for _ = 1, 10 do
+  local bytes = {}
+  for i = 10, 1, -1 do
     local digit = stamp % 36
-    text = DIGITS:sub(digit + 1, digit + 1) .. text
+    bytes[i] = digit < 10 and digit + 48 or digit + 87 -- "0" and "a"
     stamp = (stamp - digit) / 36
   end
-  return text
+  return string.char(unpack(bytes))
 end
 
 -- The stamp of an id, also after the message is gone; nil when nothing by that id was ever stored.
@@ -141,7 +138,9 @@ local function superseded(instance, session)
     'Use another instance name here, or end the other session; this one may speak again once it has ended.')
 end
 
--- Keeps the presence of a caller. Written at most once a second, since the exact second is nobody's business and
+local SECONDS_LENGTH = #'2026-01-01T00:00:00'
+
+-- Keeps the presence of a caller. Written once in each second of the clock, since the exact second is nobody's business and
 -- publish would pay for it; never revives a session that left, nor keeps alive the one that superseded the caller. A
 -- heartbeat from the future (the clock was stepped back) is replaced, or it would hide a death for as long as the step was.
 local function touch(instance, session)
@@ -153,7 +152,7 @@ local function touch(instance, session)
     entry = presence_entry(false, '{}')
   elseif left then
     return
-  elseif heartbeat > iso(NOW - TOUCH_INTERVAL_SECONDS * 1000000) and heartbeat <= NOW_ISO then
+  elseif heartbeat:sub(1, SECONDS_LENGTH) == NOW_ISO:sub(1, SECONDS_LENGTH) then
     return
   else
     entry = entry:gsub(HEARTBEAT, '"last_heartbeat":"' .. NOW_ISO .. '"', 1)

@@ -11,9 +11,11 @@ function idsIn(text: string, pattern: RegExp): string[] {
 
 test("every guarantee of docs/guarantees.md is cited by a test, and no test cites another", () => {
   const stated = idsIn(readFileSync(new URL("docs/guarantees.md", root), "utf8"), /^\| (G\d+) \|/gm);
-  const tests = readdirSync(new URL("test", root), { recursive: true, encoding: "utf8" })
+  const inTests = readdirSync(new URL("test", root), { recursive: true, encoding: "utf8" })
     .filter((file) => file.endsWith(".test.ts"))
-    .map((file) => readFileSync(new URL(`test/${file}`, root), "utf8"));
+    .map((file) => `test/${file}`);
+  const inCases = readdirSync(new URL("conformance", root)).map((file) => `conformance/${file}`);
+  const tests = [...inTests, ...inCases].map((file) => readFileSync(new URL(file, root), "utf8"));
   expect(idsIn(tests.join("\n"), /["'`][^"'`\n]*\[(G\d+)\]/g)).toEqual(stated);
   expect(stated).toEqual(["G1", "G10", "G2", "G3", "G4", "G5", "G6", "G7", "G8", "G9"]);
 });

@@ -15,7 +15,18 @@ const PREPARE_WITHIN_MS = 600000;
 
 const steps = {
   demo: (args) => pass([process.execPath, "dist/coord.cjs", "demo", ...args]),
-  bench: async (args) => pass([process.execPath, await bundled("bench/main.ts", "bench.mjs"), ...args]),
+  bench: async (args) => {
+    const program = await bundled("bench/main.ts", "bench.mjs");
+    const names = args.filter((arg) => !arg.startsWith("-"));
+    if (names.length === 0 || names.includes("python")) {
+      const { ensurePython } = await import("./python.mjs");
+      await ensurePython({ onProgress: note }).then(
+        (python) => (process.env.COORD_PYTHON = python),
+        () => undefined, // the bench says so
+      );
+    }
+    return pass([process.execPath, program, ...args]);
+  },
   faults: async (args) => pass([process.execPath, await bundled("test/faults/main.ts", "faults.mjs"), ...args]),
   test: async (args) => (await import("./checks.mjs")).runChecks(args),
 };

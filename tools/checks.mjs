@@ -3,6 +3,7 @@ import { execFile, spawn } from "node:child_process";
 import { readdir } from "node:fs/promises";
 import path from "node:path";
 import { bundleModule } from "./build.mjs";
+import { ensurePython } from "./python.mjs";
 
 /** As many checks at a time as the smallest machine that we care about has cores. */
 const AT_A_TIME = 2;
@@ -15,10 +16,13 @@ const env = {
   // dist/ is built: the packaging checks, which pack the package, need not build it again through prepare.
   npm_config_ignore_scripts: "true",
 };
-const coloured = process.stdout.isTTY === true && !process.env.NO_COLOR;
+const coloured = process.stdout.isTTY && !process.env.NO_COLOR;
 const paint = (code, text) => (coloured ? `\x1b[${code}m${text}\x1b[0m` : text);
 
-/** `needs`: a program that no npm package brings, by its name and its names at Debian and Homebrew. */
+/**
+ * `needs`: a program that no npm package brings, by its name and its names at Debian and Homebrew. `python`: arguments for
+ * the Python that has what the Python module needs, in its folder.
+ */
 const CHECKS = [
   { name: "types", command: ["tsc", "--noEmit"] },
   { name: "lint", command: ["oxlint", "--type-aware", "--deny-warnings"] },
@@ -30,6 +34,8 @@ const CHECKS = [
     command: ["shellcheck", ...(await shellScripts()), ".ci/run"],
     needs: { debian: "shellcheck", brew: "shellcheck" },
   },
+  { name: "Python types", python: ["-m", "mypy"] },
+  { name: "Python tests", python: ["-m", "unittest", "discover", "--top-level-directory", "."] },
   { name: "package", command: ["publint", "--strict"] },
   { name: "package types", command: ["attw", "--pack", "--profile", "esm-only"] },
 ];
@@ -42,6 +48,11 @@ export async function runChecks(args) {
     // One after the other: two package managers at once would wait for each other's lock and give up.
     for (const check of waiting.filter(({ needs }) => needs !== undefined)) {
       check.missing = await ensureProgram(check.command[0], check.needs);
+    }
+    const python = await ensurePython({ onProgress: (sentence) => console.log(sentence) }).catch((error) => error);
+    for (const check of waiting.filter((each) => each.python !== undefined)) {
+      if (python instanceof Error) check.missing = python.message;
+      else Object.assign(check, { command: [python, ...check.python], cwd: "python" });
     }
     const worker = async () => {
       for (let check = waiting.shift(); check !== undefined; check = waiting.shift()) results.push(await run(check));
@@ -65,8 +76,8 @@ function summarise(results) {
   return failures === 0 ? 0 : 1;
 }
 
-async function run({ name, command, missing }) {
-  if (missing === undefined) return timed(name, () => captured(command, CHECK_WITHIN_MS));
+async function run({ name, command, cwd, missing }) {
+  if (missing === undefined) return timed(name, () => captured(command, CHECK_WITHIN_MS, cwd));
   console.log(`${paint(33, "-")} ${name} not checked`);
   return { name, status: "missing", reason: missing };
 }
@@ -84,8 +95,8 @@ async function timed(name, work) {
   return { name, status: error === undefined ? "passed" : "failed" };
 }
 
-function captured([program, ...args], withinMs) {
-  const options = { env, timeout: withinMs, killSignal: "SIGKILL", maxBuffer: 64 * 1024 * 1024 };
+function captured([program, ...args], withinMs, cwd) {
+  const options = { env, cwd, timeout: withinMs, killSignal: "SIGKILL", maxBuffer: 64 * 1024 * 1024 };
   return new Promise((resolve, reject) => {
     execFile(program, args, options, (error, stdout, stderr) => {
       if (error === null) return resolve();
@@ -134,5 +145,6 @@ async function ensureProgram(program, { debian, brew }) {
 
 async function shellScripts() {
   const folder = "scripts/coordination";
-  return (await readdir(folder)).filter((name) => name.endsWith(".sh")).map((name) => path.join(folder, name));
+  const scripts = (await readdir(folder)).filter((name) => name.endsWith(".sh")).map((name) => path.join(folder, name));
+  return [...scripts, "src/surfaces/hook/coord-hook.bash"];
 }

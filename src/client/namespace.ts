@@ -3,6 +3,7 @@ import { LIMITS } from "../protocol/definition.ts";
 import type {
   CheckResult,
   ForgetResult,
+  ImportResult,
   NamespaceSettings,
   PresenceResult,
   StatsResult,
@@ -16,6 +17,7 @@ import {
   checkSetting,
   checkSettingName,
 } from "../protocol/validation.ts";
+import { accessRule, type AccessRule } from "../store/acl.ts";
 import { inspectServer, type ServerFacts } from "../store/inspect.ts";
 import { Store } from "../store/store.ts";
 import { namespaceArguments } from "./publishing.ts";
@@ -135,6 +137,25 @@ export class NamespaceClient {
     return this.#settings(known, String(checkSetting(value, known)));
   }
 
+  /** The whole namespace as lines of JSON, without line ends; what belongs to running sessions is left out. */
+  async *exportLines(): AsyncGenerator<string, void, undefined> {
+    const { exportLines } = await import("./archive.ts"); // with node:crypto, which no other operation loads
+    yield* exportLines(this.speaker, this.settings.keyPrefix);
+  }
+
+  /**
+   * Puts back what was exported, here or elsewhere; what is here already stays as it is, so that it may be run again.
+   *
+   * @throws CoordinationError INVALID for what is no export, or ends too early; UNAVAILABLE, TIMEOUT
+   */
+  async importLines(
+    lines: AsyncIterable<string>,
+    onProgress: (result: ImportResult) => void = () => undefined,
+  ): Promise<ImportResult> {
+    const { importLines } = await import("./archive.ts");
+    return importLines(this.speaker, lines, onProgress);
+  }
+
   async #settings(name: string, value: string): Promise<NamespaceSettings> {
     const args = { name, value, ...namespaceArguments(this.settings.namespace) };
     return readNamespaceSettings(await this.speaker.read("settings", args));
@@ -143,6 +164,11 @@ export class NamespaceClient {
   /** What can be seen of the server itself; nothing is changed.  @throws CoordinationError UNAVAILABLE */
   async inspectServer(): Promise<ServerFacts> {
     return inspectServer(this.settings.connection, this.settings.keyPrefix);
+  }
+
+  /** The Redis user that this namespace needs, and no more. Needs no Redis. @throws CoordinationError INVALID */
+  accessRule(user: string): AccessRule {
+    return accessRule(this.settings.keyPrefix, checkInstance(user, "user"));
   }
 
   close(): void {

@@ -73,8 +73,10 @@ export class Sweeper {
 /** How soon it looks again where the last look found no Redis; the bell may ring earlier. */
 const AWAY_MILLISECONDS = 1000;
 
+/** A server that was stopped and not ended does not refuse, it is silent. */
 function awayForNow(store: Store, error: unknown): boolean {
-  return CoordinationError.is(error) && error.code === ErrorCode.UNAVAILABLE && !store.closed;
+  const codes: readonly ErrorCode[] = [ErrorCode.UNAVAILABLE, ErrorCode.TIMEOUT];
+  return CoordinationError.is(error) && codes.includes(error.code) && !store.closed;
 }
 
 /**

@@ -51,7 +51,6 @@ export interface Limits {
   readonly ack_ids_maximum: number;
   readonly ack_within_seconds_maximum: number;
   readonly queue_events_maximum: number;
-  readonly touch_interval_seconds: number;
   readonly lease_seconds: number;
   readonly beat_seconds_maximum: number;
   readonly sweep_seconds_maximum: number;

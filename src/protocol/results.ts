@@ -43,6 +43,8 @@ export interface PublishResult {
   repeated: boolean;
   /** The message this one replies to counts as acknowledged by the sender. */
   acknowledged: boolean;
+  /** How many replicas have it; only where `COORD_WAIT_REPLICAS` asks for some. */
+  replicas?: number;
 }
 
 export interface CheckRequest {
@@ -229,6 +231,15 @@ export interface SweepResult {
   removed: number;
   /** There is more to do: sweep again. */
   more: boolean;
+}
+
+export interface ImportResult {
+  /** Read from the file. */
+  messages: number;
+  /** Put back. */
+  restored: number;
+  /** Left as they are here. */
+  present: number;
 }
 
 /** What acts on everyone. */

@@ -14,7 +14,7 @@ import { CoordinationError, ErrorCode } from "./errors.ts";
 const LINE_BREAK = /[\n\r\v\f\u0085\u2028\u2029]/;
 
 const IDENTITY_HINT =
-  "Set CLAUDE_INSTANCE_ID, give --instance <name> (instanceId in code), or put it into .coord.json. " +
+  "Set CLAUDE_INSTANCE_ID, give --instance <name>, name it in code, or put it into .coord.json. " +
   "A name has 1-64 letters, digits, dots, underscores or hyphens and starts with a letter or digit.";
 
 export function invalid(message: string, hint: string): CoordinationError {

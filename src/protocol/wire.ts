@@ -1,20 +1,27 @@
 /** Results and refusals as JSON: snake case, the same on MCP and with `--json`. */
 import type { CoordinationError } from "./errors.ts";
 
-/** Objects whose keys are names of instances or types, which no case conversion may touch. */
+/** Objects whose keys are names of instances or types, which no case conversion may touch; in an event `instances` is a list. */
 const DICTIONARIES = new Set(["instances", "byType"]);
 
 export function successToWire(result: object): Record<string, unknown> {
   return { success: true, ...(toWire(result) as object) };
 }
 
-export function refusalToWire({ code, message, hint, validTypes }: CoordinationError): Record<string, unknown> {
+export function refusalToWire({
+  code,
+  message,
+  hint,
+  validTypes,
+  receipt,
+}: CoordinationError): Record<string, unknown> {
   return {
     success: false,
     code,
     error: message,
     hint,
     ...(validTypes === undefined ? {} : { valid_types: validTypes }),
+    ...(receipt === undefined ? {} : { receipt: toWire(receipt) }),
   };
 }
 
@@ -24,7 +31,7 @@ export function toWire(value: unknown): unknown {
   return Object.fromEntries(
     Object.entries(value).map(([name, field]) => [
       name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
-      DICTIONARIES.has(name) ? mapValues(field as Record<string, unknown>) : toWire(field),
+      DICTIONARIES.has(name) && !Array.isArray(field) ? mapValues(field as Record<string, unknown>) : toWire(field),
     ]),
   );
 }

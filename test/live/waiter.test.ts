@@ -8,7 +8,9 @@ import { Redis } from "ioredis";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { MessageType } from "../../src/protocol/definition.ts";
 import { ensureRedisServer } from "../../src/server/install.ts";
+import { ADMINISTRATOR, leastPrivilege } from "../least-privilege.ts";
 import {
+  PREFIX_PATTERN,
   type Agent,
   END,
   PROMPT,
@@ -78,6 +80,29 @@ describe.concurrent("the waiter", () => {
     expect(waiter.stderr).toBe("");
     expect(await agent.shown(PROMPT)).toMatch(/^other acknowledged your GENERAL "mine"/);
     expect(await waiter.ended).toMatchObject(GONE);
+  });
+
+  it("[G7] wakes once more when what was shown is not answered in time, though everybody sleeps", async () => {
+    const stage = bench.stage();
+    const { agent, waiter } = await idle(stage);
+    const token = await stage.raw.get(`${stage.prefix}:waiter:backend`);
+    await stage.send("backend", "login", { ackWithin: 2 });
+    expect(await waiter.ended).toMatchObject({ code: 2 });
+    const again = agent.wait();
+    await place(stage, again, token);
+    const { code, stderr } = await again.ended;
+    expect([code, stderr]).toEqual([2, expect.stringMatching(/ ack="yes" waiting="\d+ s">\nlogin\nAbout login\./)]);
+  });
+
+  it("wakes the sender of a message that nobody is there to answer", async () => {
+    const stage = bench.stage();
+    const { waiter } = await idle(stage);
+    const id = await stage.send("nobody", "login", { from: "backend", ackWithin: 1 });
+    const sweeping = setInterval(() => void stage.command("passer-by").sweep(), 200);
+    onTestFinished(() => clearInterval(sweeping));
+    const { code, stderr } = await waiter.ended;
+    const text = new RegExp(`^No answer to GENERAL "login" \\(${id}\\) for \\d+ s, offline: nobody\\.$`);
+    expect([code, stderr]).toEqual([2, expect.stringMatching(text)]);
   });
 
   it("is one: a second one replaces it, a prompt sends it away", async () => {
@@ -215,8 +240,8 @@ class OwnRedis {
   async restart(): Promise<void> {
     const keep = ["--appendonly", "yes", "--appendfsync", "always", "--dir", this.#dir];
     const listen = ["--port", "0", "--unixsocket", `${this.#dir}/redis.sock`];
-    this.#process = spawn(this.#program, [...listen, ...keep], { stdio: "ignore" });
-    this.raw = new Redis({ path: `${this.#dir}/redis.sock`, retryStrategy: () => 20 });
+    this.#process = spawn(this.#program, [...listen, ...keep, ...leastPrivilege(PREFIX_PATTERN)], { stdio: "ignore" });
+    this.raw = new Redis({ path: `${this.#dir}/redis.sock`, ...ADMINISTRATOR, retryStrategy: () => 20 });
     this.raw.on("error", () => undefined);
     await until(async () => (await this.raw.ping().catch(() => "")) === "PONG");
   }

@@ -11,6 +11,7 @@ import type {
   PresenceStatus,
   PublishResult,
   Receipt,
+  ReceiptState,
   StatsResult,
   SweepResult,
 } from "../../protocol/results.ts";
@@ -27,7 +28,7 @@ const oneLine = (text: string): string => printable(text).replaceAll(/\s+/g, " "
 const idLine = (id: string): string => `  ID: ${cyan(printable(id))}`;
 
 export function renderPublish(result: PublishResult): string {
-  const { type, to, recipients, repeated, acknowledged, messageId, requiresAck } = result;
+  const { type, to, recipients, repeated, acknowledged, messageId, requiresAck, replicas } = result;
   const listed = recipients
     .slice(0, LISTED_NAMES)
     .map(({ instance, presence }) =>
@@ -38,6 +39,7 @@ export function renderPublish(result: PublishResult): string {
     `${bold(repeated ? "Already sent" : "Sent")} ${type} to ${to}${listed.length === 0 ? "" : ` (${listed.join(", ")})`}`,
     idLine(messageId),
     ...(acknowledged ? ["  The message it answers is acknowledged."] : []),
+    ...(replicas === undefined ? [] : [`  Replicas that have it: ${replicas}`]),
     ...(requiresAck ? [dim(`  Who has acknowledged: coord show ${messageId}`)] : []),
   ].join("\n");
 }
@@ -56,16 +58,15 @@ export function renderCheck(result: CheckResult, nothing: string): string {
 function renderMessage(message: Message): string {
   const { id, type, from, to, timestamp, requiresAck, acknowledged, subject, description, replyTo } = message;
   const { waitingSeconds, receipts } = message;
-  const state = acknowledged
-    ? green("acknowledged")
-    : requiresAck
-      ? yellow("to be acknowledged")
-      : dim("no answer needed");
+  const asked = requiresAck && !(receipts !== undefined && receipts.every(({ state: its }) => SETTLED.has(its)));
+  const state = acknowledged ? green("acknowledged") : asked ? yellow("to be acknowledged") : dim("no answer needed");
   return [
     `${bold(printable(type))} ${printable(from)} → ${printable(to)}  ${dim(printable(timestamp))}  ${state}`,
     idLine(id),
     ...(replyTo === undefined ? [] : [`  Reply to: ${printable(replyTo)}`]),
-    ...(waitingSeconds === undefined ? [] : [yellow(`  Announced again: it waits since ${duration(waitingSeconds)}.`)]),
+    ...(waitingSeconds === undefined
+      ? []
+      : [yellow(`  Announced again: it has been waiting for ${duration(waitingSeconds)}.`)]),
     `  Subject: ${bold(printable(subject))}`,
     // Deeper than the lines of ours: no text can pose as an id line.
     ...(description === ""
@@ -76,6 +77,9 @@ function renderMessage(message: Message): string {
     ...(receipts === undefined ? [] : ["  Receipts:", ...receipts.map(renderReceipt)]),
   ].join("\n");
 }
+
+/** Nobody is asked for these any more. */
+const SETTLED: ReadonlySet<ReceiptState> = new Set(["dropped", "acknowledged"]);
 
 function renderReceipt({ instance, state, presentedAt, acknowledgedAt, comment, reason, history }: Receipt): string {
   const color = { dead: red, stored: yellow, presented: cyan, dropped: dim, acknowledged: green }[state];
@@ -138,7 +142,7 @@ export function renderEvent({
   const head = {
     message_published: `${printable(from ?? "")} sent ${of}`,
     message_acknowledged: `${printable(from ?? "")} acknowledged ${of}${comment === undefined ? "" : `: ${oneLine(comment)}`}`,
-    message_overdue: `${of} from ${printable(from ?? "")} still waits for an answer, since ${duration(Number(waitingSeconds))}`,
+    message_overdue: `${of} from ${printable(from ?? "")} has been waiting for an answer for ${duration(Number(waitingSeconds))}`,
     message_undelivered: `${silent} offline: ${of} waits there`,
     message_unanswered: `${silent} silent on ${of} for ${duration(Number(waitingSeconds))}`,
     message_dead: `${silent} no longer reminded of ${of}: coord dead`,

@@ -1,8 +1,9 @@
 /** Commands that keep a namespace in order: what is dead, what is due, and the settings that act on everyone. */
+import { createReadStream } from "node:fs";
 import type { Command, Option } from "commander";
 import type { CoordinationClient } from "../../client/client.ts";
 import { LIMITS, NAMESPACE_SETTINGS } from "../../protocol/definition.ts";
-import type { SweepResult } from "../../protocol/results.ts";
+import type { ImportResult, SweepResult } from "../../protocol/results.ts";
 import { checkSettingName, invalid } from "../../protocol/validation.ts";
 import { successToWire, toWire } from "../../protocol/wire.ts";
 import { print, printJson, printProgress } from "./outcome.ts";
@@ -18,6 +19,7 @@ export interface Grammar {
 
 /** Each does at most 1,000 things: with so many sweeps a namespace of a million messages is done. */
 const SWEEPS_MAXIMUM = 2000;
+const PROGRESS_LINES = 10_000;
 
 interface Shared {
   instance?: string;
@@ -64,6 +66,49 @@ export function addUpkeep({ command, json, number, withClient }: Grammar): void 
           if (sweeps % 100 === 0) printProgress(`${renderSweep(total)} …`);
         }
         report(options, total);
+      });
+    });
+
+  command(
+    "export",
+    "Write the whole namespace to standard output, as lines of JSON",
+    "coord export > coord.jsonl",
+    "coord export | COORD_KEY_PREFIX=copy coord import",
+  ).action(async (options: Shared) => {
+    await withClient(options, async (client) => {
+      let lines = 0;
+      for await (const line of client.exportLines()) {
+        // Not faster than it is read: a namespace may be larger than the memory.
+        if (!process.stdout.write(`${line}\n`)) await new Promise((resolve) => process.stdout.once("drain", resolve));
+        if (++lines % PROGRESS_LINES === 0) printProgress(`${lines} lines …`);
+      }
+    });
+  });
+
+  command(
+    "import",
+    "Put back what was exported; what is here already stays as it is, so it may be run again",
+    "coord import coord.jsonl",
+    "coord import - < coord.jsonl",
+  )
+    .argument("[file]", "What coord export has written; default standard input", "-")
+    .addOption(json())
+    .action(async (file: string, options: Shared) => {
+      await withClient(options, async (client) => {
+        const input = file === "-" ? process.stdin : createReadStream(file);
+        const failed = new Promise<never>((_, reject) => {
+          input.once("error", ({ message }: Error) =>
+            reject(invalid(`${file} cannot be read: ${message}.`, "Give a file that coord export has written.")),
+          );
+        });
+        const progress = ({ messages }: ImportResult): void => {
+          if (messages > 0 && messages % PROGRESS_LINES === 0) printProgress(`${messages} messages …`);
+        };
+        const { createInterface } = await import("node:readline");
+        const lines = createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
+        const result = await Promise.race([client.importLines(lines, progress), failed]);
+        if (options.json) printJson(successToWire(result));
+        else print(`${result.messages} messages: ${result.restored} put back, ${result.present} here already`);
       });
     });
 

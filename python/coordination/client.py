@@ -1,0 +1,361 @@
+"""The deep module: every operation of the protocol, for one instance, over one connection."""
+
+from __future__ import annotations
+
+import os
+from asyncio import CancelledError
+from contextlib import aclosing, asynccontextmanager
+from typing import AsyncGenerator, AsyncIterator, Mapping, overload
+from uuid import uuid4
+
+from .checking import check_arguments, newest_arguments
+from .definition import LIMITS, MessageType
+from .errors import CoordinationError, ErrorCode
+from .namespace import NamespaceClient
+from .publishing import publish_arguments, read_publish
+from .replies import read_ack, read_acks, read_check, read_notifications
+from .results import (
+    AckRefusal,
+    AckResult,
+    CheckResult,
+    CoordinationEvent,
+    Joined,
+    NotificationsResult,
+    PublishResult,
+    SessionFacts,
+)
+from .settings import Settings, resolve_settings
+from .validation import check_activity, check_comment, check_limit, check_message_ids, check_wait_seconds
+from .waiting import look_until, take_forever
+
+#: How many events the iterator takes at a time. They are confirmed together, so more would come twice after a crash.
+_EVENTS_AT_ONCE = 1
+#: How many publishes with unknown outcome are remembered; more than an agent has in flight.
+_UNCERTAIN_MAXIMUM = 100
+#: An id before all others.
+_BEGINNING = "msg-0000000000"
+
+_AWAY = (ErrorCode.UNAVAILABLE, ErrorCode.TIMEOUT)
+
+
+async def get_coordination_client(
+    instance_id: str | None = None,
+    *,
+    redis: str | None = None,
+    key_prefix: str | None = None,
+    orchestrator: str | None = None,
+    presence_timeout_seconds: int | None = None,
+    lease_seconds: int | None = None,
+    cwd: str | os.PathLike[str] | None = None,
+    env: Mapping[str, str] | None = None,
+    session: SessionFacts | None = None,
+) -> CoordinationClient:
+    """Connects and returns a client that reconnects by itself; close it, or use it with `async with`.
+
+    `redis` is a URL: `redis://`, `rediss://` or `unix:`. `lease_seconds`: how long events that were handed out wait for their
+    confirmation. `cwd`: where the search for `.coord.json` begins. `env`: default `os.environ`. `session`: joins as this run
+    of an agent, and beats by itself; without one each operation is a sign of life.
+
+    Raises IDENTITY without an instance name, INVALID for a malformed setting, UNAVAILABLE when Redis does not answer within
+    0.7 seconds.
+    """
+    settings = resolve_settings(
+        instance_id=instance_id,
+        redis=redis,
+        key_prefix=key_prefix,
+        orchestrator=orchestrator,
+        presence_timeout_seconds=presence_timeout_seconds,
+        lease_seconds=lease_seconds,
+        cwd=cwd,
+        env=env,
+    )
+    settings.require_identity()
+    client = CoordinationClient(settings)
+    try:
+        await client.open()
+        if session is not None:
+            await client.stay(session)
+    except BaseException:
+        await client.close()
+        raise
+    return client
+
+
+class CoordinationClient(NamespaceClient):
+    """Belongs to the event loop it is used in."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Connects with the first call. `get_coordination_client` makes one from arguments and environment."""
+        super().__init__(settings)
+        #: Keys of publishes that may or may not have been stored, by content: the same content is sent under the same key.
+        self._uncertain: dict[tuple[str, ...], str] = {}
+        #: Leases of events that a loop over `events` has been given and not yet confirmed.
+        self._given: set[str] = set()
+
+    async def close(self) -> None:
+        """Ends the heartbeats and the connections. A session is left with `leave`; without, it turns stale by itself."""
+        # A loop over `events` that was left by `break` has its event; asyncio would end the generator only after this.
+        for lease in tuple(self._given):
+            await self._confirm_given(lease)
+        await super().close()
+
+    async def touch(self) -> None:
+        """Keeps this instance's presence. Every other operation of a named instance does so as well."""
+        await self._speaker.run("touch", {})
+
+    async def publish_message(
+        self,
+        msg_type: MessageType | str,
+        subject: str,
+        description: str,
+        to_instance: str | None = None,
+        *,
+        requires_ack: bool | None = None,
+        ack_within: int | None = None,
+        reply_to: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> PublishResult:
+        """Stores a message for its recipients, atomically.
+
+        `subject` has 1-200 characters without line breaks, `description` up to 64 KiB of UTF-8. `to_instance` is an instance
+        or `all`; absent, it is the sender of `reply_to`, else the default of the type. `requires_ack` is true by default, for
+        NOTIFICATION false. `ack_within`: seconds until it is announced again where it is not acknowledged, and later
+        listed as dead; 0 for never. `reply_to` joins the thread of that message and, from one of its recipients, acknowledges it.
+        `idempotency_key` makes a repeat safe for 24 hours.
+
+        Raises INVALID, NOT_FOUND (`reply_to`, or a recipient never seen where that is refused), FULL, SUPERSEDED,
+        UNAVAILABLE, TIMEOUT. Where the sentence says that the message may be stored, and after a cancellation, publish the same content
+        again: the client then reuses the key, and nothing is stored twice.
+        """
+        me = self._speaker.instance
+        arguments = publish_arguments(
+            me,
+            self.settings,
+            msg_type=msg_type,
+            subject=subject,
+            description=description,
+            to_instance=to_instance,
+            requires_ack=requires_ack,
+            ack_within=ack_within,
+            reply_to=reply_to,
+            idempotency_key=idempotency_key,
+        )
+        given = arguments.pop("idempotency_key")
+        content = tuple(arguments.values())
+        repeated = self._uncertain.get(content)
+        key = given or repeated or str(uuid4())
+        try:
+            reply = await self._speaker.run("publish", {**arguments, "idempotency_key": key})
+        except CancelledError:
+            self._remember(content, key)
+            raise
+        except CoordinationError as error:
+            if error.code in _AWAY:
+                self._remember(content, key)
+            raise
+        if repeated is not None:
+            self._uncertain.pop(content, None)
+        if arguments["ack_within"]:
+            self._sweeper.due_in(int(arguments["ack_within"]))
+        return read_publish(reply, arguments["type"], me, self.settings)
+
+    def _remember(self, content: tuple[str, ...], key: str) -> None:
+        if len(self._uncertain) == _UNCERTAIN_MAXIMUM:
+            del self._uncertain[next(iter(self._uncertain))]
+        self._uncertain[content] = key
+
+    async def check_messages(
+        self,
+        *,
+        to_instance: str | None = None,
+        from_instance: str | None = None,
+        msg_type: MessageType | str | None = None,
+        pending_only: bool = False,
+        all: bool = False,
+        since: str | None = None,
+        before: str | None = None,
+        thread: str | None = None,
+        message_id: str | None = None,
+        limit: int | None = None,
+        wait_seconds: float = 0,
+    ) -> CheckResult:
+        """Reads messages; what it returns to one of its recipients counts as presented to it.
+
+        Without `to_instance`, `all` or a `from_instance` that is the caller: the own inbox, newest first. `pending_only`: what
+        still has to be acknowledged, oldest first. `since` and `before` are message ids, exclusive; with `since` oldest first.
+        `message_id` returns exactly that message, whole, and goes with no other filter. `limit` is 1-1000, default 50.
+        `wait_seconds`, up to 50, returns as soon as something matches; without `since` and `pending_only` that is what was not
+        yet presented.
+
+        Raises INVALID, NOT_FOUND (`message_id`, `thread`, a cursor), SUPERSEDED, UNAVAILABLE, TIMEOUT.
+        """
+        if message_id is not None:
+            return await self.show_message(message_id)
+        me = self._speaker.instance
+        arguments = check_arguments(
+            me,
+            to_instance=to_instance,
+            from_instance=from_instance,
+            msg_type=msg_type,
+            pending_only=pending_only,
+            all=all,
+            since=since,
+            before=before,
+            thread=thread,
+            limit=limit,
+        )
+
+        async def look() -> CheckResult:
+            return read_check(await self._speaker.run("check", arguments))
+
+        seconds = check_wait_seconds(wait_seconds)
+        if seconds == 0:
+            return await look()
+        inbox = arguments["inbox"]
+        if arguments["since"] == "" and arguments["pending"] == "0":
+            if inbox == me:
+                arguments["unread"] = "1"
+            else:
+                # Nothing is new to a reader of other people's messages: it waits for what comes from now on. Read for nobody,
+                # since this look must not count as presented.
+                newest = {"instance": "", "session": "", **newest_arguments(inbox)}
+                arguments["since"] = read_check(await self._store.run("check", newest)).get("next_since", _BEGINNING)
+        return await look_until(self._store, self._sweeper, inbox or None, seconds, look, lambda result: result["count"] > 0)
+
+    async def wait_for_messages(
+        self,
+        *,
+        to_instance: str | None = None,
+        from_instance: str | None = None,
+        msg_type: MessageType | str | None = None,
+        pending_only: bool = False,
+        all: bool = False,
+        since: str | None = None,
+        thread: str | None = None,
+        limit: int | None = None,
+        wait_seconds: float = LIMITS["wait_seconds_maximum"],
+    ) -> CheckResult:
+        """As `check_messages` with the longest wait, unless `wait_seconds` says otherwise."""
+        return await self.check_messages(
+            to_instance=to_instance,
+            from_instance=from_instance,
+            msg_type=msg_type,
+            pending_only=pending_only,
+            all=all,
+            since=since,
+            thread=thread,
+            limit=limit,
+            wait_seconds=wait_seconds,
+        )
+
+    @overload
+    async def ack_message(self, message_id: str, *, comment: str | None = None) -> AckResult: ...
+
+    @overload
+    async def ack_message(
+        self, message_id: list[str], *, comment: str | None = None
+    ) -> list[AckResult | AckRefusal]: ...
+
+    async def ack_message(
+        self, message_id: str | list[str], *, comment: str | None = None
+    ) -> AckResult | list[AckResult | AckRefusal]:
+        """Acknowledges one message, or several (up to 100), each on its own. `comment` has up to 4 KiB.
+
+        Raises INVALID, UNAVAILABLE, TIMEOUT; for one id also NOT_FOUND and NOT_RECIPIENT. For several a refusal stands in the
+        place of its result.
+        """
+        me = self._speaker.instance
+        ids = check_message_ids(message_id if isinstance(message_id, list) else [message_id])
+        arguments = {"comment": "" if comment is None else check_comment(comment)}
+        reply = await self._speaker.run("ack", arguments, ids)
+        if isinstance(message_id, list):
+            return read_acks(reply, ids, me)
+        return read_ack(reply, ids[0], me)
+
+    async def get_notifications(self, *, limit: int | None = None) -> NotificationsResult:
+        """Takes the oldest events from this instance's queue; what is not returned stays.
+
+        Raises INVALID, SUPERSEDED, UNAVAILABLE, TIMEOUT.
+        """
+        async with self.lend_notifications(limit=limit) as result:
+            return result
+
+    @asynccontextmanager
+    async def lend_notifications(self, *, limit: int | None = None) -> AsyncIterator[NotificationsResult]:
+        """As `get_notifications`, but confirmed only when the block ends well; not within 10 seconds, they come again.
+
+        For whoever has to show them first.
+        """
+        result, lease = await self._take(LIMITS["list_default"] if limit is None else check_limit(limit))
+        yield result
+        await self._confirm(lease)
+
+    async def _take(self, limit: int) -> tuple[NotificationsResult, str]:
+        arguments = {"limit": str(limit), "budget": "0", "lease_seconds": str(self.settings.lease_seconds)}
+        return read_notifications(await self._speaker.run("notifications", arguments))
+
+    async def _confirm(self, lease: str) -> None:
+        if lease:
+            await self._speaker.run("confirm", {"lease": lease, "shown": "0"})
+
+    async def events(self) -> AsyncGenerator[CoordinationEvent, None]:
+        """This instance's events, those that wait and those to come, in order.
+
+        One is confirmed when the next is asked for, and when the loop or the client ends.
+        """
+        taking = take_forever(
+            self._store,
+            self._sweeper,
+            self._speaker.instance,
+            lambda: self._take(_EVENTS_AT_ONCE),
+            _has_events,
+        )
+        async with aclosing(taking) as taken:
+            async for result, lease in taken:
+                self._given.add(lease)
+                try:
+                    for event in result["notifications"]:
+                        yield event
+                finally:
+                    await self._confirm_given(lease)
+
+    async def _confirm_given(self, lease: str) -> None:
+        if lease not in self._given:
+            return
+        self._given.discard(lease)
+        try:
+            await self._confirm(lease)
+        except CoordinationError as error:
+            if error.code not in _AWAY:  # with Redis away they come again after their lease
+                raise
+
+    async def join(self, session: SessionFacts, *, unless_taken: bool = False) -> Joined:
+        """Begins or renews the session of this run of an agent; a session of somebody else is superseded.
+
+        With `unless_taken` it is not, and this one is refused while the other is there. Raises SUPERSEDED.
+        """
+        return await self._speaker.join(session, unless_taken=unless_taken)
+
+    async def stay(self, session: SessionFacts, *, unless_taken: bool = False) -> None:
+        """Joins and beats by itself until `leave` or `close`. Never fails: while Redis is away, each beat tries again."""
+        await self._speaker.stay(session, unless_taken=unless_taken)
+
+    async def leave(self) -> None:
+        """Ends the session: offline at once."""
+        await self._speaker.leave()
+
+    async def speaks(self) -> bool:
+        """Whether this client still speaks for its instance, or a newer session does."""
+        return await self._speaker.speaks()
+
+    async def set_activity(self, activity: str) -> None:
+        """One line for presence about what the agent does; empty removes it."""
+        await self._speaker.set_activity(check_activity(activity))
+
+    async def register_instance(self) -> None:
+        """Makes this instance known before it starts, so that broadcasts reach it."""
+        await self._store.run("register", {"instance": self._speaker.instance})
+
+
+def _has_events(taken: tuple[NotificationsResult, str]) -> bool:
+    return taken[0]["count"] > 0

@@ -1,0 +1,117 @@
+"""A publish as the script takes it, and its receipt as the caller gets it."""
+
+from __future__ import annotations
+
+from typing import Any, Sequence
+
+from .addressing import asks_for_acknowledgement, default_recipient, direction_problem, nearest_names
+from .definition import BROADCAST, TYPE_RULES
+from .errors import invalid
+from .presence import parse_time, read_presence
+from .results import NamespaceSettings, PublishResult, Recipient
+from .settings import Settings
+from .validation import (
+    check_ack_within,
+    check_description,
+    check_flag,
+    check_idempotency_key,
+    check_instance,
+    check_message_id,
+    check_subject,
+    check_type,
+)
+
+
+def publish_arguments(
+    me: str,
+    settings: Settings,
+    *,
+    msg_type: object,
+    subject: object,
+    description: object,
+    to_instance: object,
+    requires_ack: object,
+    ack_within: object,
+    reply_to: object,
+    idempotency_key: object,
+) -> dict[str, str]:
+    """Every rule that needs no store, with the defaults filled in. Raises INVALID."""
+    kind = check_type(msg_type)
+    rule = TYPE_RULES[kind]
+    subject = check_subject(subject)
+    description = check_description(description)
+    replied = "" if reply_to is None else check_message_id(reply_to, "reply_to")
+    asks = asks_for_acknowledgement(kind) if requires_ack is None else check_flag(requires_ack, "requires_ack")
+    within = settings.ack_timeout_seconds if ack_within is None else check_ack_within(ack_within)
+    to: str | None
+    if to_instance is not None:
+        to = BROADCAST if to_instance == BROADCAST else check_instance(to_instance, "to")
+    elif replied == "" or rule["to"] == "all":
+        to = default_recipient(kind, me, settings.orchestrator)
+    else:
+        to = ""  # a reply goes to whom it answers, which the store knows
+    if to is None:
+        raise invalid(
+            f"to is missing: {kind} has no default recipient.",
+            "Give the instance, or reply_to with the message it answers.",
+        )
+    if to == me:
+        raise invalid(f'to is "{me}": that is yourself.', 'Give another instance, or "all".')
+    strict = settings.direction == "strict"
+    problem = direction_problem(kind, me, to or None, settings.orchestrator) if strict else None
+    if problem is not None:
+        raise invalid(f"{problem}.", "Use GENERAL, or unset COORD_DIRECTION=strict.")
+    return {
+        "type": kind,
+        "to": to,
+        "subject": subject,
+        "description": description,
+        "requires_ack": "1" if asks else "0",
+        "ack_within": str(within) if asks and within > 0 else "",
+        "reply_to": replied,
+        "idempotency_key": "" if idempotency_key is None else check_idempotency_key(idempotency_key),
+        "direction": rule["to"] if strict and rule["to"] != "any" else "",
+        "orchestrator": settings.orchestrator,
+        "unknown": settings.unknown_recipient,
+        **namespace_arguments(settings.namespace),
+    }
+
+
+def namespace_arguments(settings: NamespaceSettings) -> dict[str, str]:
+    """The settings that this client would give a new namespace, as the scripts take them."""
+    return {name: str(value) for name, value in settings.items()}
+
+
+def read_publish(reply: Sequence[Any], kind: str, me: str, settings: Settings) -> PublishResult:
+    message_id, timestamp, to, requires_ack, repeated, acknowledged, count, *rest = reply
+    listed, known = rest[: 2 * int(count)], rest[2 * int(count) :]
+    now = parse_time(timestamp) or 0
+    recipients: list[Recipient] = [
+        {
+            "instance": name,
+            "presence": read_presence(name, entry or "{}", 0, now, settings.presence_timeout_seconds)["status"],
+        }
+        for name, entry in sorted(zip(listed[::2], listed[1::2]))
+    ]
+    warnings = []
+    if to != BROADCAST and count == "1" and listed[1] == "":
+        nearest = nearest_names(to, known)
+        hint = f" Known names like it: {', '.join(nearest)}." if nearest else ""
+        warnings.append(f'No instance "{to}" has ever been seen: it gets the message when it starts.{hint}')
+    if to == BROADCAST and count == "0":
+        warnings.append("Nobody else has been seen here: no instance gets this message.")
+    direction = direction_problem(kind, me, to, settings.orchestrator)
+    if direction is not None:
+        warnings.append(f"Unusual direction: {direction}.")
+    return {
+        "message_id": message_id,
+        "type": kind,
+        "from": me,
+        "to": to,
+        "timestamp": timestamp,
+        "requires_ack": requires_ack == "1",
+        "recipients": recipients,
+        "warnings": warnings,
+        "repeated": repeated == "1",
+        "acknowledged": acknowledged == "1",
+    }

@@ -1,0 +1,156 @@
+"""Identity and configuration: argument, environment, the nearest `.coord.json`, default.
+
+The rules of `src/client/settings.ts`; `conformance/settings.json` compares them. Every value is checked here, and a
+malformed one is refused by the name of where it stands.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Mapping
+
+from .connecting import refuse_unknown, resolve_connection
+from .connection import ConnectionSettings
+from .definition import KEY_PREFIX_PATTERN, LIMITS, NAMESPACE_SETTINGS
+from .errors import CoordinationError, invalid
+from .results import NamespaceSettings
+from .validation import check_identity, check_instance, missing_identity, shown
+from .variables import check_whole, variable_choice, variable_whole
+
+PROJECT_FILE = ".coord.json"
+
+#: The deadline for an acknowledgement where nobody sets one.
+_ACK_TIMEOUT_SECONDS = 900
+
+
+@dataclass(frozen=True)
+class Settings:
+    instance_id: str | None
+    #: The agent's own id of the session this process was started in; fences a single command.
+    agent_session_id: str | None
+    connection: ConnectionSettings
+    key_prefix: str
+    orchestrator: str
+    presence_timeout_seconds: int
+    lease_seconds: int
+    #: The deadline of messages that are published without one; 0 for none.
+    ack_timeout_seconds: int
+    #: What this client would give a new namespace.
+    namespace: NamespaceSettings
+    unknown_recipient: str
+    direction: str
+
+    def require_identity(self) -> str:
+        """Raises IDENTITY."""
+        if self.instance_id is None:
+            raise missing_identity()
+        return self.instance_id
+
+
+def resolve_settings(
+    *,
+    instance_id: str | None = None,
+    redis: str | None = None,
+    key_prefix: str | None = None,
+    orchestrator: str | None = None,
+    presence_timeout_seconds: int | None = None,
+    lease_seconds: int | None = None,
+    cwd: str | os.PathLike[str] | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Settings:
+    """Raises IDENTITY for a malformed name, INVALID for any other malformed value."""
+    environment = os.environ if env is None else env
+    refuse_unknown(environment)
+    project = _Project.nearest(Path(os.path.abspath(os.getcwd() if cwd is None else cwd)))
+
+    file = (project.values["redis"], f"redis in {project.path}") if "redis" in project.values else None
+
+    def first(option: str, value: Any, variable: str, field: str) -> tuple[Any, str] | None:
+        """The first that is given; an empty variable counts as unset, since `${NAME:-}` in a configuration makes one."""
+        if value is not None:
+            return value, option
+        if environment.get(variable):
+            return environment[variable], variable
+        if field in project.values:
+            return project.values[field], f"{field} in {project.path}"
+        return None
+
+    identity = first("instance_id", instance_id, "CLAUDE_INSTANCE_ID", "instanceId")
+    prefix = first("key_prefix", key_prefix, "COORD_KEY_PREFIX", "keyPrefix")
+    reviewer = first("orchestrator", orchestrator, "COORD_ORCHESTRATOR", "orchestrator")
+    timeout = first("presence_timeout_seconds", presence_timeout_seconds, "COORD_PRESENCE_TIMEOUT_SECONDS", "")
+
+    def setting(name: str) -> int:
+        rule = NAMESPACE_SETTINGS[name]
+        return variable_whole(environment, rule["variable"], rule["default"], rule["minimum"], rule["maximum"])
+
+    presence_timeout = setting("presence_timeout_seconds") if timeout is None else check_whole(*timeout, 1, 31_536_000)
+    return Settings(
+        instance_id=None if identity is None else check_identity(*identity),
+        agent_session_id=environment.get("CLAUDE_CODE_SESSION_ID") or None,
+        connection=resolve_connection(redis, environment, file),
+        key_prefix="coord" if prefix is None else _check_key_prefix(*prefix),
+        orchestrator="orchestrator" if reviewer is None else check_instance(*reviewer),
+        presence_timeout_seconds=presence_timeout,
+        lease_seconds=LIMITS["lease_seconds"] if lease_seconds is None else lease_seconds,
+        ack_timeout_seconds=variable_whole(
+            environment, "COORD_ACK_TIMEOUT_SECONDS", _ACK_TIMEOUT_SECONDS, 0, LIMITS["ack_within_seconds_maximum"]
+        ),
+        namespace={
+            "retention_days": setting("retention_days"),
+            "max_messages": setting("max_messages"),
+            "ack_attempts": setting("ack_attempts"),
+            "ack_interval_seconds": setting("ack_interval_seconds"),
+            "presence_timeout_seconds": presence_timeout,
+        },
+        unknown_recipient=variable_choice(environment, "COORD_UNKNOWN_RECIPIENT", ("warn", "reject")),
+        direction=variable_choice(environment, "COORD_DIRECTION", ("warn", "strict")),
+    )
+
+
+@dataclass(frozen=True)
+class _Project:
+    """A `.coord.json`."""
+
+    path: Path
+    values: Mapping[str, Any]
+
+    @classmethod
+    def nearest(cls, start: Path) -> _Project:
+        """Upwards as far as the folder that holds `.git`: a worktree never takes its parent's identity."""
+        for folder in (start, *start.parents):
+            path = folder / PROJECT_FILE
+            try:
+                return cls(path, _parse_project(path, path.read_bytes().decode("utf-8", "replace")))
+            except (FileNotFoundError, NotADirectoryError):
+                pass
+            except OSError as error:
+                raise invalid(
+                    f"{path} cannot be read: {error.strerror}.", "Make it readable, or remove it."
+                ) from error
+            if (folder / ".git").exists():
+                break
+        return cls(start / PROJECT_FILE, {})
+
+
+def _parse_project(path: Path, text: str) -> Mapping[str, Any]:
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        raise invalid(
+            f"{path} is not JSON: {error}.", 'It holds, for example, {"instanceId": "backend"}.'
+        ) from error
+    if isinstance(values, dict):
+        return values
+    raise invalid(f"{path} is not a JSON object.", 'It holds, for example, {"instanceId": "backend"}.')
+
+
+def _check_key_prefix(value: object, source: str) -> str:
+    if isinstance(value, str) and KEY_PREFIX_PATTERN.fullmatch(value):
+        return value
+    raise invalid(
+        f"{source} is {shown(value)}: a prefix has 1-64 letters, digits and . _ : {{ }} -", "The default is coord."
+    )

@@ -1,0 +1,5 @@
+"""The older import path. `src` and `src.infrastructure` are namespace packages: they take nothing from a project that has
+folders of these names itself."""
+
+from coordination import *
+from coordination import __all__ as __all__

@@ -1,0 +1,195 @@
+/**
+ * A namespace as lines of JSON, and back. Each line is put back by one script that changes nothing which is there already,
+ * so a file may be imported again after an interruption, or into a namespace that has gone on meanwhile.
+ */
+import { randomUUID } from "node:crypto";
+import { INSTANCE_PATTERN, NAMESPACE_SETTINGS, PROTOCOL_VERSION } from "../protocol/definition.ts";
+import { CoordinationError } from "../protocol/errors.ts";
+import type { ImportResult } from "../protocol/results.ts";
+import { invalid, shown } from "../protocol/validation.ts";
+import type { Speaker } from "./speaker.ts";
+
+const FORMAT = 1;
+/** Messages in one page; at most 64 KiB of text each. */
+const PAGE = 100;
+/** Keys looked at in one step, of the whole database. */
+const SCANNED = 1000;
+/** A message with 4,096 bytes of comment from each of a thousand recipients. */
+const LINE_CHARACTERS_MAXIMUM = 16 * 1024 * 1024;
+
+type Line =
+  | {
+      kind: "namespace";
+      format: number;
+      protocol: number;
+      export: string;
+      prefix: string;
+      meta: Record<string, string>;
+    }
+  | { kind: "instance"; instance: string; entry: string }
+  | { kind: "message"; id: string; fields: Record<string, string>; new_for: string[] }
+  | { kind: "queue"; instance: string; events: string[] }
+  | { kind: "key"; instance: string; key: string; message_id: string; seconds: number }
+  | { kind: "end"; messages: number };
+
+export async function* exportLines(speaker: Speaker, prefix: string): AsyncGenerator<string, void, undefined> {
+  const page = async (part: string, cursor: string, limit: number): Promise<unknown> =>
+    speaker.read("export", { part, cursor, limit: String(limit) });
+  const line = (value: Line): string => JSON.stringify(value);
+
+  const [meta, presence] = (await page("head", "", 0)) as [string[], string[]];
+  const kept = Object.entries(pairs(meta)).filter(([name]) => isKept(name));
+  const head = { format: FORMAT, protocol: PROTOCOL_VERSION, export: randomUUID(), prefix };
+  yield line({ kind: "namespace", ...head, meta: Object.fromEntries(kept) });
+  const names = new Set<string>();
+  for (const [instance, entry] of Object.entries(pairs(presence))) {
+    names.add(instance);
+    yield line({ kind: "instance", instance, entry });
+  }
+  let messages = 0;
+  for (let cursor: string | undefined = ""; cursor !== undefined;) {
+    const stored = (await page("messages", cursor, PAGE)) as [string, string[], string[]][];
+    for (const [id, flat, newFor] of stored) {
+      const fields = pairs(flat);
+      for (const name of [fields["from"], fields["to"], ...(fields["recipients"] ?? "").split(" ")]) {
+        if (name !== undefined && name !== "" && name !== "all") names.add(name);
+      }
+      messages++;
+      yield line({ kind: "message", id, fields, new_for: newFor });
+    }
+    cursor = stored.at(-1)?.[0];
+  }
+  for (const instance of names) {
+    const events = (await page("queue", instance, 0)) as string[];
+    if (events.length > 0) yield line({ kind: "queue", instance, events });
+  }
+  let cursor = "0";
+  do {
+    const [next, ...keys] = (await page("keys", cursor, SCANNED)) as [string, ...string[]];
+    for (let i = 0; i < keys.length; i += 4) {
+      const [instance, key, id, seconds] = keys.slice(i, i + 4) as [string, string, string, string];
+      yield line({ kind: "key", instance, key, message_id: id, seconds: Math.max(1, Number(seconds)) });
+    }
+    cursor = next;
+  } while (cursor !== "0");
+  yield line({ kind: "end", messages });
+}
+
+/** Of `P:meta`; the rest belongs to running sessions, or to the retention of that very namespace. */
+function isKept(name: string): boolean {
+  return (
+    ["protocol", "stamp", "sessions", ...Object.keys(NAMESPACE_SETTINGS)].includes(name) ||
+    name.startsWith("published:")
+  );
+}
+
+function pairs(flat: readonly string[]): Record<string, string> {
+  const values: Record<string, string> = {};
+  for (let i = 0; i < flat.length; i += 2) values[flat[i]!] = flat[i + 1]!;
+  return values;
+}
+
+/**
+ * @param onProgress told after each line
+ * @throws CoordinationError INVALID for a line that no export has written, or a file that ends too early; what stood before
+ *   it has been put back
+ */
+export async function importLines(
+  speaker: Speaker,
+  lines: AsyncIterable<string>,
+  onProgress: (result: ImportResult) => void,
+): Promise<ImportResult> {
+  const result = { messages: 0, restored: 0, present: 0 };
+  let exported = "";
+  let ended = false;
+  let number = 0;
+  const restore = async (part: string, name: string, ...values: string[]): Promise<boolean> =>
+    (await speaker.read("restore", { part, name }, values)) === "1";
+  for await (const text of lines) {
+    number++;
+    if (text.trim() === "") continue;
+    const line = readLine(text, number);
+    if ((number === 1) !== (line.kind === "namespace")) throw unknownFile(number);
+    try {
+      if (line.kind === "namespace") {
+        exported = line.export;
+        await restore(
+          "meta",
+          "",
+          ...Object.entries(line.meta)
+            .filter(([name]) => isKept(name))
+            .flat(),
+        );
+      } else if (line.kind === "instance") await restore("presence", line.instance, line.entry);
+      else if (line.kind === "queue") await restore("queue", line.instance, exported, ...line.events);
+      else if (line.kind === "key") {
+        await restore("key", line.instance, line.key, line.message_id, String(line.seconds));
+      } else if (line.kind === "message") {
+        const fields = Object.entries(line.fields).flat();
+        const put = await restore("message", line.id, line.new_for.join(" "), ...fields);
+        result.messages++;
+        result[put ? "restored" : "present"]++;
+      } else ended = true;
+    } catch (error) {
+      if (!CoordinationError.is(error)) throw error;
+      throw new CoordinationError(error.code, `Line ${number}: ${error.message}`, { hint: error.hint, cause: error });
+    }
+    onProgress(result);
+  }
+  if (!ended) {
+    throw invalid(
+      `The file ends after line ${number}, before its last line: ${result.messages} messages were read.`,
+      "Export again, then import that: what is here already is not put back twice.",
+    );
+  }
+  return result;
+}
+
+function unknownFile(number: number): CoordinationError {
+  return invalid(`Line ${number} is not what coord export writes there.`, "Give a file that coord export has written.");
+}
+
+function readLine(text: string, number: number): Line {
+  if (text.length > LINE_CHARACTERS_MAXIMUM) throw unknownFile(number);
+  let line: unknown;
+  try {
+    line = JSON.parse(text);
+  } catch {
+    throw unknownFile(number);
+  }
+  if (!isLine(line)) throw unknownFile(number);
+  if (line.kind === "namespace" && (line.format > FORMAT || line.protocol > PROTOCOL_VERSION)) {
+    throw invalid(
+      `The file has format ${shown(line.format)} of protocol ${shown(line.protocol)}: it is from a newer version.`,
+      "Update cli-coordination here.",
+    );
+  }
+  return line;
+}
+
+function isLine(line: unknown): line is Line {
+  if (typeof line !== "object" || line === null) return false;
+  const values = line as Record<string, unknown>;
+  const isName = (value: unknown): boolean => typeof value === "string" && INSTANCE_PATTERN.test(value);
+  const isText = (value: unknown): boolean => typeof value === "string";
+  const isWhole = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
+  const isTexts = (value: unknown): boolean => Array.isArray(value) && value.every(isText);
+  const isTable = (value: unknown): boolean =>
+    typeof value === "object" && value !== null && Object.values(value).every(isText) && !Array.isArray(value);
+  switch (values["kind"]) {
+    case "namespace":
+      return (
+        isWhole(values["format"]) && isWhole(values["protocol"]) && isText(values["export"]) && isTable(values["meta"])
+      );
+    case "instance":
+      return isName(values["instance"]) && isText(values["entry"]);
+    case "message":
+      return isText(values["id"]) && isTable(values["fields"]) && isTexts(values["new_for"]);
+    case "queue":
+      return isName(values["instance"]) && isTexts(values["events"]);
+    case "key":
+      return ["instance", "key", "message_id"].every((name) => isText(values[name])) && isWhole(values["seconds"]);
+    default:
+      return values["kind"] === "end" && isWhole(values["messages"]);
+  }
+}

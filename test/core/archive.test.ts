@@ -1,0 +1,148 @@
+/** Export and import: everything comes back, twice is as good as once, and nothing that is there is changed. */
+import { expect, test } from "vitest";
+import { type CoordinationClient, MessageType } from "../../src/index.ts";
+import { type State, refused, useRedis } from "../harness.ts";
+
+const bench = useRedis();
+
+async function linesOf(client: CoordinationClient): Promise<string[]> {
+  const lines = [];
+  for await (const line of client.exportLines()) lines.push(line);
+  return lines;
+}
+
+async function* streamed(lines: readonly string[]): AsyncGenerator<string> {
+  yield* lines;
+}
+
+/** A namespace with everything that can be in one. */
+async function populate(): Promise<CoordinationClient> {
+  const [alice, bob, carol] = await bench.clients("alice", "bob", "carol");
+  await alice.changeNamespaceSetting("ack_attempts", 0);
+  const ask = {
+    type: MessageType.GENERAL,
+    subject: "sub\u0000ject 🦆",
+    description: '\u202Etext\n"quoted"',
+    ackWithin: 60,
+  };
+  const { messageId } = await alice.publishMessage({ ...ask, to: "bob", idempotencyKey: "a:b*c" });
+  await bob.publishMessage({ ...ask, subject: "answer", to: "alice", replyTo: messageId });
+  await alice.publishMessage({ ...ask, to: "all" });
+  await alice.publishMessage({ ...ask, to: "later" });
+  await alice.publishMessage({ type: MessageType.NOTIFICATION, subject: "note", description: "", to: "carol" });
+  for (let i = 0; i < 2; i++) {
+    for (const member of await bench.raw.zrange("coord:deadlines", "0", "-1")) {
+      await bench.raw.zadd("coord:deadlines", "XX", "1", member);
+    }
+    await alice.sweep();
+  }
+  const { messageId: last } = await carol.publishMessage({ ...ask, to: "bob" });
+  await bob.checkMessages({ limit: 1 });
+  await bob.ackMessage(last, { comment: "ja" });
+  await carol.takeNotifications({ limit: 1 }); // lent and not confirmed
+  return alice;
+}
+
+/** What is exported: deadlines begin anew, and leases end, when a namespace moves. */
+function moved({ meta, ...state }: State): State {
+  const { leases: _leases, ...kept } = meta as Record<string, unknown>;
+  const out = Object.entries(state).filter(([name]) => !/^(deadlines$|paused|leases:|leased:|imported$)/.test(name));
+  return { meta: kept, ...Object.fromEntries(out) };
+}
+
+test("[G2] an exported namespace comes back whole, and importing it again changes nothing", async () => {
+  const alice = await populate();
+  const lines = await linesOf(alice);
+  const before = await bench.state();
+  await bench.raw.flushall();
+  const importing = await bench.client("alice");
+  const result = await importing.importLines(streamed(lines));
+  expect(result).toEqual({ messages: 6, restored: 6, present: 0 });
+  const after = await bench.state();
+  // What was lent to carol is hers again.
+  expect(after["notifications:carol"]).toHaveLength((before["notifications:carol"] as unknown[]).length + 1);
+  const { "notifications:carol": _before, ...expected } = moved(before);
+  const { "notifications:carol": _after, ...received } = moved(after);
+  expect(received).toEqual(expected);
+  expect(after["deadlines"]).toEqual(expect.arrayContaining(["m4 later scored <time>"]));
+
+  const changes = await bench.changes(async () => {
+    expect(await importing.importLines(streamed(lines))).toEqual({ messages: 6, restored: 0, present: 6 });
+  });
+  expect(changes).toEqual({});
+});
+
+test("[G3] what goes on after an import comes behind what was imported, and repeats are still recognised", async () => {
+  const lines = await linesOf(await populate());
+  await bench.raw.flushall();
+  const [alice] = await bench.clients("alice");
+  await alice.importLines(streamed(lines));
+  const again = {
+    type: MessageType.GENERAL,
+    subject: "sub\u0000ject 🦆",
+    description: '\u202Etext\n"quoted"',
+    ackWithin: 60,
+  };
+  const first = await alice.publishMessage({ ...again, to: "bob", idempotencyKey: "a:b*c" });
+  expect(first.repeated).toBe(true);
+  const { messageId } = await alice.publishMessage({ ...again, to: "bob" });
+  expect((await bench.raw.zrange("coord:timeline", "0", "-1")).at(-1)).toBe(messageId);
+});
+
+test("[G5] an import into a namespace that has gone on takes nothing back", async () => {
+  const alice = await populate();
+  const lines = await linesOf(alice);
+  const bob = await bench.client("bob");
+  const { messages } = await bob.checkMessages({ pendingOnly: true });
+  await bob.ackMessage(messages.map(({ id }) => id));
+  await bob.getNotifications();
+  const before = await bench.state();
+  await alice.importLines(streamed(lines));
+  const { "notifications:bob": _events, "notifications:alice": _told, ...after } = await bench.state();
+  for (const name of ["pending:bob", "pending", "timeline", "inbox:bob"]) expect(after[name]).toEqual(before[name]);
+  expect((await bob.checkMessages({ pendingOnly: true })).count).toBe(0);
+});
+
+test("a file that is cut off is put back as far as it goes, and says so", async () => {
+  const lines = await linesOf(await populate());
+  await bench.raw.flushall();
+  const [alice] = await bench.clients("alice");
+  const end = lines.findIndex((line) => line.includes('"kind":"message"')) + 2;
+  const { code, message } = await refused(alice.importLines(streamed(lines.slice(0, end))));
+  expect([code, message]).toEqual([
+    "INVALID",
+    `The file ends after line ${end}, before its last line: 2 messages were read.`,
+  ]);
+  expect(await alice.importLines(streamed(lines))).toEqual({ messages: 6, restored: 4, present: 2 });
+});
+
+test.each<[string, string[]]>([
+  ["Line 1 is not what coord export writes there.", ["hello"]],
+  ["Line 1 is not what coord export writes there.", ['{"kind":"end","messages":0}']],
+  [
+    "Line 1 is not what coord export writes there.",
+    ['{"kind":"namespace","format":1,"protocol":1,"export":"x","meta":[]}'],
+  ],
+  [
+    'The file has format "2" of protocol "1": it is from a newer version.',
+    ['{"kind":"namespace","format":2,"protocol":1,"export":"x","prefix":"p","meta":{}}'],
+  ],
+  ["The file ends after line 0, before its last line: 0 messages were read.", []],
+])("what is no export is refused, and changes nothing: %s", async (sentence, lines) => {
+  const [alice] = await bench.clients("alice");
+  const changes = await bench.changes(async () => {
+    const { code, message } = await refused(alice.importLines(streamed(lines)));
+    expect([code, message]).toEqual(["INVALID", sentence]);
+  });
+  expect(changes).toEqual({});
+});
+
+test("a message that no client would have stored is refused by its line", async () => {
+  const [alice] = await bench.clients("alice");
+  const head = '{"kind":"namespace","format":1,"protocol":1,"export":"x","prefix":"p","meta":{}}';
+  for (const id of ["msg-x", "other", "msg-hoggrkz047"]) {
+    const lines = [head, JSON.stringify({ kind: "message", id, fields: { to: "bob" }, new_for: [] })];
+    const { code, message } = await refused(alice.importLines(streamed(lines)));
+    expect([code, message]).toEqual(["INVALID", `Line 2: The message "${id}" is not one that was exported.`]);
+  }
+});
