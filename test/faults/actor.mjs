@@ -30,11 +30,10 @@ createInterface({ input: process.stdin })
 const client = await insist("open", {}, () =>
   getCoordinationClient({
     instanceId: task.instance,
-    redis: task.redis,
     keyPrefix: task.prefix,
     leaseSeconds: 1,
     cwd: "/",
-    env: { COORD_ACK_TIMEOUT_SECONDS: "0", COORD_ACK_ATTEMPTS: "0", COORD_ACK_INTERVAL_SECONDS: "1", ...task.env },
+    env: { ...task.env, COORD_ACK_TIMEOUT_SECONDS: "0", COORD_ACK_ATTEMPTS: "0", COORD_ACK_INTERVAL_SECONDS: "1" },
   }),
 );
 await { publisher: publish, inbox: readInbox, events: readEvents, mail: readMail, watch: watchEvents }[task.role]();
@@ -145,6 +144,7 @@ async function show(ids) {
 
 /** Three of four: the others stay pending, or die where they have a deadline. */
 async function acknowledge(messages) {
+  if (!task.acknowledges) return;
   const ids = messages.filter(({ id, requiresAck }) => requiresAck && !/[a-i]$/.test(id)).map(({ id }) => id);
   if (ids.length === 0) return;
   const results = await insist("ack", {}, () => client.ackMessage(ids));
@@ -158,7 +158,7 @@ async function insist(what, facts, action) {
     try {
       return await action();
     } catch (error) {
-      const away = CoordinationError.is(error) && ["UNAVAILABLE", "TIMEOUT"].includes(error.code);
+      const away = CoordinationError.is(error) && ["UNAVAILABLE", "TIMEOUT", "NOT_REPLICATED"].includes(error.code);
       log("failed", { what, ...facts, code: error.code ?? error.name, message: error.message });
       if (!away || performance.now() > deadline || (what === "try" && !task.insists)) throw error;
       await sleep(RETRY_MILLISECONDS);

@@ -38,7 +38,7 @@ const PROBLEMS_MAXIMUM = 20;
 export async function takeBalance(
   raw: Redis,
   prefix: string,
-  url: string,
+  env: Record<string, string>,
   publishers: readonly Actor[],
   readers: readonly Actor[],
   problems: string[],
@@ -69,7 +69,7 @@ export async function takeBalance(
   namespace.timeline.forEach(([id, score], i) => {
     if (i > 0 && Number(score) <= Number(namespace.timeline[i - 1]![1])) found("misordered", `${id} in the timeline`);
   });
-  await judgeStats(url, prefix, balance);
+  await judgeStats(env, prefix, balance);
   return balance;
 }
 
@@ -135,8 +135,8 @@ function judgeReader(reader: Actor, namespace: Namespace, balance: Balance, foun
   }
 }
 
-async function judgeStats(url: string, prefix: string, balance: Balance): Promise<void> {
-  await using client = await getCoordinationClient({ instanceId: "auditor", redis: url, keyPrefix: prefix, env: {} });
+async function judgeStats(env: Record<string, string>, prefix: string, balance: Balance): Promise<void> {
+  await using client = await getCoordinationClient({ instanceId: "auditor", keyPrefix: prefix, env, cwd: "/" });
   const { total, settled, pending, dead } = await client.getStats();
   const counted = { total: balance.stored, settled: balance.settled, pending: balance.pending, dead: balance.dead };
   if (JSON.stringify({ total, settled, pending, dead }) !== JSON.stringify(counted)) {

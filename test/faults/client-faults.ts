@@ -20,15 +20,12 @@ export const KILLED_PUBLISHER: Fault = {
   prepare: async () => {
     const server = await DurableRedis.start();
     return {
-      folder: server.folder,
-      url: server.url,
-      raw: () => server.raw,
+      ...server.ground(),
       async strike(scene, random) {
         const victim = random.pick(scene.publishers);
         await victim.kill();
         victim.start();
       },
-      [Symbol.asyncDispose]: () => server.stop(),
     };
   },
 };
@@ -43,9 +40,7 @@ export const KILLED_READER: Fault = {
   prepare: async () => {
     const server = await DurableRedis.start();
     return {
-      folder: server.folder,
-      url: server.url,
-      raw: () => server.raw,
+      ...server.ground(),
       overlapping: true,
       async strike(scene, random) {
         const victim = random.pick(scene.readers);
@@ -59,7 +54,6 @@ export const KILLED_READER: Fault = {
           victim.start();
         }
       },
-      [Symbol.asyncDispose]: () => server.stop(),
     };
   },
 };
@@ -78,9 +72,7 @@ export const NETWORK: Fault = {
     const server = await DurableRedis.start();
     const proxy = await Proxy.start(server.socketPath, random);
     return {
-      folder: server.folder,
-      url: proxy.url,
-      raw: () => server.raw,
+      ...server.ground(proxy.url),
       overlapping: true,
       async strike() {
         await proxy.strike(random.pick(STRIKES), { forGood: random.between(0, 1) < STALLS_FOR_GOOD });

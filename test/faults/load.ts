@@ -18,10 +18,9 @@ export type Role = "publisher" | (typeof READER_ROLES)[number];
 export interface Task {
   instance: string;
   role: Role;
-  redis: string;
   prefix: string;
   log: string;
-  /** Settings of the client by their variables. */
+  /** Where Redis is, and how the client is to be; by the names of its variables. */
   env: Record<string, string>;
   recipients: readonly string[];
   /** Whether a publisher gives keys of its own; else it leaves them to the client. */
@@ -31,6 +30,8 @@ export interface Task {
   descriptionBytes: number;
   /** Every n-th message is for all. */
   broadcastEvery: number;
+  /** Whether readers do. Unlike publishes, acknowledgements do not wait for replicas. */
+  acknowledges: boolean;
   /** At most so long between two messages. */
   pauseMilliseconds: number;
   /** At most so long between taking and showing. */

@@ -9,6 +9,7 @@ import { type NotRun, report, summary } from "./report.ts";
 import { type Outcome, runFault } from "./trial.ts";
 
 const EXIT_USAGE = 64;
+const TESTS_WITHIN_MILLISECONDS = 600_000;
 const REPORT = "docs/reliability.md";
 
 const HELP = `Usage: npm run test:faults [-- [name…] [--trials n] [--seed n]]
@@ -61,14 +62,32 @@ async function main(): Promise<void> {
     if (outcome.balance.problems.length > 0) process.exitCode = 1;
   }
   if (positionals.length > 0 || values.trials !== undefined) return;
+  console.log("The client's tests on a cluster");
+  const onCluster = await clientTestsOnCluster();
+  if (onCluster.failed > 0) process.exitCode = 1;
   const redis = /v=(\S+)/.exec(
     (await promisify(execFile)((await findRedisServer(process.env))!, ["--version"])).stdout,
   );
   await writeFile(
     REPORT,
-    report(outcomes, { redis: redis?.[1] ?? "of unknown version", version: packageJson.version, seed }),
+    report(outcomes, { redis: redis?.[1] ?? "of unknown version", version: packageJson.version, seed, onCluster }),
   );
   console.log(`${REPORT} is written.`);
+}
+
+/** All of test/core with every client on a cluster of three. */
+async function clientTestsOnCluster(): Promise<{ passed: number; failed: number }> {
+  const options = {
+    env: { ...process.env, COORD_TEST_ENGINE: "cluster" },
+    timeout: TESTS_WITHIN_MILLISECONDS,
+    maxBuffer: 64 << 20,
+  };
+  const vitest = ["node_modules/vitest/vitest.mjs", "run", "test/core", "--reporter=json"];
+  const { stdout } = await promisify(execFile)(process.execPath, vitest, options).catch(
+    (error: Error & { stdout: string }) => error, // a test failed: the result says which
+  );
+  const result = JSON.parse(stdout) as { numPassedTests: number; numFailedTests: number };
+  return { passed: result.numPassedTests, failed: result.numFailedTests };
 }
 
 // Everything that was started ends with this process; what was mounted goes at its exit.

@@ -7,11 +7,6 @@ export interface NotRun {
   missing: string;
 }
 
-/** Everything is as it should be. */
-export function isClean({ balance }: Outcome): boolean {
-  return balance.problems.length === 0;
-}
-
 export function summary({ fault, trials, balance, recovery, milliseconds }: Outcome): string {
   const { stored, settled, pending, dead, lost, duplicates, misordered, halfWritten } = balance;
   return [
@@ -26,9 +21,11 @@ export interface Machine {
   redis: string;
   version: string;
   seed: number;
+  /** The client's own tests, with every client on a cluster. */
+  onCluster: { passed: number; failed: number };
 }
 
-export function report(outcomes: readonly (Outcome | NotRun)[], { redis, version, seed }: Machine): string {
+export function report(outcomes: readonly (Outcome | NotRun)[], { redis, version, seed, onCluster }: Machine): string {
   const ran = outcomes.filter((outcome) => "balance" in outcome);
   const notRun = outcomes.filter((outcome) => "missing" in outcome);
   const total = (count: (outcome: Outcome) => number): string => number(ran.reduce((sum, one) => sum + count(one), 0));
@@ -42,6 +39,8 @@ What was sent is acknowledged, pending or listed as dead, whatever dies. This is
 |---|--:|--:|--:|--:|--:|--:|---|--:|
 ${outcomes.map(row).join("\n")}
 | all | ${total(({ trials }) => trials)} | ${total(({ balance }) => balance.published)} | ${total(({ balance }) => balance.lost)} | ${total(({ balance }) => balance.duplicates)} | ${total(({ balance }) => balance.misordered)} | ${total(({ balance }) => balance.halfWritten)} | ${equation(ran)} | |
+
+The client's own tests, with every client on a cluster of three: ${onCluster.passed} passed, ${onCluster.failed} failed.
 
 ${notRun.length === 0 ? "" : `Not run: ${notRun.map(({ fault, missing }) => `${fault.name} (${missing})`).join(", ")}.\n\n`}${new Date().toISOString().slice(0, 10)}, cli-coordination ${version}, Redis ${redis}, Node ${process.versions.node}, ${cpus().length} cores, ${minutes.toFixed(0)} minutes, seed ${seed}.
 
@@ -64,8 +63,10 @@ ${notRun.length === 0 ? "" : `Not run: ${notRun.map(({ fault, missing }) => `${f
 - A publisher that is killed between sending and receiving knows nothing: its message is stored once or not at all. With an
   idempotency key of its own (every other publisher here) it sends it again, and it is stored once.
 - Events are handed out at least once. Here ${total(({ balance }) => balance.shownAgain)} were shown again, after a reader or its connection had died before it confirmed.
-- Redis was always \`appendfsync always\` and \`noeviction\`. The kill is of the process: no power was cut. With \`everysec\` a power cut
+- The one server was always \`appendfsync always\` and \`noeviction\`; those of Sentinel and Cluster kept nothing on disk. The kill is of the process: no power was cut. With \`everysec\` a power cut
   may take the last second.
+- Publishes wait for a replica where they are told to, as here on Sentinel and Cluster. Acknowledgements do not, so there nobody
+  acknowledged.
 - With \`appendfsync always\` a full disk ends Redis, before it answers what it could not write. It starts again when there is room.
 `;
 }

@@ -6,11 +6,8 @@ import { Actor, eventually, READER_ROLES, type Role, type Task } from "./load.ts
 
 /** Longer than anything takes to come back, a connection that stalls for good (5 s) and the wait for it included. */
 const FLOW_WITHIN_MILLISECONDS = 30_000;
-const PREFIX = "coord";
 
-export interface LoadShape extends Partial<
-  Omit<Task, "instance" | "role" | "redis" | "prefix" | "log" | "recipients">
-> {
+export interface LoadShape extends Partial<Omit<Task, "instance" | "role" | "env" | "prefix" | "log" | "recipients">> {
   publishers?: number;
   readers?: readonly Role[];
   /** So many further instances are known, and get what is for all. */
@@ -20,10 +17,11 @@ export interface LoadShape extends Partial<
 export interface Ground {
   /** For logs. */
   folder: string;
-  /** As the actors reach Redis. */
-  url: string;
-  /** As the balance does. */
-  raw: () => Redis;
+  /** As the actors reach Redis, by the variables of the client. */
+  env: Record<string, string>;
+  prefix: string;
+  /** As the balance reaches it, behind our programs. */
+  raw: () => Promise<Redis>;
 }
 
 export class Scene {
@@ -40,15 +38,15 @@ export class Scene {
   /** Resolves when messages flow. */
   static async begin(ground: Ground, load: LoadShape): Promise<Scene> {
     const { publishers = 3, readers = READER_ROLES, crowd = 0, ...shape } = load;
-    const raw = ground.raw();
+    const raw = await ground.raw();
     for (let i = 0; i < crowd; i++) {
       const entry = { last_heartbeat: new Date().toISOString(), left: false, session: {} };
-      await raw.hset(`${PREFIX}:presence`, `crowd-${i}`, JSON.stringify(entry));
+      await raw.hset(`${ground.prefix}:presence`, `crowd-${i}`, JSON.stringify(entry));
     }
     const recipients = readers.map((role, i) => `${role}-${i}`);
     const actor = (instance: string, role: Role, i: number): Actor =>
       new Actor({
-        env: {},
+        acknowledges: true,
         keyed: i % 2 === 0,
         insists: true,
         descriptionBytes: 400,
@@ -59,8 +57,8 @@ export class Scene {
         instance,
         role,
         recipients,
-        redis: ground.url,
-        prefix: PREFIX,
+        env: ground.env,
+        prefix: ground.prefix,
         log: path.join(ground.folder, `${instance}.log`),
       });
     const reading = readers.map((role, i) => actor(recipients[i]!, role, i));
@@ -87,19 +85,20 @@ export class Scene {
   /** Lets everybody finish, and compares what they wrote down with what is stored. */
   async end(): Promise<Balance> {
     const problems = await Promise.all(this.publishers.map((publisher) => publisher.finish()));
-    const raw = this.#ground.raw();
+    const { prefix, env } = this.#ground;
+    const raw = await this.#ground.raw();
     // What is still missing after that stays missing, and the balance says so.
     await eventually("every reader has shown its inbox", FLOW_WITHIN_MILLISECONDS, async () => {
       for (const reader of this.readers) {
         const shown = new Set(reader.since(0, "shown").flatMap(({ ids }) => ids!));
-        const inbox = await raw.zrange(`${PREFIX}:inbox:${reader.task.instance}`, "0", "-1");
+        const inbox = await raw.zrange(`${prefix}:inbox:${reader.task.instance}`, "0", "-1");
         if (inbox.some((id) => !shown.has(id))) return false;
       }
       return true;
     }).catch(() => undefined);
     problems.push(...(await Promise.all(this.readers.map((reader) => reader.finish()))));
     const found = problems.filter((problem) => problem !== undefined);
-    return takeBalance(raw, PREFIX, this.#ground.url, this.publishers, this.readers, found);
+    return takeBalance(raw, prefix, env, this.publishers, this.readers, found);
   }
 
   /** Nobody is left running, whatever happened. */

@@ -16,14 +16,8 @@ const REFUSED_WITHIN_MILLISECONDS = 30_000;
 
 type Strike = (server: DurableRedis, scene: Scene, random: Random) => Promise<void>;
 
-export async function onServer(server: DurableRedis, strike: Strike): Promise<FaultyGround> {
-  return {
-    folder: server.folder,
-    url: server.url,
-    raw: () => server.raw,
-    strike: (scene, random) => strike(server, scene, random),
-    [Symbol.asyncDispose]: () => server.stop(),
-  };
+export function onServer(server: DurableRedis, strike: Strike): FaultyGround {
+  return { ...server.ground(), strike: (scene, random) => strike(server, scene, random) };
 }
 
 export const KILLED_SERVER: Fault = {

@@ -4,10 +4,13 @@ import { mkdtemp, rename, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { Redis } from "ioredis";
+import { ADMINISTRATOR, leastPrivilege } from "../least-privilege.ts";
+import type { Ground } from "./scene.ts";
 import { startThrowawayRedis, type ThrowawayRedis } from "../../src/server/throwaway.ts";
 
 /** What the guarantees ask for: see docs/guarantees.md. */
 const DURABLE = ["--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction"];
+const PREFIX = "coord";
 const DEBUG = ["--enable-debug-command", "yes"];
 
 export interface ServerOptions {
@@ -44,8 +47,15 @@ export class DurableRedis {
     return server;
   }
 
-  get url(): string {
-    return `unix:${this.socketPath}`;
+  /** As every ground on one server is made. */
+  ground(url = `unix:${this.socketPath}`): Ground & AsyncDisposable {
+    return {
+      folder: this.folder,
+      env: { REDIS_URL: url },
+      prefix: PREFIX,
+      raw: async () => this.raw,
+      [Symbol.asyncDispose]: () => this.stop(),
+    };
   }
 
   /** Its socket goes with the server. */
@@ -56,7 +66,7 @@ export class DurableRedis {
   /** A connection without any of our code in between. */
   get raw(): Redis {
     if (this.#raw === undefined) {
-      this.#raw = new Redis({ path: this.#redis.socketPath, retryStrategy: () => null });
+      this.#raw = new Redis({ path: this.#redis.socketPath, ...ADMINISTRATOR, retryStrategy: () => null });
       this.#raw.on("error", () => undefined); // who asks it is told
     }
     return this.#raw;
@@ -65,7 +75,7 @@ export class DurableRedis {
   async start(): Promise<void> {
     this.#raw?.disconnect();
     this.#raw = undefined;
-    const args = [...DURABLE, ...DEBUG, "--dir", this.#data, ...(this.#options.args ?? [])];
+    const args = [...DURABLE, ...DEBUG, ...leastPrivilege(PREFIX), "--dir", this.#data, ...(this.#options.args ?? [])];
     this.#redis = await startThrowawayRedis({ args, env: this.#env });
     // The address stays: clients find the new server where the old one was.
     const link = `${this.socketPath}.new`;

@@ -23,8 +23,8 @@ export interface Fault {
 }
 
 export interface FaultyGround extends Ground, AsyncDisposable {
-  /** One trial: resolves when the fault is over. What it resolves to did not happen as it should. */
-  strike: (scene: Scene, random: Random) => Promise<string | void>;
+  /** One trial: resolves when the fault is over. */
+  strike: (scene: Scene, random: Random) => Promise<void>;
   /** The load need not recover before the next trial. */
   overlapping?: boolean;
 }
@@ -76,11 +76,14 @@ async function runScene(fault: Fault, trials: number, seed: number): Promise<Sce
   await using scene = await Scene.begin(ground, fault.load);
   const recoveries: number[] = [];
   const problems: string[] = [];
-  for (let trial = 0; trial < trials; trial++) {
-    await sleep(random.between(0, LOAD_MILLISECONDS));
-    const problem = await ground.strike(scene, random);
-    if (problem !== undefined) problems.push(problem);
-    if (ground.overlapping !== true) recoveries.push(await scene.flows());
+  try {
+    for (let trial = 0; trial < trials; trial++) {
+      await sleep(random.between(0, LOAD_MILLISECONDS));
+      await ground.strike(scene, random);
+      if (ground.overlapping !== true) recoveries.push(await scene.flows());
+    }
+  } catch (error) {
+    problems.push((error as Error).message); // the balance tells the rest
   }
   const balance = await scene.end();
   balance.problems.push(...problems);
