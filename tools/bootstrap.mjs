@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * `npm run demo`, `npm test` and `npm run bench` on a fresh clone: checks Node, installs packages, builds, then runs
- * the step. This file must parse on old Nodes, or the sentence about Node would never be read: no top-level await, and
+ * `npm run demo`, `test`, `bench` and the long tests on a fresh clone: checks Node, installs packages, builds, then runs the
+ * step. This file must parse on old Nodes, or the sentence about Node would never be read: no top-level await, and
  * nothing imported by name that they lack.
  */
 import { spawn, spawnSync } from "node:child_process";
@@ -16,9 +16,7 @@ const PREPARE_WITHIN_MS = 600000;
 const steps = {
   demo: (args) => pass([process.execPath, "dist/coord.cjs", "demo", ...args]),
   bench: async (args) => {
-    // Bundled, because Node 20 runs no TypeScript; inside node_modules, so that it finds the packages.
-    const program = path.join(root, "node_modules/.cache/bench.mjs");
-    await (await import("./build.mjs")).bundleModule("bench/main.ts", program);
+    const program = await bundled("bench/main.ts", "bench.mjs");
     const names = args.filter((arg) => !arg.startsWith("-"));
     if (names.length === 0 || names.includes("python")) {
       const { ensurePython } = await import("./python.mjs");
@@ -29,6 +27,9 @@ const steps = {
     }
     return pass([process.execPath, program, ...args]);
   },
+  faults: async (args) => pass([process.execPath, await bundled("test/faults/main.ts", "faults.mjs"), ...args]),
+  fuzz: async (args) => pass([process.execPath, await bundled("test/fuzz/main.ts", "fuzz.mjs"), ...args]),
+  soak: async (args) => pass([process.execPath, await bundled("test/soak/main.ts", "soak.mjs"), ...args]),
   test: async (args) => (await import("./checks.mjs")).runChecks(args),
 };
 
@@ -53,6 +54,13 @@ async function main() {
     if (!quietly([process.execPath, "tools/build.mjs"])) return fail("The build failed.");
   }
   process.exitCode = await steps[name](args);
+}
+
+/** Bundled, because Node 20 runs no TypeScript; inside node_modules, so that it finds the packages. */
+async function bundled(entry, name) {
+  const program = path.join(root, "node_modules/.cache", name);
+  await (await import("./build.mjs")).bundleModule(entry, program);
+  return program;
 }
 
 /** npm writes node_modules/.package-lock.json last, so it is older than the lock file only when that has changed. */

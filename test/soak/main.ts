@@ -3,7 +3,6 @@
  * full, so that retention works as hard as publishing. Their memory has to stay level; the figures go to docs/reliability.md.
  */
 import { execFileSync } from "node:child_process";
-import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
@@ -12,6 +11,7 @@ import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
 import { Redis } from "ioredis";
 import { getCoordinationClient } from "../../src/client/client.ts";
 import { startThrowawayRedis } from "../../src/server/throwaway.ts";
+import { writeSection } from "../reliability.ts";
 
 const EXIT_USAGE = 64;
 const MINUTES = 20;
@@ -24,8 +24,6 @@ const SAMPLE_MILLISECONDS = 5000;
 const WARM_UP_SHARE = 0.3;
 /** Of the medians of the two halves behind it; collections come when they come. */
 const GROWTH_MAXIMUM = 1.1;
-const REPORT = "docs/reliability.md";
-const SECTION = /\n?<!-- soak -->[\s\S]*<!-- \/soak -->\n/;
 
 const MEASURED = ["mcp", "library", "redis"] as const;
 type Measured = (typeof MEASURED)[number];
@@ -143,8 +141,7 @@ async function main(): Promise<void> {
     ({ name, first, second, growth }) =>
       `| ${TITLES[name]} | ${megabytes(first)} | ${megabytes(second)} | ${growth.toFixed(3)} |`,
   );
-  const text = `<!-- soak -->
-## Soak
+  const text = `## Soak
 
 ${new Date().toISOString().slice(0, 10)}, \`npm run test:soak\`: ${minutes} minutes, ${done.published} messages published by the library and some ${done.tools} calls of MCP
 tools, ${done.events} events heard, in a namespace at its maximum of ${MAX_MESSAGES} messages (${stored} in the end). Medians behind the first ${100 * WARM_UP_SHARE} %:
@@ -152,15 +149,12 @@ tools, ${done.events} events heard, in a namespace at its maximum of ${MAX_MESSA
 | memory | first half | second half | second ÷ first |
 |---|--:|--:|--:|
 ${table.join("\n")}
-<!-- /soak -->
 `;
   console.log(text);
   const level = rows.every(({ growth }) => growth <= GROWTH_MAXIMUM) && stored <= MAX_MESSAGES;
   if (!level) process.exitCode = 1;
   console.log(level ? "Level." : `Not level: at most ${GROWTH_MAXIMUM} is allowed, and ${MAX_MESSAGES} messages.`);
-  if (minutes < MINUTES) return;
-  const report = await readFile(REPORT, "utf8").catch(() => "# Reliability\n");
-  await writeFile(REPORT, `${report.replace(SECTION, "\n").trimEnd()}\n\n${text}`);
+  if (minutes >= MINUTES) await writeSection("soak", text);
 }
 
 /** The keys by which publishes are repeated stay for a day; they go here as they would then, or nothing is level before. */
