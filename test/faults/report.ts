@@ -56,7 +56,8 @@ ${notRun.length === 0 ? "" : `Not run: ${notRun.map(({ fault, missing }) => `${f
   **duplicates**: a message stored twice, or stored though its sender was told that it is not, or given twice to a reader that goes on from its cursor. **out of order**: ids
   that go back in one publisher's receipts, in what one reader was given, or in the timeline. **half-written**: an entry that is
   missing or left over in any list or set.
-- **worst recovery**: from the end of the fault until every publisher had another receipt, the time between two messages included.
+- **worst recovery**: from the end of the fault until every publisher had another receipt, the time between two messages included; of a killed publisher also the
+  start of its process.
 
 ## What it does not say
 

@@ -58,7 +58,7 @@ export async function runFault(fault: Fault, { trials, seed, onScene }: RunOptio
   const recoveries = scenes.flatMap(({ recoveries: some }) => some);
   return {
     fault,
-    trials,
+    trials: scenes.reduce((total, scene) => total + scene.trials, 0),
     balance: scenes.map(({ balance }) => balance).reduce(sum),
     recovery: recoveries.length === 0 ? undefined : Math.max(...recoveries),
     milliseconds: performance.now() - began,
@@ -66,6 +66,8 @@ export async function runFault(fault: Fault, { trials, seed, onScene }: RunOptio
 }
 
 interface SceneOutcome {
+  /** How many were tried before one failed. */
+  trials: number;
   balance: Balance;
   recoveries: number[];
 }
@@ -76,8 +78,9 @@ async function runScene(fault: Fault, trials: number, seed: number): Promise<Sce
   await using scene = await Scene.begin(ground, fault.load);
   const recoveries: number[] = [];
   const problems: string[] = [];
+  let tried = 0;
   try {
-    for (let trial = 0; trial < trials; trial++) {
+    for (; tried < trials; tried++) {
       await sleep(random.between(0, LOAD_MILLISECONDS));
       await ground.strike(scene, random);
       if (ground.overlapping !== true) recoveries.push(await scene.flows());
@@ -88,7 +91,7 @@ async function runScene(fault: Fault, trials: number, seed: number): Promise<Sce
   const balance = await scene.end();
   balance.problems.push(...problems);
   balance.problems = balance.problems.map((problem) => `seed ${seed}: ${problem}`);
-  return { balance, recoveries };
+  return { trials: tried, balance, recoveries };
 }
 
 function sum(a: Balance, b: Balance): Balance {
