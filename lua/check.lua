@@ -110,6 +110,8 @@ while #ids > 0 and not more do
         if new then presented[#presented + 1] = id end
       else
         unreadable[#unreadable + 1] = { id, new }
+        -- Reported once: it will not become readable, and would stand before all that is new for whoever waits.
+        redis.call('ZREM', key('unread', me), id)
       end
     end
     examined, first, last = examined + 1, first or id, id

@@ -20,10 +20,12 @@ local problem = superseded(me, session) or event_problem(me) or wrong_type('zset
 if problem then return problem end
 
 -- A waiter that was replaced may have missed being told.
-if moment == 'wake' and waiter ~= '' and redis.call('GET', key('waiter', me)) ~= waiter then
+if moment == 'wake' and waiter ~= '' and redis.pcall('GET', key('waiter', me)) ~= waiter then
   return refuse('SUPERSEDED', 'Another waiter has taken the place of this one.', 'End it.')
 end
 redis.call('ZREMRANGEBYSCORE', leased, '-inf', exact(NOW))
+-- Written by a clock that has been stepped back since: its message would be shown to nobody until then.
+redis.call('ZREMRANGEBYSCORE', leased, '(' .. exact(NOW + LEASE_SECONDS_MAXIMUM * 1000000), '+inf')
 
 -- New are the messages in the unread list that no other reader of this session is showing right now.
 local BATCH = 100
@@ -78,7 +80,6 @@ if moment == 'turn' or (moment == 'stop' and #messages == 0) then
       if message then
         message[8] = ''
         reminders[#reminders + 1] = message
-        if moment == 'stop' then redis.call('SADD', key('reminded', me), id) end
       end
     end
   end
@@ -88,24 +89,26 @@ end
 -- That nobody answers wakes a session and holds it; acknowledgements alone do neither.
 local ROUSING = { message_undelivered = true, message_unanswered = true, message_dead = true }
 return_leases(me, false)
-local queued = redis.call('LRANGE', key('notifications', me), 0, -1)
+local queued = redis.call('LRANGE', key('notifications', me), 0, QUEUE_EVENTS_MAXIMUM - 1)
 local hands_out = (moment ~= 'wake' and moment ~= 'stop') or #messages + #reminders > 0
 for _, event in ipairs(queued) do
   hands_out = hands_out or ROUSING[event:match('^{"event":"([a-z_]*)"') or '']
 end
 local events = {}
 if hands_out then
-  local kept = {}
+  local kept = {} -- the newest first, as LPUSH takes them
   for _, event in ipairs(queued) do
     local id = announced_id(event)
     if id == '' and #events < limit then
       events[#events + 1] = event
     elseif id == '' or redis.call('ZSCORE', unread, id) then
-      kept[#kept + 1] = event
+      table.insert(kept, 1, event)
     end
   end
-  if #kept < #queued then redis.call('DEL', key('notifications', me)) end
-  if #kept < #queued and #kept > 0 then redis.call('RPUSH', key('notifications', me), unpack(kept)) end
+  if #kept < #queued then
+    redis.call('LTRIM', key('notifications', me), #queued, -1)
+    if #kept > 0 then redis.call('LPUSH', key('notifications', me), unpack(kept)) end
+  end
 end
 local lease = lease_events(me, events, lease_seconds)
 

@@ -3,21 +3,24 @@
 --
 -- USES     messages events
 -- KEYS     P:meta
--- ARGV     instance session lease shown message_id…
---          lease: "" where no events were handed out; shown: how many of the ids were shown, the rest is only given back
+-- ARGV     instance session lease reminded shown message_id…
+--          lease: "" where no events were handed out; reminded: how many ids, the first, are pending ones that the session was
+--          held back for when it stopped; shown: how many of the others were shown, the rest is only given back
 -- Returns  "OK"; also when the lease had run out, since then it comes again anyway
 -- Refuses  SUPERSEDED, INTERNAL
-local me, session, lease, shown = unpack(ARGV)
-local problem = superseded(me, session) or event_problem(me)
+local me, session, lease, reminded, shown = unpack(ARGV)
+reminded, shown = tonumber(reminded), tonumber(shown)
+local problem = superseded(me, session) or event_problem(me) or wrong_type('set', key('reminded', me))
 if problem then return problem end
 
 redis.call('HDEL', key('leases', me), lease)
 local presented = {}
-for i = 5, #ARGV do
+for i = 6, 5 + reminded do redis.call('SADD', key('reminded', me), ARGV[i]) end
+for i = 6 + reminded, #ARGV do
   local id = ARGV[i]
   redis.call('ZREM', key('leased', me), id)
   -- Acknowledged, or shown by another surface, in the meantime: the first time counts.
-  if i - 4 <= tonumber(shown) and redis.call('ZSCORE', key('unread', me), id) then presented[#presented + 1] = id end
+  if i - 5 - reminded <= shown and redis.call('ZSCORE', key('unread', me), id) then presented[#presented + 1] = id end
 end
 mark_presented(me, presented)
 touch(me, session)

@@ -28,7 +28,8 @@ for i = 5, #ARGV do
   recipients[id] = {}
   problem = wrong_type('hash', key('msg', id))
   if problem then return problem end
-  for _, name in ipairs(recipients_of(id, redis.call('HGET', key('msg', id), 'to') or '')) do
+  local to = redis.call('HGET', key('msg', id), 'to')
+  for _, name in ipairs(to and recipients_of(id, to) or {}) do
     problem = wrong_type('zset', key('unread', name)) or wrong_type('zset', key('pending', name))
       or wrong_type('list', key('notifications', name))
     if problem then return problem end
@@ -41,6 +42,7 @@ for id, names in pairs(recipients) do
   local message = key('msg', id)
   local known = redis.call('HMGET', message, 'to', 'open', 'dead', 'dropped', 'ack_within', 'type', 'from', 'subject')
   local open, _, dropped = read_counts(known[1], known[2], known[3], known[4])
+  local seconds = whole(known[5]) or 0
   if action == 'drop' then dropped = dropped + #names end
   for _, name in ipairs(names) do
     redis.call('HSET', message, 'history:' .. name,
@@ -50,12 +52,16 @@ for id, names in pairs(recipients) do
       redis.call('ZREM', key('pending', name), id)
     else
       redis.call('ZADD', key('unread', name), exact(stamp_of(id) or 0), id)
-      redis.call('ZADD', key('deadlines'), exact(NOW + known[5] * 1000000), id .. ' ' .. name)
+      redis.call('ZADD', key('deadlines'), exact(NOW + seconds * 1000000), id .. ' ' .. name)
       queue_event(name, reminder_event('overdue', id, known[6], known[7], known[1], known[8]))
     end
   end
-  redis.call('HSET', message, 'dead', 0, 'dropped', dropped)
-  place(id, open, 0, dropped)
+  if known[1] then
+    redis.call('HSET', message, 'dead', 0, 'dropped', dropped)
+    place(id, open, 0, dropped)
+  else -- it is gone, or nobody can say whom it was for: nobody is waited for
+    redis.call('ZREM', dead, id)
+  end
 end
 
 local messages, unreadable = {}, {}

@@ -2,13 +2,14 @@
 -- One page of all that a namespace holds, apart from what only a running session has. Each message is read in one step
 -- with all that is known of it, so that what is published meanwhile is exported whole or not at all.
 --
--- USES     messages
+-- USES     messages events
 -- KEYS     P:meta
 -- ARGV     instance session part cursor limit
---          part: "head"; "messages", oldest first, after the id cursor; "queue" of the instance cursor; "keys" by which
---          publishes are repeated, from the SCAN cursor
--- Returns  head: fields and values of P:meta, then of P:presence, as two lists; messages: for each its id, its fields and
---          values, and for whom it is new; queue: its events; keys: the next cursor, then instance, key, message id, seconds
+--          part: "head"; "messages", oldest first, after the score cursor ("" from the first on); "queue" of the instance
+--          cursor; "keys" by which publishes are repeated, from the SCAN cursor
+-- Returns  head: fields and values of P:meta, then of P:presence, as two lists; messages: the next cursor ("" at the end),
+--          then for each that can be read its id, its fields and values, and for whom it is new; queue: its events; keys: the
+--          next cursor, then instance, key, message id, seconds
 -- Refuses  INTERNAL
 local me, session, part, cursor, limit = unpack(ARGV)
 local problem = wrong_type('zset', key('timeline')) or wrong_type('list', key('notifications', cursor))
@@ -21,17 +22,20 @@ if part == 'head' then
 end
 
 if part == 'messages' then
-  local reply = {}
-  local after = cursor == '' and '-inf' or '(' .. exact(stamp_of(cursor) or 0)
-  for _, id in ipairs(redis.call('ZRANGE', key('timeline'), after, '+inf', 'BYSCORE', 'LIMIT', 0, limit)) do
-    local fields, new = redis.pcall('HGETALL', key('msg', id)), {}
-    if fields.err then fields = {} end
-    local to = redis.pcall('HGET', key('msg', id), 'to')
-    for _, name in ipairs(type(to) == 'string' and recipients_of(id, to) or {}) do
-      local score = redis.pcall('ZSCORE', key('unread', name), id)
-      if type(score) == 'string' then new[#new + 1] = name end
+  local ids = redis.call('ZRANGE', key('timeline'), cursor == '' and '-inf' or '(' .. cursor, '+inf', 'BYSCORE',
+    'LIMIT', 0, limit, 'WITHSCORES')
+  local reply = { ids[#ids] or '' }
+  for i = 1, #ids, 2 do
+    local id = ids[i]
+    local known = redis.pcall('HMGET', key('msg', id), 'from', 'to')
+    if not known.err and known[1] and known[2] and stamp_of(id) then
+      local new = {}
+      for _, name in ipairs(recipients_of(id, known[2])) do
+        local score = redis.pcall('ZSCORE', key('unread', name), id)
+        if type(score) == 'string' then new[#new + 1] = name end
+      end
+      reply[#reply + 1] = { id, redis.call('HGETALL', key('msg', id)), new }
     end
-    reply[#reply + 1] = { id, fields, new }
   end
   return reply
 end
@@ -41,8 +45,7 @@ if part == 'queue' then
   local events = {}
   local leases = redis.call('HGETALL', key('leases', cursor))
   for i = 2, #leases, 2 do
-    local ok, lent = pcall(cjson.decode, leases[i]:match('^%d+ (.*)$') or '')
-    for _, event in ipairs(ok and lent or {}) do events[#events + 1] = event end
+    for _, event in ipairs(lent_events(leases[i]:match('^%d+ (.*)$'))) do events[#events + 1] = event end
   end
   for _, event in ipairs(redis.call('LRANGE', key('notifications', cursor), 0, -1)) do events[#events + 1] = event end
   return events

@@ -19,6 +19,7 @@ local entry = ENTRY
 local current = session_of(entry)
 local same = agent_pid ~= '' and current.host == host and tostring(current.agent_pid) == agent_pid
 for _, known in ipairs(current.ids or {}) do same = same or (id ~= '' and known == id) end
+same = same and current.number ~= nil
 local heartbeat = entry and entry:match(HEARTBEAT)
 local there = current.number and not entry:find(LEFT, 1, true) and heartbeat
   and heartbeat > iso(NOW - offline_seconds * 1000000)
@@ -33,7 +34,7 @@ if same then
   end
 else
   if there and yield == '1' then return superseded(me, '0') end
-  session.number = redis.call('HINCRBY', KEYS[1], 'sessions', 1)
+  session.number = next_number('sessions')
   session.joined = NOW_ISO
   session.ids = {}
   current.news = nil

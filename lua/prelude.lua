@@ -5,6 +5,7 @@
 local QUEUE_EVENTS_MAXIMUM = 1000
 local EXAMINED_MAXIMUM = 20000
 local IDEMPOTENCY_SECONDS = 86400
+local LEASE_SECONDS_MAXIMUM = 86400
 local PROTOCOL_VERSION = 1
 
 local PREFIX = KEYS[1]:sub(1, -5) -- without "meta"
@@ -41,6 +42,11 @@ if (tonumber(META[1]) or PROTOCOL_VERSION) > PROTOCOL_VERSION then
   return refuse('PROTOCOL', 'The namespace ' .. PREFIX:sub(1, -2) .. ' uses protocol version ' .. META[1]
     .. ', this program knows version ' .. PROTOCOL_VERSION .. '.',
     'Update cli-coordination here, or use another COORD_KEY_PREFIX.')
+end
+
+-- A whole number as we store it, else nil: what another program wrote, "nan" and "1e308" included, is no count and no time.
+local function whole(text)
+  return type(text) == 'string' and #text <= 16 and text:find('^%d+$') and tonumber(text) or nil
 end
 
 -- Doubles hold a stamp exactly, but tostring, .. and cjson print it rounded.
@@ -84,8 +90,8 @@ end
 
 -- The stamp of an id, also after the message is gone; nil when nothing by that id was ever stored.
 local function stamp_of(id)
-  local stored = redis.call('ZSCORE', key('timeline'), id)
-  if stored then return tonumber(stored) end
+  local stored = redis.pcall('ZSCORE', key('timeline'), id)
+  if whole(stored) then return tonumber(stored) end
   local text = id:match('^msg%-([0-9a-z]+)$')
   return text and #text == 10 and tonumber(text, 36) or nil
 end
@@ -107,11 +113,29 @@ local function presence_entry(left, session)
   return '{"last_heartbeat":"' .. NOW_ISO .. '","left":' .. tostring(left) .. ',"session":' .. session .. '}'
 end
 
--- The session object of an entry; an empty one where there is none or it cannot be read.
+-- The fields of a session that scripts use, with their types; of a list or an object here only the keys are looked at.
+local SESSION_TYPES = { number = 'number', ids = 'table', news = 'table', agent = 'string', host = 'string', cwd = 'string',
+  joined = 'string', agent_pid = 'number' }
+
+-- The session object of an entry, without what is not of its type; an empty one where there is none or it cannot be read.
 local function session_of(entry)
   local ok, decoded = pcall(cjson.decode, entry or '')
   local session = ok and type(decoded) == 'table' and decoded.session
-  return type(session) == 'table' and session or {}
+  if type(session) ~= 'table' then return {} end
+  for name, value in pairs(session) do
+    -- Lists and objects of others, and numbers without end, could not be written again.
+    local unknown = type(value) ~= 'table' and (type(value) ~= 'number' or math.abs(value) < math.huge) and type(value)
+    if type(value) ~= (SESSION_TYPES[name] or unknown) then session[name] = nil end
+  end
+  if session.number and not whole(tostring(session.number)) then session.number = nil end
+  for i, known in pairs(session.ids or {}) do
+    if type(i) ~= 'number' or type(known) ~= 'string' then session.ids = nil end
+  end
+  local news = session.news
+  if news then
+    session.news = { first = news.first == true, superseded = type(news.superseded) == 'string' and news.superseded or nil }
+  end
+  return session
 end
 
 -- Whether a session, as a number or as "id:" and the agent's own session id, is the one that speaks for the instance.
@@ -158,6 +182,14 @@ local function touch(instance, session)
     entry = entry:gsub(HEARTBEAT, '"last_heartbeat":"' .. NOW_ISO .. '"', 1)
   end
   redis.call('HSET', key('presence'), instance, entry)
+end
+
+-- The next number of a counter in P:meta. Where that holds no number, it goes on from the clock in seconds, which is more
+-- than was ever given: a session that could not begin, or a hook that could not lend, would be deaf for good.
+local function next_number(counter)
+  local last = redis.call('HGET', KEYS[1], counter)
+  if last and not whole(last) then redis.call('HSET', KEYS[1], counter, CLOCK[1]) end
+  return redis.call('HINCRBY', KEYS[1], counter, 1)
 end
 
 -- One string instead of nested arrays, which clients decode three times slower. Strings and false only: cjson prints

@@ -35,8 +35,9 @@ local function waited_for()
   local OLDEST, NAMED = 200, 3
   local pending, names = {}, {}
   for _, id in ipairs(redis.call('ZRANGE', key('timeline'), 0, OLDEST - 1)) do
-    for _, name in ipairs(recipients_of(id, redis.call('HGET', key('msg', id), 'to') or '')) do
-      if not pending[name] and redis.call('ZSCORE', key('pending', name), id) then
+    local addressed = redis.pcall('HGET', key('msg', id), 'to')
+    for _, name in ipairs(type(addressed) == 'string' and recipients_of(id, addressed) or {}) do
+      if not pending[name] and type(redis.pcall('ZSCORE', key('pending', name), id)) == 'string' then
         pending[name] = redis.call('ZCARD', key('pending', name))
         names[#names + 1] = name
       end
@@ -66,7 +67,7 @@ if first then
   end
   local names = {}
   if stored[2] == 'all' then
-    for name in stored[8]:gmatch('%S+') do names[#names + 1] = name end
+    for name in (stored[8] or ''):gmatch('%S+') do names[#names + 1] = name end
   elseif stored[2] then
     names[1] = stored[2]
   end
@@ -101,11 +102,13 @@ end
 -- Recipients are frozen now (G6): for "all", everybody seen within the retention time, whatever the presence.
 local names, entries = {}, {}
 if to == 'all' then
-  local cutoff = iso(NOW - (tonumber(META[3]) or tonumber(retention_days)) * 86400000000)
+  local cutoff = iso(NOW - (setting('retention_days', META[3]) or tonumber(retention_days)) * 86400000000)
   local seen = redis.call('HGETALL', key('presence'))
   for i = 1, #seen, 2 do
     local heartbeat = seen[i + 1]:match(HEARTBEAT)
-    if seen[i] ~= me and (not heartbeat or heartbeat >= cutoff) then
+    -- What is no name nobody can have; with a space in it, the list of recipients could not be read again.
+    local named = seen[i]:find('^%w[%w._-]*$') and #seen[i] <= 64
+    if named and seen[i] ~= me and (not heartbeat or heartbeat >= cutoff) then
       names[#names + 1], entries[#entries + 1] = seen[i], seen[i + 1]
     end
   end
@@ -143,7 +146,7 @@ if problem then return problem end
 
 -- At the bound each publish makes room, a little more than it needs, so that not every one has to; else it looks now and
 -- then for what has become too old. Only what is not settled, and never taken, can fill a namespace.
-local maximum = tonumber(META[4]) or tonumber(max_messages)
+local maximum = setting('max_messages', META[4]) or tonumber(max_messages)
 local surplus = redis.call('ZCARD', key('timeline')) - maximum
 if surplus >= 0 and redis.call('SCARD', key('pending')) + redis.call('ZCARD', key('dead')) >= maximum then
   return refuse('FULL', 'The namespace holds ' .. maximum .. ' messages that are not acknowledged, its maximum; most are for '

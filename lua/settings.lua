@@ -17,6 +17,7 @@ end
 local reply = {}
 for i = 1, #first, 2 do
   reply[i] = first[i]
-  reply[i + 1] = redis.call('HGET', KEYS[1], first[i]) or first[i + 1]
+  local stored = redis.call('HGET', KEYS[1], first[i])
+  reply[i + 1] = setting(first[i], stored) and stored or first[i + 1]
 end
 return reply

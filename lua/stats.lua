@@ -32,7 +32,7 @@ for i = 1, #meta, 2 do
   local kind = meta[i]:match('^published:(.+)$')
   if kind then
     types[#types + 1] = kind
-    types[#types + 1] = meta[i + 1]
+    types[#types + 1] = whole(meta[i + 1]) and meta[i + 1] or '0'
   end
 end
 

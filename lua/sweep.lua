@@ -20,8 +20,11 @@ local OFFLINE_FACTOR = 3
 local problem = retain_problem() or wrong_type('zset', key('deadlines')) or wrong_type('zset', key('paused'))
 if problem then return problem end
 
-local settings = redis.call('HMGET', KEYS[1], 'ack_attempts', 'ack_interval_seconds', 'presence_timeout_seconds')
-local attempts, interval, timeout = tonumber(settings[1]) or 2, tonumber(settings[2]) or 300, tonumber(settings[3]) or 300
+local function in_force(name)
+  return setting(name, redis.call('HGET', KEYS[1], name)) or SETTING_BOUNDS[name][3]
+end
+local attempts, interval = in_force('ack_attempts'), in_force('ack_interval_seconds')
+local timeout = in_force('presence_timeout_seconds')
 
 local function after(seconds)
   return exact(NOW + seconds * 1000000)
@@ -103,9 +106,9 @@ end
 local work = 0
 repeat
   local due = redis.call('ZRANGE', key('deadlines'), '-inf', exact(NOW), 'BYSCORE', 'LIMIT', 0, 1)
-  local id, instance = (due[1] or ''):match('^(%S+) ?(.*)$')
-  if id then
+  if due[1] then
     redis.call('ZREM', key('deadlines'), due[1])
+    local id, instance = due[1]:match('^(%S*) ?(.*)$')
     local to = redis.pcall('HGET', key('msg', id), 'to')
     local names = type(to) ~= 'string' and {} or instance ~= '' and { instance } or recipients_of(id, to)
     for _, name in ipairs(names) do
@@ -114,21 +117,24 @@ repeat
     end
     work = work + 1
   end
-until not id or work >= WORK_MAXIMUM
+until not due[1] or work >= WORK_MAXIMUM
 
 -- Who is back: its deadlines begin anew. Those not asked for the longest time are asked first.
 local away = redis.call('ZRANGE', key('paused'), 0, RETURNS_MAXIMUM - 1)
 if redis.call('ZSCORE', key('paused'), me) then table.insert(away, 1, me) end
 for _, instance in ipairs(away) do
   redis.call('ZADD', key('paused'), 'XX', exact(NOW), instance)
-  local back = heard(instance) == 'active'
+  local readable = not (wrong_type('zset', key('paused', instance)) or wrong_type('zset', key('pending', instance)))
+  local back = readable and heard(instance) == 'active'
   for _, id in ipairs(back and redis.call('ZRANGE', key('paused', instance), 0, math.max(WORK_MAXIMUM - work, 0)) or {}) do
-    local seconds = redis.call('HGET', key('msg', id), 'ack_within')
-    if seconds and redis.call('ZSCORE', key('pending', instance), id) then schedule(id, instance, seconds) end
+    local seconds = redis.pcall('HGET', key('msg', id), 'ack_within')
+    if type(seconds) == 'string' and redis.call('ZSCORE', key('pending', instance), id) then
+      schedule(id, instance, whole(seconds) or interval)
+    end
     redis.call('ZREM', key('paused', instance), id)
     work = work + 1
   end
-  if redis.call('ZCARD', key('paused', instance)) == 0 then redis.call('ZREM', key('paused'), instance) end
+  if readable and redis.call('ZCARD', key('paused', instance)) == 0 then redis.call('ZREM', key('paused'), instance) end
 end
 
 local counts = { overdue = 0, undelivered = 0, unanswered = 0, dead = 0 }
@@ -159,4 +165,4 @@ local next_due = redis.call('ZRANGE', key('deadlines'), 0, 0, 'WITHSCORES')[2]
 touch(me, session)
 return { tostring(counts.overdue), tostring(counts.unanswered + counts.undelivered), tostring(counts.dead), tostring(removed),
   (more or work >= WORK_MAXIMUM) and '1' or '0',
-  next_due and exact(math.max(0, math.ceil((next_due - NOW) / 1000))) or '' }
+  next_due and math.abs(next_due) < math.huge and exact(math.max(0, math.ceil((next_due - NOW) / 1000))) or '' }

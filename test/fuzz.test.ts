@@ -2,6 +2,7 @@
 import { expect, test } from "vitest";
 import { useRedis } from "./harness.ts";
 import { fuzzFrames } from "./fuzz/frames.ts";
+import { fuzzValues } from "./fuzz/values.ts";
 
 const bench = useRedis();
 
@@ -9,4 +10,9 @@ test("the MCP server answers each request exactly once and goes on, whatever els
   const outcome = await fuzzFrames(bench.redis.url, 1500, 1);
   expect(outcome).toMatchObject({ sent: 1500, answered: outcome.asked });
   expect(outcome.asked).toBeGreaterThan(800);
+});
+
+test("whatever another program has written into a namespace: a result or a refusal that names the key, and no deaf hook", async () => {
+  const { problems, cases } = await fuzzValues({ seed: Date.now() % 1_000_000, cases: 40 });
+  expect([problems, cases]).toEqual([[], 40]);
 });

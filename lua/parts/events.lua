@@ -52,18 +52,28 @@ local function event_problem(instance)
     or wrong_type('hash', key('leases', instance)) or wrong_type('zset', key('leased', instance))
 end
 
+-- The events of a lease; what is none is dropped with it.
+local function lent_events(text)
+  local ok, decoded = pcall(cjson.decode, text or '')
+  local events = {}
+  for _, event in ipairs(ok and type(decoded) == 'table' and decoded or {}) do
+    if type(event) == 'string' then events[#events + 1] = event end
+  end
+  return events
+end
+
 -- Puts back events whose lease has run out, or all that are out: at the head of the queue and in their order, since
 -- leases are numbered and an older one holds older events.
 local function return_leases(instance, all)
   local leases = redis.call('HGETALL', key('leases', instance))
   if #leases == 0 then return end
+  local latest = NOW + LEASE_SECONDS_MAXIMUM * 1000000 -- a longer one was written by a clock that has been stepped back
   local numbers, held = {}, {}
   for i = 1, #leases, 2 do
     local ends, events = leases[i + 1]:match('^(%d+) (.*)$')
-    if all or not ends or tonumber(ends) <= NOW then
+    if all or not ends or tonumber(ends) <= NOW or tonumber(ends) > latest then
       numbers[#numbers + 1] = leases[i]
-      local ok, decoded = pcall(cjson.decode, events or '')
-      held[leases[i]] = ok and decoded or {}
+      held[leases[i]] = lent_events(events)
     end
   end
   table.sort(numbers, function(a, b) return (tonumber(a) or 0) > (tonumber(b) or 0) end)
@@ -76,7 +86,7 @@ end
 -- Holds events for a reader until it confirms them. Returns the number of the lease, "" where there are no events.
 local function lease_events(instance, events, lease_seconds)
   if #events == 0 then return '' end
-  local lease = exact(redis.call('HINCRBY', KEYS[1], 'leases', 1))
+  local lease = exact(next_number('leases'))
   redis.call('HSET', key('leases', instance), lease,
     exact(NOW + lease_seconds * 1000000) .. ' ' .. cjson.encode(events))
   return lease

@@ -8,14 +8,14 @@ end
 
 -- Whether the message is addressed to the instance; a broadcast is, exactly when it is in the inbox.
 local function is_recipient(instance, id, to)
-  return to == instance or (to == 'all' and redis.call('ZSCORE', key('inbox', instance), id) and true or false)
+  return to == instance or (to == 'all' and type(redis.pcall('ZSCORE', key('inbox', instance), id)) == 'string')
 end
 
 -- A refusal when a key that an acknowledgement writes is of another type.
 local function acknowledge_problem(instance, sender)
   return wrong_type('zset', key('unread', instance)) or wrong_type('zset', key('pending', instance))
     or wrong_type('set', key('pending')) or wrong_type('zset', key('dead')) or wrong_type('zset', key('deadlines'))
-    or wrong_type('list', key('notifications', sender))
+    or wrong_type('zset', key('expired')) or wrong_type('list', key('notifications', sender))
 end
 
 -- What became of a receipt whose deadline has passed, from its history (see sweep.lua): the last thing that happened, a
@@ -28,7 +28,7 @@ end
 -- The counts that place a message, of which one that is addressed to one instance stores only what is unusual: receipts
 -- not acknowledged, and among them those that are dead and those that were dropped.
 local function read_counts(to, open, dead, dropped)
-  return to == 'all' and tonumber(open) or 1, tonumber(dead) or 0, tonumber(dropped) or 0
+  return to == 'all' and whole(open) or 1, whole(dead) or 0, whole(dropped) or 0
 end
 
 -- Puts a message that asks for acknowledgements where it belongs (G2): pending while somebody is still waited for, else
@@ -62,12 +62,17 @@ local function acknowledge(instance, id, to, comment)
   redis.call('ZREM', key('unread', instance), id)
   redis.call('ZREM', key('pending', instance), id)
   local open, dead, dropped = read_counts(to, known[3], known[4], known[5])
-  open = open - 1
+  open = math.max(open - 1, 0)
   -- A broadcast counts its open receipts, so that the last one is known without reading all of them.
   if to == 'all' then redis.call('HSET', message, 'open', open) end
   local state = read_history(known[2])
-  if state == 'd' then dead = redis.call('HINCRBY', message, 'dead', -1) end
-  if state == 'x' then dropped = redis.call('HINCRBY', message, 'dropped', -1) end
+  if state == 'd' then
+    dead = math.max(dead - 1, 0)
+    redis.call('HSET', message, 'dead', dead)
+  elseif state == 'x' then
+    dropped = math.max(dropped - 1, 0)
+    redis.call('HSET', message, 'dropped', dropped)
+  end
   if known[6] then redis.call('ZREM', key('deadlines'), id .. ' ' .. instance, open <= 0 and id or '') end
   if open <= dead + dropped then place(id, open, dead, dropped) end
   return NOW, false, comment
@@ -118,7 +123,7 @@ local function load_message(id, me, everyone)
   elseif to ~= 'all' then
     presented, acknowledged = read_receipt(redis.call('HGET', key('msg', id), 'receipt:' .. to))
   else
-    acknowledged = (tonumber(redis.call('HGET', key('msg', id), 'open')) or 1) <= 0
+    acknowledged = whole(redis.call('HGET', key('msg', id), 'open')) == 0
   end
   message[11] = acknowledged and '1' or '0'
   message[12] = (everyone or message[3] == me) and receipts_of(id, to) or false

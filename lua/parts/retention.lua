@@ -1,6 +1,16 @@
 -- What acts on everyone: the settings of a namespace, and what its retention takes. The settings stand in P:meta: the first
 -- client brings the values, and `coord settings` changes them.
 local SETTINGS = { 'retention_days', 'max_messages', 'ack_attempts', 'ack_interval_seconds', 'presence_timeout_seconds' }
+-- From, to, and what holds where nobody has set it; the same as in protocol.json (a test compares them).
+local SETTING_BOUNDS = { retention_days = { 1, 36500, 30 }, max_messages = { 1, 1000000000, 100000 },
+  ack_attempts = { 0, 100, 2 }, ack_interval_seconds = { 1, 2592000, 300 }, presence_timeout_seconds = { 1, 31536000, 300 } }
+
+-- A setting as it stands in P:meta; nil where it is absent, or nothing that could have been set: a namespace that holds
+-- "-5" messages would refuse all, one that holds "nan" keep all.
+local function setting(name, stored)
+  local value, bounds = whole(stored), SETTING_BOUNDS[name]
+  return value and value >= bounds[1] and value <= bounds[2] and value or nil
+end
 
 -- The settings that stand in ARGV from `first` on, as HSET takes them.
 local function first_settings(first)
@@ -16,8 +26,8 @@ end
 -- `retained` in P:meta is how far retention has come, so that a long tail of unanswered messages is passed once, and place()
 -- tells which of them have been settled since. Returns how many were taken, and whether there is more to do.
 local function retain(work, room)
-  local cutoff = NOW - (tonumber(META[3]) or math.huge) * 86400000000
-  local surplus = redis.call('ZCARD', key('timeline')) + room - (tonumber(META[4]) or math.huge)
+  local cutoff = NOW - (setting('retention_days', META[3]) or math.huge) * 86400000000
+  local surplus = redis.call('ZCARD', key('timeline')) + room - (setting('max_messages', META[4]) or math.huge)
   local removed = 0
   local function is_due(stamp)
     return tonumber(stamp) < cutoff or removed < surplus
@@ -56,6 +66,8 @@ local function retain(work, room)
   end
   local BATCH = 100
   local reached = META[5]
+  -- Behind the last message there is nothing to go on from: begin anew, or it would never take anything any more.
+  if reached and (stamp_of(reached) or 0) > (whole(META[2]) or NOW) then reached = false end
   local position = reached and '(' .. exact(stamp_of(reached) or 0) or '-inf'
   local examined, done = 0, false
   while not done and work > 0 and examined < EXAMINED_MAXIMUM do
@@ -70,7 +82,7 @@ local function retain(work, room)
     end
     done = done or #ids < 2 * BATCH
   end
-  if reached ~= META[5] then redis.call('HSET', KEYS[1], 'retained', reached) end
+  if reached and reached ~= META[5] then redis.call('HSET', KEYS[1], 'retained', reached) end
   return removed, work <= 0 or examined >= EXAMINED_MAXIMUM
 end
 

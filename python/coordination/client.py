@@ -227,7 +227,13 @@ class CoordinationClient(NamespaceClient):
                 # since this look must not count as presented.
                 newest = {"instance": "", "session": "", **newest_arguments(inbox)}
                 arguments["since"] = read_check(await self._store.run("check", newest)).get("next_since", _BEGINNING)
-        return await look_until(self._store, self._sweeper, inbox or None, seconds, look, lambda result: result["count"] > 0)
+        # What cannot be read is told as well; but where it stays pending, only when it fills the result: else nobody could
+        # wait.
+        def found(result: CheckResult) -> bool:
+            told = arguments["pending"] == "0" or result["more"]
+            return result["count"] > 0 or (bool(result["unreadable"]) and told)
+
+        return await look_until(self._store, self._sweeper, inbox or None, seconds, look, found)
 
     async def wait_for_messages(
         self,
@@ -303,7 +309,7 @@ class CoordinationClient(NamespaceClient):
 
     async def _confirm(self, lease: str) -> None:
         if lease:
-            await self._speaker.run("confirm", {"lease": lease, "shown": "0"})
+            await self._speaker.run("confirm", {"lease": lease, "reminded": "0", "shown": "0"})
 
     async def events(self) -> AsyncGenerator[CoordinationEvent, None]:
         """This instance's events, those that wait and those to come, in order.

@@ -76,6 +76,14 @@ _FACTS: Mapping[str, tuple[type, ...]] = {
 }
 
 
+def read_stored_session(text: str) -> SessionFacts:
+    """A session as JSON. What cannot be read tells nothing: that there was one is news all the same."""
+    try:
+        return read_session(json.loads(text))
+    except (ValueError, RecursionError):
+        return {}
+
+
 def read_session(stored: object) -> SessionFacts:
     """What a stored session tells; facts of another type or of a newer version are passed over."""
     if not isinstance(stored, dict):

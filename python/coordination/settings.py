@@ -112,7 +112,9 @@ def resolve_settings(
             ),
         ),
         presence_timeout_seconds=presence_timeout,
-        lease_seconds=LIMITS["lease_seconds"] if lease_seconds is None else lease_seconds,
+        lease_seconds=LIMITS["lease_seconds"]
+        if lease_seconds is None
+        else check_whole(lease_seconds, "lease_seconds", 0, LIMITS["lease_seconds_maximum"]),
         ack_timeout_seconds=variable_whole(
             environment, "COORD_ACK_TIMEOUT_SECONDS", _ACK_TIMEOUT_SECONDS, 0, LIMITS["ack_within_seconds_maximum"]
         ),

@@ -11,7 +11,7 @@ from typing import Any, Awaitable, Callable, Mapping, Sequence, TypeVar
 
 from .definition import LIMITS
 from .errors import CoordinationError, ErrorCode
-from .presence import OFFLINE_FACTOR, read_session
+from .presence import OFFLINE_FACTOR, read_stored_session
 from .replies import read_presences
 from .results import Joined, SessionFacts
 from .settings import Settings
@@ -106,7 +106,7 @@ class Speaker:
         self._facts = facts
         joined: Joined = {"first": first == "1"}
         if superseded:
-            joined["superseded"] = read_session(json.loads(superseded))
+            joined["superseded"] = read_stored_session(superseded)
         return joined
 
     async def stay(self, facts: SessionFacts, *, unless_taken: bool) -> None:

@@ -82,7 +82,8 @@ async def _listening(store: Store, instance: str | None) -> AsyncIterator[_Bell]
 
 
 def _away_for_now(store: Store, error: CoordinationError) -> bool:
-    return error.code == ErrorCode.UNAVAILABLE and not store.closed
+    """A Redis that stalls is away as well: what it did unseen comes again when its lease ends."""
+    return error.code in (ErrorCode.UNAVAILABLE, ErrorCode.TIMEOUT) and not store.closed
 
 
 async def look_until(

@@ -47,8 +47,9 @@ export async function* exportLines(speaker: Speaker, prefix: string): AsyncGener
     yield line({ kind: "instance", instance, entry });
   }
   let messages = 0;
-  for (let cursor: string | undefined = ""; cursor !== undefined;) {
-    const stored = (await page("messages", cursor, PAGE)) as [string, string[], string[]][];
+  let after = "";
+  do {
+    const [next, ...stored] = (await page("messages", after, PAGE)) as [string, ...[string, string[], string[]][]];
     for (const [id, flat, newFor] of stored) {
       const fields = pairs(flat);
       for (const name of [fields["from"], fields["to"], ...(fields["recipients"] ?? "").split(" ")]) {
@@ -57,8 +58,8 @@ export async function* exportLines(speaker: Speaker, prefix: string): AsyncGener
       messages++;
       yield line({ kind: "message", id, fields, new_for: newFor });
     }
-    cursor = stored.at(-1)?.[0];
-  }
+    after = next;
+  } while (after !== "");
   for (const instance of names) {
     const events = (await page("queue", instance, 0)) as string[];
     if (events.length > 0) yield line({ kind: "queue", instance, events });

@@ -16,7 +16,7 @@ import type { AgentRun } from "./agent-run.ts";
 import { checkArguments, newestArguments, type ResultBound } from "./checking.ts";
 import { NamespaceClient } from "./namespace.ts";
 import { publishArguments, readPublish, requireReplicas } from "./publishing.ts";
-import { type Mail, readAcks, readCheck, readMail, readNotifications } from "./replies.ts";
+import { type Mail, type MailMoment, readAcks, readCheck, readMail, readNotifications } from "./replies.ts";
 import { requireIdentity, resolveSettings, type SettingsOptions } from "./settings.ts";
 import type { Joined } from "./speaker.ts";
 import { lookUntil, takeForever } from "./waiting.ts";
@@ -33,8 +33,6 @@ const WAITER_SECONDS = 86_400;
 const AWAY: ReadonlySet<ErrorCode> = new Set([ErrorCode.UNAVAILABLE, ErrorCode.TIMEOUT]);
 /** After these a publish is expected again with the same content. */
 const UNSETTLED: ReadonlySet<ErrorCode> = new Set([...AWAY, ErrorCode.NOT_REPLICATED]);
-
-export type MailMoment = "start" | "turn" | "tool" | "stop" | "wake";
 
 export interface ClientOptions extends SettingsOptions {
   /** Joins as this run of an agent, and beats and leaves by itself. Default: no session, each operation is a sign of life. */
@@ -124,8 +122,11 @@ export class CoordinationClient extends NamespaceClient {
         args.since = readCheck(await this.store.run("check", newest)).nextSince ?? BEGINNING;
       }
     }
+    // What cannot be read is told as well; but where it stays pending, only when it fills the result: else nobody could wait.
+    const found = ({ count, unreadable, more }: CheckResult): boolean =>
+      count > 0 || (unreadable.length > 0 && (args.pending === "0" || more));
     const instance = args.inbox === "" ? undefined : args.inbox;
-    return lookUntil(this.store, this.sweeper, instance, seconds, request.signal, look, ({ count }) => count > 0);
+    return lookUntil(this.store, this.sweeper, instance, seconds, request.signal, look, found);
   }
 
   /** As `checkMessages` with the longest wait, unless `waitSeconds` says otherwise. */
@@ -181,7 +182,7 @@ export class CoordinationClient extends NamespaceClient {
     const bounded = String(limit === undefined ? LIMITS.list_default : checkLimit(limit));
     const args = { limit: bounded, budget: String(bound?.bytes ?? 0), lease_seconds: this.#leaseSeconds };
     const { result, lease } = readNotifications(await this.speaker.run("notifications", args));
-    return { result, confirm: () => this.#confirm(lease, [], 0) };
+    return { result, confirm: () => this.#confirm(lease, [], 0, 0) };
   }
 
   /** This instance's events, those that wait and those to come, in order. One is confirmed when the next is asked for. */
@@ -207,9 +208,8 @@ export class CoordinationClient extends NamespaceClient {
   /** What this agent, which did not ask, should be shown now; lent until `confirmMail`. See lua/collect.lua. */
   async collectMail(moment: MailMoment, limit: number, bound: ResultBound, waiter = ""): Promise<Mail> {
     const bounds = { limit: String(limit), budget: String(bound.bytes), cut: String(bound.descriptionBytes) };
-    return readMail(
-      await this.speaker.run("collect", { moment, waiter, ...bounds, lease_seconds: this.#leaseSeconds }),
-    );
+    const reply = await this.speaker.run("collect", { moment, waiter, ...bounds, lease_seconds: this.#leaseSeconds });
+    return readMail(reply, moment);
   }
 
   /** Whether `collectMail("tool")` may find anything: false is certain. Keeps this instance's presence as well. */
@@ -221,16 +221,16 @@ export class CoordinationClient extends NamespaceClient {
    * What was shown of the mail has reached the agent: its messages count as presented, its events never come again. The rest
    * is given back, for the next one who asks.
    */
-  async confirmMail({ lease, messages }: Mail, shown: number = messages.length): Promise<void> {
-    await this.#confirm(
-      lease,
-      messages.map(({ id }) => id),
-      shown,
-    );
+  async confirmMail({ moment, lease, messages, reminders }: Mail, shown: number = messages.length): Promise<void> {
+    // Held back once for each message, and counted when it has learnt why: the next stop makes up for a hook that died.
+    const reminded = moment === "stop" ? reminders : [];
+    const ids = [...reminded, ...messages].map(({ id }) => id);
+    await this.#confirm(lease, ids, reminded.length, shown);
   }
 
-  async #confirm(lease: string, ids: readonly string[], shown: number): Promise<void> {
-    if (lease !== "" || ids.length > 0) await this.speaker.run("confirm", { lease, shown: String(shown) }, ids);
+  async #confirm(lease: string, ids: readonly string[], reminded: number, shown: number): Promise<void> {
+    if (lease === "" && ids.length === 0) return;
+    await this.speaker.run("confirm", { lease, reminded: String(reminded), shown: String(shown) }, ids);
   }
 
   /** Begins or renews the session of this run of an agent; a session of somebody else is superseded. */

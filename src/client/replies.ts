@@ -123,6 +123,7 @@ function reasonOf(history: readonly ReceiptStep[], sent: string): string {
   const reminders = history.slice(since).filter(({ step }) => step === "announced").length;
   const begun = since === 0 ? sent : history[since - 1]!.timestamp;
   const seconds = Math.round((Date.parse(history.at(-1)!.timestamp) - Date.parse(begun)) / 1000);
+  if (Number.isNaN(seconds)) return "Not acknowledged in time.";
   const after = since === 0 ? "it was sent" : "it was retried";
   return `Not acknowledged in the ${seconds} seconds after ${after}, with ${reminders} ${reminders === 1 ? "reminder" : "reminders"}.`;
 }
@@ -162,8 +163,11 @@ export function readNotifications(reply: unknown): { result: NotificationsResult
   };
 }
 
+export type MailMoment = "start" | "turn" | "tool" | "stop" | "wake";
+
 /** What an agent that did not ask should be shown. */
 export interface Mail {
+  moment: MailMoment;
   messages: Message[];
   events: CoordinationEvent[];
   /** The oldest that are pending, to be reminded of; without their descriptions. */
@@ -183,9 +187,10 @@ type MailReply = [
   reminders: StoredMessage[],
 ];
 
-export function readMail(reply: unknown): Mail {
+export function readMail(reply: unknown, moment: MailMoment): Mail {
   const [[lease, waiting, pending], messages, events, reminders] = JSON.parse(reply as string) as MailReply;
   return {
+    moment,
     messages: messages.map(readMessage),
     events: events.map(readEvent),
     reminders: reminders.map(readMessage),
@@ -206,13 +211,13 @@ export function readEvent(text: string): CoordinationEvent {
   if (typeof event !== "object" || event === null || !("event" in event) || typeof event.event !== "string") {
     return { event: "unreadable", reason: "the queue holds something that is not an event" };
   }
-  const read: Record<string, unknown> = {};
+  const read: [string, unknown][] = [];
   for (const [name, value] of Object.entries(event)) {
     const [field = camelCase(name), type] = EVENT_FIELDS.get(name) ?? [];
     // What is not of the type that everybody relies on is as good as absent.
-    if (type === undefined || typeof value === type || (type === "names" && areNames(value))) read[field] = value;
+    if (type === undefined || typeof value === type || (type === "names" && areNames(value))) read.push([field, value]);
   }
-  return read as unknown as CoordinationEvent;
+  return Object.fromEntries(read) as unknown as CoordinationEvent; // also a field called "__proto__"
 }
 
 /** Looked up, since a pattern over each name was a third of reading ten events. */

@@ -21,7 +21,7 @@ export interface SettingsOptions {
   keyPrefix?: string | undefined;
   orchestrator?: string | undefined;
   presenceTimeoutSeconds?: number | undefined;
-  /** How long events that were handed out wait for their confirmation; default 10. */
+  /** How long events that were handed out wait for their confirmation, 0 to 86,400; default 10. */
   leaseSeconds?: number | undefined;
   /** Where the search for `.coord.json` begins; default the working directory. */
   cwd?: string | undefined;
@@ -110,7 +110,10 @@ export function resolveSettings(options: SettingsOptions = {}): Settings {
       milliseconds: variableWhole(env, "COORD_WAIT_REPLICAS_MILLISECONDS", 1000, 1, REPLICAS_MILLISECONDS_MAXIMUM),
     },
     presenceTimeoutSeconds,
-    leaseSeconds: options.leaseSeconds ?? LIMITS.lease_seconds,
+    leaseSeconds:
+      options.leaseSeconds === undefined
+        ? LIMITS.lease_seconds
+        : checkWhole(options.leaseSeconds, "leaseSeconds", 0, LIMITS.lease_seconds_maximum),
     ackTimeoutSeconds: variableWhole(
       env,
       "COORD_ACK_TIMEOUT_SECONDS",

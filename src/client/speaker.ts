@@ -4,7 +4,7 @@
  */
 import { LIMITS } from "../protocol/definition.ts";
 import { CoordinationError, ErrorCode } from "../protocol/errors.ts";
-import { readSession } from "../protocol/presence.ts";
+import { readStoredSession } from "../protocol/presence.ts";
 import type { SessionFacts } from "../protocol/results.ts";
 import type { ScriptArguments, ScriptName } from "../store/scripts.ts";
 import type { Replicated, Replication, Store } from "../store/store.ts";
@@ -125,7 +125,7 @@ export class Speaker {
     this.#session = number;
     this.#joined = number;
     this.#run = run;
-    return { first: first === "1", ...(superseded === "" ? {} : { superseded: readSession(JSON.parse(superseded)) }) };
+    return { first: first === "1", ...(superseded === "" ? {} : { superseded: readStoredSession(superseded) }) };
   }
 
   /** Joins, and beats until `leave` or `stop`. Redis may be away: each beat tries again, and joins where that is missing. */

@@ -52,6 +52,7 @@ export interface Limits {
   readonly ack_within_seconds_maximum: number;
   readonly queue_events_maximum: number;
   readonly lease_seconds: number;
+  readonly lease_seconds_maximum: number;
   readonly beat_seconds_maximum: number;
   readonly sweep_seconds_maximum: number;
   readonly connect_milliseconds: number;

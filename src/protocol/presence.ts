@@ -48,6 +48,15 @@ function statusAt(ageSeconds: number, timeoutSeconds: number): PresenceStatus {
 
 const TEXTS = ["id", "agent", "host", "cwd", "branch", "activity", "joined"] as const;
 
+/** A session as JSON. What cannot be read tells nothing: that there was one is news all the same. */
+export function readStoredSession(text: string): SessionFacts {
+  try {
+    return readSession(JSON.parse(text));
+  } catch {
+    return {};
+  }
+}
+
 /** What a stored session tells; facts of another type or of a newer version are passed over. */
 export function readSession(stored: unknown): SessionFacts {
   if (typeof stored !== "object" || stored === null) return {};

@@ -45,7 +45,7 @@ const ARGUMENTS = {
   ack: ["instance", "session", "comment"],
   notifications: ["instance", "session", "limit", "budget", "lease_seconds"],
   collect: ["instance", "session", "moment", "waiter", "limit", "budget", "cut", "lease_seconds"],
-  confirm: ["instance", "session", "lease", "shown"],
+  confirm: ["instance", "session", "lease", "reminded", "shown"],
   presence: ["instance", "session"],
   stats: ["instance", "session"],
   touch: ["instance", "session"],

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import * as fc from "fast-check";
-import { LIMITS, PROTOCOL_VERSION } from "../../src/protocol/definition.ts";
+import { LIMITS, NAMESPACE_SETTINGS, PROTOCOL_VERSION } from "../../src/protocol/definition.ts";
 import { SCRIPTS, type ScriptName } from "../../src/store/scripts.ts";
 import { ON_CLUSTER, PREFIX, idOf, stampOf, until, useRedis } from "../harness.ts";
 
@@ -107,6 +107,19 @@ describe("the prelude", () => {
     }
     expect(bounds).toEqual(expected);
     expect(Object.keys(bounds).length).toBeGreaterThanOrEqual(4);
+  });
+
+  test("the bounds of settings are those of protocol.json", () => {
+    const table = /local SETTING_BOUNDS = (\{.*?\} \})/s.exec(read("parts/retention"))![1]!;
+    const bounds = [...table.matchAll(/(\w+) = \{ (\d+), (\d+), (\d+) \}/g)].map(([, name, ...numbers]) => [
+      name,
+      numbers.map(Number),
+    ]);
+    const expected = Object.entries(NAMESPACE_SETTINGS).map(([name, of]) => [
+      name,
+      [of.minimum, of.maximum, of.default],
+    ]);
+    expect(bounds).toEqual(expected);
   });
 
   /** Runs an expression of Lua with the prelude around it. */

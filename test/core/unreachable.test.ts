@@ -318,7 +318,13 @@ describe("a Redis that comes and goes", () => {
     const still = await another();
     const alice = await bench.client("alice", { redis: still.url });
     await alice.touch();
+    // Takes while it stands still, and goes on afterwards: what it was lent unseen comes again when the lease is over.
+    const bob = await bench.client("bob", { redis: still.url, leaseSeconds: 1 });
+    await alice.publishMessage({ ...REQUEST, to: "bob", subject: "before" });
+    const events = bob.events();
+    expect((await events.next()).value).toMatchObject({ subject: "before" });
     process.kill(still.pid, "SIGSTOP");
+    const following = events.next();
     onTestFinished(() => void process.kill(still.pid, "SIGCONT"));
     const refusal = await refused(alice.getStats());
     expect(refusal).toMatchObject({ code: "TIMEOUT", message: expect.stringMatching(/5 seconds.*may have happened/) });
@@ -333,6 +339,12 @@ describe("a Redis that comes and goes", () => {
         () => false,
       ),
     );
-    expect((await alice.getStats()).total).toBe(0);
+    expect((await alice.getStats()).total).toBe(1);
+    await alice.publishMessage({ ...REQUEST, to: "bob", subject: "after" });
+    // What it had been handed before may come once more: it could not confirm it.
+    const subjects = [(await following).value?.subject];
+    while (subjects.at(-1) !== "after") subjects.push((await events.next()).value?.subject);
+    expect(subjects.filter((subject) => subject !== "before")).toEqual(["after"]);
+    await events.return();
   });
 });

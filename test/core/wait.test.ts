@@ -128,6 +128,25 @@ describe("the own inbox", () => {
     expect(await bench.raw.pubsub("CHANNELS", `${PREFIX}:*`)).toEqual([]);
   });
 
+  test("what cannot be read is told once, and does not stand before what is new", async () => {
+    const [alice, bob] = await bench.clients("alice", "bob");
+    const gone = await alice.publishMessage({ ...GENERAL, to: "bob" });
+    await bench.raw.del(`coord:msg:${gone.messageId}`);
+    const request = { waitSeconds: LONG, limit: 1 };
+    const unreadable = [{ id: gone.messageId, reason: "the message is gone" }];
+    expect(await bob.checkMessages(request)).toMatchObject({ count: 0, unreadable });
+    const [result] = await waiting(bob, request, "coord:notify:bob");
+    await alice.publishMessage({ ...GENERAL, to: "bob" });
+    expect((await result).messages).toHaveLength(1);
+    // It stays pending, since nobody can say that it is done; there it ends a wait only where nothing else has room.
+    expect(await bob.checkMessages({ ...request, pendingOnly: true })).toMatchObject({
+      count: 0,
+      unreadable,
+      more: true,
+    });
+    expect(await bob.checkMessages({ waitSeconds: LONG, pendingOnly: true })).toMatchObject({ count: 1, unreadable });
+  });
+
   test("waitForMessages waits without being told how long", async () => {
     const [alice, bob] = await bench.clients("alice", "bob");
     const result = bob.waitForMessages();

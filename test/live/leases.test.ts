@@ -1,5 +1,6 @@
 /** [G7] Handed out is not yet told: what a reader took and never showed comes again, what it confirmed never does. */
 import { describe, expect, it } from "vitest";
+import type { Mail } from "../../src/client/replies.ts";
 import type { CoordinationEvent } from "../../src/protocol/results.ts";
 import {
   type Agent,
@@ -59,6 +60,21 @@ describe.concurrent("[G7] events under a lease", () => {
     expect(subjects(result.notifications)).toEqual(["a", "b", "c"]);
     await confirm();
     expect((await newer.getNotifications()).count).toBe(0);
+  });
+
+  it("what a session was held back for when it stopped counts once it was confirmed", async () => {
+    const stage = bench.stage();
+    const client = await stage.client("backend");
+    await stage.send("backend", "login");
+    await client.confirmMail(await client.collectMail("tool", 10, BOUND));
+    const held = (mail: Mail): string[] => mail.reminders.map(({ subject }) => subject);
+    expect(held(await client.collectMail("stop", 10, BOUND))).toEqual(["login"]); // its hook died
+    const mail = await client.collectMail("stop", 10, BOUND);
+    expect(held(mail)).toEqual(["login"]);
+    await client.confirmMail(await client.collectMail("turn", 10, BOUND)); // a reminder at a prompt is another thing
+    expect(held(await client.collectMail("stop", 10, BOUND))).toEqual(["login"]);
+    await client.confirmMail(mail);
+    expect(held(await client.collectMail("stop", 10, BOUND))).toEqual([]);
   });
 
   it("are not given to two readers of one session at the same time", async () => {

@@ -268,6 +268,16 @@ describe.concurrent("[G8] two runs under one name", () => {
     for (const call of calls.slice(2, 6)) await call(newer);
   });
 
+  it("news of a session that cannot be read are news all the same", async () => {
+    const stage = bench.stage();
+    const session = { number: 1, ...runOf(), ids: { a: 1 }, agent: [], joined: null, news: { superseded: "{" } };
+    const entry = { last_heartbeat: new Date().toISOString(), left: false, session: { ...session, agent_pid: 7 } };
+    await stage.raw.hset(`${stage.prefix}:presence`, "backend", JSON.stringify(entry));
+    const client = await stage.client("backend");
+    expect(await client.join(runOf({ agentPid: 7 }))).toEqual({ first: false, superseded: {} });
+    expect((await client.join(runOf({ agentPid: 8 }))).superseded).toMatchObject({ agentPid: 7 });
+  });
+
   it("a restart after a crash needs no waiting", async () => {
     const stage = bench.stage();
     const crashed = await stage.agent("backend", "claude", true);

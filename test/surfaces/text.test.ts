@@ -128,6 +128,26 @@ describe("what looks like an option", () => {
     }
   });
 
+  it.each([
+    ["--to", "--json"],
+    ["--to", "--reply-to=x"],
+    ["--reply-to", "--no-ack", "--json"],
+  ])("is no value where it is an option of the same command: %j", async (...words) => {
+    const ended = await script("publish", ["GENERAL", "s", "d", ...words], { env: env("sender") });
+    expect(ended).toMatchObject({
+      code: 64,
+      stdout: "",
+      stderr: expect.stringContaining("argument missing") as string,
+    });
+    expect(await bench.raw.keys("coord:msg:*")).toEqual([]);
+  });
+
+  it("is the value behind an equals sign", async () => {
+    const args = ["publish", "GENERAL", "s", "d", "--to", "reader", "--json", "--idempotency-key=--json"];
+    const sent = json(await coord(args, { env: env("sender") }));
+    expect(await bench.raw.get("coord:once:sender:--json")).toBe(sent["message_id"]);
+  });
+
   it.each(["--to", "-x", "--no-such", "-x=1\n2"])("else it is refused: %j", async (word) => {
     const ended = await script("publish", ["GENERAL", "s", word], { env: env("sender") });
     expect({ code: ended.code, stdout: ended.stdout }).toEqual({ code: 64, stdout: "" });

@@ -1,5 +1,5 @@
 /** What comes in from outside: the command line and standard input. */
-import type { Command } from "commander";
+import type { Command, Option } from "commander";
 import { LIMITS } from "../../protocol/definition.ts";
 import { invalid } from "../../protocol/validation.ts";
 
@@ -26,13 +26,22 @@ export function separateTexts(program: Command, argv: readonly string[]): string
       continue;
     }
     options.push(argument);
-    const takesValue = command.options.some(
-      (option) => option.required && (option.long === argument || option.short === argument),
-    );
-    if (takesValue && i + 1 === argv.length) return [...argv]; // its missing value must not become the "--"
-    if (takesValue) options.push(argv[++i]!);
+    const option = optionOf(command, argument);
+    if (!option?.required) continue;
+    const value = argv[i + 1];
+    if (value === undefined) return [...argv]; // its missing value must not become the "--"
+    // A forgotten value: `--to --json` would go to nobody, and print no JSON. What is meant so is `--to=--json`.
+    if (optionOf(command, value.replace(/=.*/s, "")) !== undefined) {
+      command.error(`error: option '${option.flags}' argument missing`);
+    }
+    options.push(value);
+    i++;
   }
   return [argv[0]!, ...options, ...(texts.length === 0 ? [] : ["--", ...texts])];
+}
+
+function optionOf(command: Command, word: string): Option | undefined {
+  return command.options.find(({ long, short }) => long === word || short === word);
 }
 
 /** All of a stream as text. Stops reading where the description's limit is passed, however much more comes. */

@@ -133,7 +133,7 @@ export function buildProgram(
         const result = await client.checkMessages(request);
         show(options, successToWire(result), render.renderCheck(result, pending ? "Nothing pending." : "No messages."));
         if (!options.json && result.more) print(`\nMore: coord check with ${moreHint(request, result)}`);
-        if (wait !== undefined && result.count === 0) finish(EXIT.timedOut);
+        if (wait !== undefined && result.count + result.unreadable.length === 0) finish(EXIT.timedOut);
       });
     });
 

@@ -139,18 +139,20 @@ export function renderEvent({
   const names = (instances ?? []).slice(0, LISTED_NAMES).map(printable);
   const others = (instancesTotal ?? names.length) - names.length;
   const silent = `${names.join(", ")}${others > 0 ? ` and ${others} more` : ""} ${names.length + others === 1 ? "is" : "are"}`;
-  const head = {
+  const waiting = waitingSeconds === undefined ? "an unknown time" : duration(waitingSeconds);
+  const heads: Readonly<Record<string, string>> = {
     message_published: `${printable(from ?? "")} sent ${of}`,
     message_acknowledged: `${printable(from ?? "")} acknowledged ${of}${comment === undefined ? "" : `: ${oneLine(comment)}`}`,
-    message_overdue: `${of} from ${printable(from ?? "")} has been waiting for an answer for ${duration(Number(waitingSeconds))}`,
+    message_overdue: `${of} from ${printable(from ?? "")} has been waiting for an answer for ${waiting}`,
     message_undelivered: `${silent} offline: ${of} waits there`,
-    message_unanswered: `${silent} silent on ${of} for ${duration(Number(waitingSeconds))}`,
+    message_unanswered: `${silent} silent on ${of} for ${waiting}`,
     message_dead: `${silent} no longer reminded of ${of}: coord dead`,
     instance_joined: `${printable(from ?? "")} joined`,
     instance_left: `${printable(from ?? "")} left`,
-    events_skipped: `${Number(count)} older events were dropped; coord check still lists their messages`,
+    events_skipped: `${count ?? "some"} older events were dropped; coord check still lists their messages`,
     unreadable: `${red("Unreadable event")}: ${printable(reason ?? "")}`,
-  }[event];
+  };
+  const head = Object.hasOwn(heads, event) ? heads[event] : undefined;
   const line =
     `${dim(printable(timestamp ?? ""))} ${head ?? printable(`${event} ${type ?? ""} ${subject ?? ""}`)}`.trimStart();
   return messageId === undefined ? line : `${line}\n${idLine(messageId)}`;

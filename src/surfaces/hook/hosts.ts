@@ -1,5 +1,5 @@
 /** What each agent calls its events, and the form in which it takes an answer. */
-import type { MailMoment } from "../../client/client.ts";
+import type { MailMoment } from "../../client/replies.ts";
 
 export interface Host {
   /** As presence shows it. */

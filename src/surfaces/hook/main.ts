@@ -4,8 +4,8 @@
  */
 import { appendFileSync } from "node:fs";
 import { type AgentRun, identifyRun } from "../../client/agent-run.ts";
-import { CoordinationClient, type MailMoment } from "../../client/client.ts";
-import type { Mail } from "../../client/replies.ts";
+import { CoordinationClient } from "../../client/client.ts";
+import type { Mail, MailMoment } from "../../client/replies.ts";
 import { resolveSettings } from "../../client/settings.ts";
 import { CoordinationError, ErrorCode } from "../../protocol/errors.ts";
 import { type Host, HOSTS } from "./hosts.ts";

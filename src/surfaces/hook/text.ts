@@ -71,8 +71,10 @@ function oneLine(text: string): string {
 function renderEvents(events: readonly CoordinationEvent[]): string[] {
   const lines = events.slice(-EVENTS_LISTED).map((said) => {
     const { event, from, type, subject, messageId, comment, count } = said;
-    if (event === "events_skipped") return `${count} older events were dropped.`;
+    if (event === "events_skipped") return `${count ?? "Some"} older events were dropped.`;
     if (Object.hasOwn(UNANSWERED, event)) return renderUnanswered(said);
+    // Of a newer version, or damaged: it must not pass for an acknowledgement.
+    if (event !== "message_acknowledged") return `An event that is not known here: "${oneLine(event)}".`;
     const words = comment === undefined ? "" : ` <agent-comment>${oneLine(comment)}</agent-comment>`;
     return `${attribute(from ?? "")} acknowledged your ${attribute(type ?? "")} "${oneLine(subject ?? "")}" (${attribute(messageId ?? "")}).${words}`;
   });
@@ -89,7 +91,7 @@ const UNANSWERED: Readonly<Record<string, string>> = {
 function renderUnanswered({ event, type, subject, messageId, instances, waitingSeconds }: CoordinationEvent): string {
   const names = attribute(oneLine((instances ?? []).join(", ")));
   const what = `${attribute(type ?? "")} "${oneLine(subject ?? "")}" (${attribute(messageId ?? "")})`;
-  return `No answer to ${what} for ${waitingSeconds} s, ${UNANSWERED[event]}: ${names}.`;
+  return `No answer to ${what} for ${waitingSeconds ?? "some"} s, ${UNANSWERED[event]}: ${names}.`;
 }
 
 function renderReminders(reminders: readonly Message[], pending: number): string[] {
