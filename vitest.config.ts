@@ -1,11 +1,12 @@
 import { defineConfig, type ViteUserConfig } from "vitest/config";
+import { scriptModule } from "./tools/lua.mjs";
 
 const config: ViteUserConfig = defineConfig({
   plugins: [
     {
-      name: "lua-as-text",
-      transform: (code: string, id: string) =>
-        id.endsWith(".lua") ? { code: `export default ${JSON.stringify(code)};`, map: null } : undefined,
+      name: "lua-scripts",
+      transform: async (_code: string, id: string) =>
+        id.endsWith(".lua") ? { code: await scriptModule(id), map: null } : undefined,
     },
   ],
   test: {

@@ -5,6 +5,7 @@ import type { CoordinationClient } from "../src/client/client.ts";
 import { Bare } from "./bare.ts";
 import { inFlight, interleave, type Side, summary } from "./measure.ts";
 import { type Row, row } from "./report.ts";
+import { commands } from "./commands.ts";
 import { drain, makeKnown, publishMany, RECIPIENT, request, SENDER, type World } from "./world.ts";
 
 export interface Bench {
@@ -244,4 +245,5 @@ export const BENCHES: Readonly<Record<string, Bench>> = {
   inbox: { about: `check of ${CHECKED} pending in inboxes of ${INBOXES.join(", ")}`, run: inbox },
   python: { about: "publish and check through the Python module", run: python },
   broadcast: { about: `publish to all, ${CROWD} recipients`, run: broadcast },
+  commands: { about: "whole processes: commands, scripts, hooks, the start and memory of the server", run: commands },
 };

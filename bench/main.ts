@@ -10,7 +10,7 @@ const NAMES = Object.keys(BENCHES);
 
 const HELP = `Usage: npm run bench [-- [name…] [--json]]
 
-  npm run bench                      everything, about a minute
+  npm run bench                      everything, about two minutes
   npm run bench -- publish check     some of it
   npm run bench -- --json            machine-readable
 
@@ -18,8 +18,8 @@ ${NAMES.map((name) => `  ${name.padEnd(14)} ${BENCHES[name]!.about}`).join("\n")
 
 Times are in microseconds, measured through the client as users call it, on a private Redis over a Unix socket, the
 sides of a comparison in turn. PING and bare are the p50 of a PING and of one script that does the same reads and writes
-and nothing else; for python, the same script through redis-py. "× small" compares with the same operation at the smallest size. Read the ratios: the times are this
-machine's.`;
+and nothing else; for python, the same script through redis-py. "× small" compares with the same operation at the smallest
+size, "× node" a whole process with \`node -e 0\`. Read the ratios: the times are this machine's.`;
 
 async function main(): Promise<void> {
   const options = { json: { type: "boolean" }, help: { type: "boolean", short: "h" } } as const;

@@ -32,15 +32,16 @@ export interface Effort {
   block?: number;
   warmUp?: number;
   rounds?: number;
+  seconds?: number;
 }
 
 export async function interleave<N extends string>(
   sides: Readonly<Record<N, Side>>,
-  { block = BLOCK_RUNS, warmUp = WARM_UP_ROUNDS, rounds = ROUNDS_MAXIMUM }: Effort = {},
+  { block = BLOCK_RUNS, warmUp = WARM_UP_ROUNDS, rounds = ROUNDS_MAXIMUM, seconds = SECONDS_MAXIMUM }: Effort = {},
 ): Promise<Record<N, Timing>> {
   const names = Object.keys(sides) as N[];
   const samples = Object.fromEntries(names.map((name) => [name, [] as number[]])) as Record<N, number[]>;
-  const deadline = performance.now() + SECONDS_MAXIMUM * 1000;
+  const deadline = performance.now() + seconds * 1000;
   for (let round = -warmUp; round < rounds && performance.now() < deadline; round++) {
     // The order rotates, since a block is slower or faster after one particular other.
     for (let i = 0; i < names.length; i++) {

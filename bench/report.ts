@@ -1,8 +1,8 @@
 /** One row for each measurement, as a table for eyes or as JSON. */
 import type { Timing } from "./measure.ts";
 
-/** What a row is compared with: a PING, a bare script of the same writes, or the operation at its smallest size. */
-export type Floor = "ping" | "bare" | "base";
+/** What a row is compared with: a PING, a bare script of the same writes, the operation at its smallest size, `node -e 0`. */
+export type Floor = "ping" | "bare" | "base" | "node";
 
 export interface Aim {
   of: Floor;
@@ -21,7 +21,7 @@ export interface Row {
 
 export function row(operation: string, timings: Row["timings"], aim?: Aim): Row {
   const ratios: Row["ratios"] = {};
-  for (const floor of ["ping", "bare", "base"] as const) {
+  for (const floor of ["ping", "bare", "base", "node"] as const) {
     const timing = timings[floor];
     if (timing !== undefined) ratios[floor] = timings.ours.p50 / timing.p50;
   }
@@ -29,8 +29,21 @@ export function row(operation: string, timings: Row["timings"], aim?: Aim): Row 
   return { operation, timings, ratios, aim, met: ratios[aim.of]! <= aim.atMost };
 }
 
-const HEAD = ["operation", "p50", "p95", "p99", "per second", "PING", "× PING", "bare", "× bare", "× small", "aim"];
-const FLOOR_NAMES = { ping: "× PING", bare: "× bare", base: "× small" };
+const HEAD = [
+  "operation",
+  "p50",
+  "p95",
+  "p99",
+  "per second",
+  "PING",
+  "× PING",
+  "bare",
+  "× bare",
+  "× small",
+  "× node",
+  "aim",
+];
+const FLOOR_NAMES = { ping: "× PING", bare: "× bare", base: "× small", node: "× node" };
 
 /** Times in microseconds, rates and ratios without unit. */
 export function table(rows: readonly Row[]): string {
@@ -50,12 +63,13 @@ function cells({ operation, timings: { ours, ping, bare }, ratios, aim, met }: R
     time(ours.p50),
     time(ours.p95),
     time(ours.p99),
-    ours.rate.toFixed(0),
+    Number.isNaN(ours.rate) ? "" : ours.rate.toFixed(0),
     time(ping?.p50),
     ratio(ratios.ping),
     time(bare?.p50),
     ratio(ratios.bare),
     ratio(ratios.base),
+    ratio(ratios.node),
     aim === undefined ? "" : `≤ ${aim.atMost} ${FLOOR_NAMES[aim.of]} ${met ? "✓" : "✗"}`,
   ];
 }

@@ -29,7 +29,7 @@ export interface World extends AsyncDisposable {
 
 export async function createWorld(): Promise<World> {
   const redis = await startThrowawayRedis({ onProgress: (sentence) => console.error(sentence) });
-  const connection = new Connection({ host: "", port: 0, db: 0, tls: false, path: redis.socketPath });
+  const connection = new Connection({ host: "", port: 0, db: 0, tls: false, path: redis.socketPath }, "bench");
   const clients: CoordinationClient[] = [];
   const bare = await connection.open();
   return {

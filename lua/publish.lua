@@ -72,6 +72,7 @@ if first then
     names[1] = stored[2]
   end
   local _, acknowledged = read_receipt(reply_to ~= '' and redis.call('HGET', key('msg', reply_to), 'receipt:' .. me))
+  redis.call('SET', once, first, 'KEEPTTL') -- changes nothing, but replicates: WAIT is about the connection's last write
   touch(me, session)
   return receipt(first, stored[7] or '', stored[2] or to, requires_ack, '1', acknowledged, names, {})
 end

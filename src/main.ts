@@ -1,9 +1,23 @@
 /** `coord`: loads what the command needs and nothing else. */
-import { runCommandLine } from "./surfaces/cli/main.ts";
+const argv = process.argv.slice(2);
+
+const serveMcp = async (instanceId?: string): Promise<void> =>
+  (await import("./surfaces/mcp/main.ts")).serveMcp(instanceId);
+const playDemo = async (): Promise<boolean> => (await import("./surfaces/cli/demo.ts")).playDemo();
+
+async function run(): Promise<number> {
+  if (argv.length === 1 && argv[0] === "mcp") {
+    try {
+      // As agents start it. Without the command line, which is a third of the start and of the memory of the server.
+      await serveMcp();
+      return 0;
+    } catch {
+      // Refused before anything was served: the command line meets the same refusal and knows how to say it.
+    }
+  }
+  return (await import("./surfaces/cli/main.ts")).runCommandLine(argv, { serveMcp, playDemo });
+}
 
 // A look-up or a connection under way would keep the process alive after the command has said how it ended; what was
 // written to standard output is flushed first.
-void runCommandLine(process.argv.slice(2), {
-  serveMcp: async (instanceId) => (await import("./surfaces/mcp/main.ts")).serveMcp(instanceId),
-  playDemo: async () => (await import("./surfaces/cli/demo.ts")).playDemo(),
-}).then((exitCode) => process.stdout.write("", () => process.exit(exitCode)));
+void run().then((exitCode) => process.stdout.write("", () => process.exit(exitCode)));

@@ -220,7 +220,7 @@ describe("settings.json", () => {
     const found = await outcome(() => {
       const { sources: _sources, ...resolved } = resolveSettings({
         ...each.arguments,
-        env: each.env ?? {},
+        env: mapStrings(each.env ?? {}, (text) => text.replaceAll("<folder>", root)) as Record<string, string>,
         cwd: join(root, each.cwd ?? ""),
       });
       const differs = ([name, value]: [string, unknown]): boolean =>

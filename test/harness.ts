@@ -6,8 +6,14 @@ import { afterAll, afterEach, beforeAll, onTestFinished } from "vitest";
 import { type ClientOptions, CoordinationClient, CoordinationError, getCoordinationClient } from "../src/index.ts";
 import { resolveSettings } from "../src/client/settings.ts";
 import { startThrowawayRedis, type ThrowawayRedis } from "../src/server/throwaway.ts";
+import { ADMINISTRATOR, leastPrivilege, namespaceRights } from "./least-privilege.ts";
+import { startCluster } from "./topologies.ts";
 
-export const PREFIX = "coord";
+/** `npx vitest run test/core` runs on one Redis, with COORD_TEST_ENGINE=cluster on a cluster of three nodes. */
+export const ON_CLUSTER: boolean = process.env["COORD_TEST_ENGINE"] === "cluster";
+
+/** What stands before every key. */
+export const PREFIX: string = ON_CLUSTER ? "{coord}" : "coord";
 
 /** Every key below the prefix with its value; an expiry, in whole hours, stands beside a string. */
 export type State = Record<string, unknown>;
@@ -23,13 +29,30 @@ export function useRedis(args: readonly string[] = []): Bench {
 
 export class Bench {
   redis!: ThrowawayRedis;
-  /** A connection without any of our code in between. */
+  /** A connection without any of our code in between, and with every right; our programs have those of `coord acl`. */
   raw!: Redis;
+  /** Where it is, as error messages say. */
+  address!: string;
+  #env: Record<string, string> = {};
+  #stop: () => Promise<void> = () => this.redis.stop();
   readonly #clients: CoordinationClient[] = [];
 
   async start(args: readonly string[]): Promise<void> {
-    this.redis = await startThrowawayRedis({ args });
-    this.raw = new Redis({ path: this.redis.socketPath });
+    if (ON_CLUSTER) return this.#startCluster();
+    this.redis = await startThrowawayRedis({ args: [...leastPrivilege(PREFIX), ...args] });
+    this.raw = new Redis({ path: this.redis.socketPath, ...ADMINISTRATOR });
+    this.address = this.redis.socketPath;
+    this.#env = { REDIS_URL: this.redis.url };
+  }
+
+  /** What a test does behind our programs, it does at the node that holds the namespace. */
+  async #startCluster(): Promise<void> {
+    const cluster = await startCluster(PREFIX, { replicas: 0 });
+    this.redis = await cluster.primary();
+    this.raw = new Redis({ path: this.redis.socketPath, ...ADMINISTRATOR });
+    this.#env = cluster.env;
+    this.address = `the cluster ${cluster.env["COORD_CLUSTER"]!.replaceAll(",", ", ")}`;
+    this.#stop = () => cluster.stop();
   }
 
   async clear(): Promise<void> {
@@ -39,12 +62,12 @@ export class Bench {
 
   async stop(): Promise<void> {
     this.raw.disconnect();
-    await this.redis.stop();
+    await this.#stop();
   }
 
   /** A connected, long-lived client; nothing of the environment of the tests reaches it. */
   async client(instanceId: string, options: ClientOptions = {}): Promise<CoordinationClient> {
-    const client = await getCoordinationClient({ ...this.options(instanceId), ...options });
+    const client = await getCoordinationClient(this.options(instanceId, options));
     this.#clients.push(client);
     return client;
   }
@@ -58,10 +81,15 @@ export class Bench {
 
   /** A client as a single command has it: not yet connected, and gone with the first failure. */
   command(instanceId: string | undefined, options: ClientOptions = {}): CoordinationClient {
-    const settings = resolveSettings({ ...this.options(instanceId), ...options });
+    const settings = resolveSettings(this.options(instanceId, options));
     const client = new CoordinationClient(settings);
     this.#clients.push(client);
     return client;
+  }
+
+  /** Lets our programs use a further namespace. */
+  async admit(prefix: string): Promise<void> {
+    await this.raw.call("ACL", "SETUSER", "default", ...namespaceRights(prefix));
   }
 
   /** Cuts the connections of that kind, all but our own. */
@@ -69,10 +97,10 @@ export class Bench {
     await this.raw.call("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes");
   }
 
-  /** Without deadlines, which would stand in every state; test/core/deadlines.test.ts sets them. */
-  options(instanceId: string | undefined): ClientOptions {
-    const env = { COORD_ACK_TIMEOUT_SECONDS: "0" };
-    return { instanceId, redis: this.redis.url, keyPrefix: PREFIX, env, cwd: "/" };
+  /** Connects to this Redis, unless the given options say otherwise; without deadlines, which would stand in every state. */
+  options(instanceId: string | undefined, given: ClientOptions = {}): ClientOptions {
+    const here = { COORD_ACK_TIMEOUT_SECONDS: "0", ...("redis" in given ? {} : this.#env) };
+    return { instanceId, keyPrefix: PREFIX, cwd: "/", ...given, env: { ...here, ...given.env } };
   }
 
   /** Puts instances into presence as if they were last heard of so many seconds ago. */

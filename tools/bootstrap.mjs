@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * `npm run demo`, `npm test`, `npm run bench` and the like on a fresh clone: checks Node, installs packages, builds, then runs
- * the step. This file must parse on old Nodes, or the sentence about Node would never be read: no top-level await, and
+ * `npm run demo`, `test`, `bench` and the long tests on a fresh clone: checks Node, installs packages, builds, then runs the
+ * step. This file must parse on old Nodes, or the sentence about Node would never be read: no top-level await, and
  * nothing imported by name that they lack.
  */
 import { spawn, spawnSync } from "node:child_process";
@@ -27,8 +27,9 @@ const steps = {
     }
     return pass([process.execPath, program, ...args]);
   },
+  faults: async (args) => pass([process.execPath, await bundled("test/faults/main.ts", "faults.mjs"), ...args]),
   fuzz: async (args) => pass([process.execPath, await bundled("test/fuzz/main.ts", "fuzz.mjs"), ...args]),
-  soak: async (args) => pass([process.execPath, await bundled("test/fuzz/soak.ts", "soak.mjs"), ...args]),
+  soak: async (args) => pass([process.execPath, await bundled("test/soak/main.ts", "soak.mjs"), ...args]),
   test: async (args) => (await import("./checks.mjs")).runChecks(args),
 };
 

@@ -5,33 +5,47 @@
  */
 import { execFile } from "node:child_process";
 import { realpathSync } from "node:fs";
-import { chmod, lstat, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import {
+  chmod,
+  copyFile,
+  lstat,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  writeFile,
+} from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { build } from "esbuild";
+import { compileAhead, fastStart } from "./fast-start.mjs";
+import { assembleScript, luaScripts } from "./lua.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const dist = path.join(root, "dist");
-/** Its time is the start of the build that filled dist/. */
+/** Its time is the start of the build that filled dist/, its text the V8 that compiled ahead. */
 const STAMP = ".built";
 
-/** The programs: what main.ts imports lazily is a file of its own, so a short command does not load the MCP SDK. */
+/** What main.ts imports lazily is a program of its own, so that a command does not load the MCP SDK, nor the server commander. */
 const PROGRAMS = {
-  "src/main.ts": "coord.cjs",
+  "src/surfaces/cli/main.ts": "cli.cjs",
   "src/hook.ts": "hook.cjs",
   "src/surfaces/mcp/main.ts": "mcp.cjs",
   "src/surfaces/cli/demo.ts": "demo.cjs",
   "src/surfaces/cli/setup/commands.ts": "setup.cjs",
 };
 
-const INPUTS = ["src", "lua", "protocol.json", "package.json", "package-lock.json", "tools/build.mjs"];
+const INPUTS = ["src", "lua", "tools", "protocol.json", "package.json", "package-lock.json"];
 const INPUTS_TSCONFIG = /^tsconfig.*\.json$/;
 
-/** Whether an input is newer than dist/. Folders count as well: a removed file changes the time of its folder only. */
+/** Whether an input is newer than dist/, or Node was changed since. Folders count as well: a removed file changes the time of its folder only. */
 export async function isBuildStale() {
   const stamp = await stat(path.join(dist, STAMP)).catch(() => undefined);
-  if (stamp === undefined) return true;
+  if (stamp === undefined || (await readFile(path.join(dist, STAMP), "utf8")) !== process.versions.v8) return true;
   const tsconfigs = (await readdir(root)).filter((name) => INPUTS_TSCONFIG.test(name));
   for (const input of [...INPUTS, ...tsconfigs]) {
     const whole = path.join(root, input);
@@ -54,7 +68,7 @@ export async function bundleModule(entry, outfile) {
     target: "node20",
     format: "esm",
     packages: "external",
-    loader: { ".lua": "text" },
+    plugins: [luaScripts],
     logLevel: "error",
   });
 }
@@ -63,7 +77,7 @@ async function buildAll() {
   // Beside dist/ and moved file by file: neither a second build at the same time nor a running coord sees half a file.
   const work = await mkdtemp(`${dist}.`);
   try {
-    await writeFile(path.join(work, STAMP), "");
+    await writeFile(path.join(work, STAMP), process.versions.v8);
     // All settled, not all: what still writes would bring back the folder that a failure removes.
     const parts = await Promise.allSettled([
       bundlePrograms(work),
@@ -78,30 +92,43 @@ async function buildAll() {
 }
 
 async function bundlePrograms(outdir) {
-  const entryPoints = Object.entries(PROGRAMS).map(([entry, file]) => ({ in: entry, out: path.parse(file).name }));
-  const { metafile } = await build({
+  const options = {
     absWorkingDir: root,
-    entryPoints,
     metafile: true,
-    outdir,
-    outExtension: { ".js": ".cjs" },
     bundle: true,
     platform: "node",
     target: "node20",
     format: "cjs",
-    // Not the identifiers: they make a stack trace worth reading.
+    // Not the identifiers: they make a stack trace worth reading, and errors of redis-errors are known by their class.
     minifyWhitespace: true,
     minifySyntax: true,
-    loader: { ".lua": "text" },
     // Its CommonJS form requires its own parts in a way that no bundler sees.
     alias: { "jsonc-parser": "jsonc-parser/lib/esm/main.js" },
     // A lazy import becomes a lazy require, which starts faster than Node's loader of ES modules.
     supported: { "dynamic-import": false },
-    banner: { js: "#!/usr/bin/env node" },
-    plugins: [programsStaySeparate],
+    plugins: [programsStaySeparate, luaScripts, ...fastStart],
+    inject: ["tools/clock.mjs"],
     logLevel: "error",
+  };
+  const outfile = path.join(outdir, "coord.cjs");
+  await build({ ...options, entryPoints: ["src/main.ts"], outfile, banner: { js: "#!/usr/bin/env node" } });
+  const { metafile } = await build({
+    ...options,
+    entryPoints: Object.entries(PROGRAMS).map(([entry, file]) => ({ in: entry, out: path.parse(file).name })),
+    outdir,
+    outExtension: { ".js": ".bundle" },
+    // The function of a module, as Node makes it of a file; the launcher calls it.
+    banner: { js: "(function (exports, require, module, __filename, __dirname) {" },
+    footer: { js: "})" },
   });
-  await Promise.all(Object.values(PROGRAMS).map((file) => chmod(path.join(outdir, file), 0o755)));
+  for (const file of Object.values(PROGRAMS)) {
+    await copyFile(path.join(root, "tools/launcher.cjs"), path.join(outdir, file));
+  }
+  const { sha } = await assembleScript(path.join(root, "lua/glance.lua"));
+  const hook = await readFile(path.join(root, "src/surfaces/hook/coord-hook.bash"), "utf8");
+  await writeFile(path.join(outdir, "coord-hook"), hook.replace("@glance@", sha));
+  await Promise.all(["coord.cjs", "coord-hook", "hook.cjs"].map((file) => chmod(path.join(outdir, file), 0o755)));
+  await compileAhead(outdir);
   await writeLicences(outdir, metafile);
 }
 

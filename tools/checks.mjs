@@ -145,5 +145,6 @@ async function ensureProgram(program, { debian, brew }) {
 
 async function shellScripts() {
   const folder = "scripts/coordination";
-  return (await readdir(folder)).filter((name) => name.endsWith(".sh")).map((name) => path.join(folder, name));
+  const scripts = (await readdir(folder)).filter((name) => name.endsWith(".sh")).map((name) => path.join(folder, name));
+  return [...scripts, "src/surfaces/hook/coord-hook.bash"];
 }

@@ -12,7 +12,7 @@ from .checking import check_arguments, newest_arguments
 from .definition import LIMITS, MessageType
 from .errors import CoordinationError, ErrorCode
 from .namespace import NamespaceClient
-from .publishing import publish_arguments, read_publish
+from .publishing import publish_arguments, read_publish, require_replicas
 from .replies import read_ack, read_acks, read_check, read_notifications
 from .results import (
     AckRefusal,
@@ -36,6 +36,8 @@ _UNCERTAIN_MAXIMUM = 100
 _BEGINNING = "msg-0000000000"
 
 _AWAY = (ErrorCode.UNAVAILABLE, ErrorCode.TIMEOUT)
+#: After these a publish is expected again with the same content.
+_UNSETTLED = (*_AWAY, ErrorCode.NOT_REPLICATED)
 
 
 async def get_coordination_client(
@@ -57,7 +59,7 @@ async def get_coordination_client(
     of an agent, and beats by itself; without one each operation is a sign of life.
 
     Raises IDENTITY without an instance name, INVALID for a malformed setting, UNAVAILABLE when Redis does not answer within
-    0.7 seconds.
+    0.7 seconds, or a failover is not over within 5.
     """
     settings = resolve_settings(
         instance_id=instance_id,
@@ -87,7 +89,7 @@ class CoordinationClient(NamespaceClient):
     def __init__(self, settings: Settings) -> None:
         """Connects with the first call. `get_coordination_client` makes one from arguments and environment."""
         super().__init__(settings)
-        #: Keys of publishes that may or may not have been stored, by content: the same content is sent under the same key.
+        #: Keys of publishes that may or may not have been stored, or are on too few servers, by content: a repeat takes the same.
         self._uncertain: dict[tuple[str, ...], str] = {}
         #: Leases of events that a loop over `events` has been given and not yet confirmed.
         self._given: set[str] = set()
@@ -124,8 +126,9 @@ class CoordinationClient(NamespaceClient):
         `idempotency_key` makes a repeat safe for 24 hours.
 
         Raises INVALID, NOT_FOUND (`reply_to`, or a recipient never seen where that is refused), FULL, SUPERSEDED,
-        UNAVAILABLE, TIMEOUT. Where the sentence says that the message may be stored, and after a cancellation, publish the same content
-        again: the client then reuses the key, and nothing is stored twice.
+        UNAVAILABLE, TIMEOUT; NOT_REPLICATED when it is stored and fewer replicas have it than `COORD_WAIT_REPLICAS` asks for. Where
+        the sentence says that the message is or may be stored, and after a cancellation, publish the same content again: the
+        client then reuses the key, and nothing is stored twice.
         """
         me = self._speaker.instance
         arguments = publish_arguments(
@@ -144,20 +147,24 @@ class CoordinationClient(NamespaceClient):
         content = tuple(arguments.values())
         repeated = self._uncertain.get(content)
         key = given or repeated or str(uuid4())
+        replication = self.settings.replication
         try:
-            reply = await self._speaker.run("publish", {**arguments, "idempotency_key": key})
+            keyed = {**arguments, "idempotency_key": key}
+            reply, replicas = await self._speaker.run_replicated("publish", keyed, replication)
+            if arguments["ack_within"]:
+                self._sweeper.due_in(int(arguments["ack_within"]))
+            receipt = read_publish(reply, arguments["type"], me, self.settings)
+            result = require_replicas(receipt, replicas, replication)
         except CancelledError:
             self._remember(content, key)
             raise
         except CoordinationError as error:
-            if error.code in _AWAY:
+            if error.code in _UNSETTLED:
                 self._remember(content, key)
             raise
         if repeated is not None:
             self._uncertain.pop(content, None)
-        if arguments["ack_within"]:
-            self._sweeper.due_in(int(arguments["ack_within"]))
-        return read_publish(reply, arguments["type"], me, self.settings)
+        return result
 
     def _remember(self, content: tuple[str, ...], key: str) -> None:
         if len(self._uncertain) == _UNCERTAIN_MAXIMUM:

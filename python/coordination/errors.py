@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import Sequence
 
+from .results import PublishResult
+
 
 class ErrorCode(str, Enum):
     """What a caller can act on differently."""
@@ -25,6 +27,8 @@ class ErrorCode(str, Enum):
     PROTOCOL = "PROTOCOL"
     #: Redis cannot be reached or used. Nothing was changed, unless the sentence says otherwise.
     UNAVAILABLE = "UNAVAILABLE"
+    #: The message is stored, but fewer replicas than asked for have it; `receipt` is what was stored.
+    NOT_REPLICATED = "NOT_REPLICATED"
     #: Redis did not answer in time: the operation may have happened.
     TIMEOUT = "TIMEOUT"
     #: Stored data or this program is broken; the sentence names the key.
@@ -36,16 +40,23 @@ class ErrorCode(str, Enum):
 class CoordinationError(Exception):
     """Every refusal of every operation. `str(error)` is the sentence.
 
-    `valid_types` names the valid message types where a type was wrong.
+    `valid_types` names the valid message types where a type was wrong; `receipt` is that of the message that was stored, where
+    not enough replicas have it.
     """
 
     def __init__(
-        self, code: ErrorCode, message: str, hint: str, valid_types: Sequence[str] | None = None
+        self,
+        code: ErrorCode,
+        message: str,
+        hint: str,
+        valid_types: Sequence[str] | None = None,
+        receipt: PublishResult | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
         self.hint = hint
         self.valid_types = valid_types
+        self.receipt = receipt
 
 
 def invalid(message: str, hint: str) -> CoordinationError:

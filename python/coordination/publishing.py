@@ -6,10 +6,11 @@ from typing import Any, Sequence
 
 from .addressing import asks_for_acknowledgement, default_recipient, direction_problem, nearest_names
 from .definition import BROADCAST, TYPE_RULES
-from .errors import invalid
+from .errors import CoordinationError, ErrorCode, invalid
 from .presence import parse_time, read_presence
 from .results import NamespaceSettings, PublishResult, Recipient
 from .settings import Settings
+from .store import Replication
 from .validation import (
     check_ack_within,
     check_description,
@@ -115,3 +116,21 @@ def read_publish(reply: Sequence[Any], kind: str, me: str, settings: Settings) -
         "repeated": repeated == "1",
         "acknowledged": acknowledged == "1",
     }
+
+
+def require_replicas(receipt: PublishResult, replicas: int | None, replication: Replication) -> PublishResult:
+    """Raises NOT_REPLICATED, with the receipt, when fewer have it than was asked for."""
+    if replicas is None:
+        return receipt
+    result = receipt.copy()
+    result["replicas"] = replicas
+    if replicas >= replication.replicas:
+        return result
+    raise CoordinationError(
+        ErrorCode.NOT_REPLICATED,
+        f"{receipt['message_id']} is stored, but after {replication.milliseconds} ms "
+        f"{replicas} of {replication.replicas} replicas have it.",
+        "Publish the same content again, in a shell with the same --idempotency-key: it is stored once, and waits again. "
+        "Or lower COORD_WAIT_REPLICAS.",
+        receipt=result,
+    )

@@ -17,10 +17,8 @@ class Recipient(TypedDict):
     presence: PresenceStatus
 
 
-#: `recipients`: whom it was stored for, by name. `repeated`: it had been stored before, under the same idempotency key.
-#: `acknowledged`: the message this one replies to counts as acknowledged by the sender.
-PublishResult = TypedDict(
-    "PublishResult",
+_PublishResult = TypedDict(
+    "_PublishResult",
     {
         "message_id": str,
         "type": str,
@@ -34,6 +32,14 @@ PublishResult = TypedDict(
         "acknowledged": bool,
     },
 )
+
+
+class PublishResult(_PublishResult, total=False):
+    """`recipients`: whom it was stored for, by name. `repeated`: it had been stored before, under the same idempotency key.
+    `acknowledged`: the message this one replies to counts as acknowledged by the sender."""
+
+    #: How many replicas have it, where it waited for any.
+    replicas: int
 
 
 #: `dead`: nobody is reminded of it any more; `dropped`: nobody is asked for it any more.

@@ -8,22 +8,29 @@ from __future__ import annotations
 
 import json
 import os
-import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Mapping, NoReturn
-from urllib.parse import parse_qs, unquote, urlsplit
+from typing import Any, Mapping
 
-from .connection import ConnectionSettings
+from .connecting import resolve_connection
 from .definition import KEY_PREFIX_PATTERN, LIMITS, NAMESPACE_SETTINGS
-from .errors import CoordinationError, invalid
+from .dial import ConnectionSettings
+from .errors import invalid
+from .keys import one_slot
 from .results import NamespaceSettings
+from .store import Replication
 from .validation import check_identity, check_instance, missing_identity, shown
+from .variables import check_whole, variable_choice, variable_whole
 
 PROJECT_FILE = ".coord.json"
 
 #: The deadline for an acknowledgement where nobody sets one.
 _ACK_TIMEOUT_SECONDS = 900
+
+#: More replicas than anybody runs.
+_REPLICAS_MAXIMUM = 100
+#: Waiting is part of the operation, which ends after 5 seconds: time is left to store, and to answer.
+_REPLICAS_MILLISECONDS_MAXIMUM = 4000
 
 
 @dataclass(frozen=True)
@@ -32,8 +39,11 @@ class Settings:
     #: The agent's own id of the session this process was started in; fences a single command.
     agent_session_id: str | None
     connection: ConnectionSettings
+    #: As it stands in Redis: on a cluster with a hash tag.
     key_prefix: str
     orchestrator: str
+    #: What a publish waits for before it reports success.
+    replication: Replication
     presence_timeout_seconds: int
     lease_seconds: int
     #: The deadline of messages that are published without one; 0 for none.
@@ -82,20 +92,30 @@ def resolve_settings(
 
     def setting(name: str) -> int:
         rule = NAMESPACE_SETTINGS[name]
-        return _variable_whole(environment, rule["variable"], rule["default"], rule["minimum"], rule["maximum"])
+        return variable_whole(environment, rule["variable"], rule["default"], rule["minimum"], rule["maximum"])
 
-    presence_timeout = setting("presence_timeout_seconds") if timeout is None else _check_whole(*timeout, 1, 31_536_000)
+    presence_timeout = setting("presence_timeout_seconds") if timeout is None else check_whole(*timeout, 1, 31_536_000)
+    project_redis = (project.values["redis"], f"redis in {project.path}") if "redis" in project.values else None
+    connection = resolve_connection(redis, environment, project_redis)
+    key_prefix, prefix_source = ("coord", "") if prefix is None else (_check_key_prefix(*prefix), prefix[1])
+    on_cluster = connection.discovery is not None and connection.discovery.by == "cluster"
     return Settings(
         instance_id=None if identity is None else check_identity(*identity),
         agent_session_id=environment.get("CLAUDE_CODE_SESSION_ID") or None,
-        connection=_resolve_connection(redis, environment, project),
-        key_prefix="coord" if prefix is None else _check_key_prefix(*prefix),
+        connection=connection,
+        key_prefix=_check_one_slot(key_prefix, prefix_source) if on_cluster else key_prefix,
         orchestrator="orchestrator" if reviewer is None else check_instance(*reviewer),
+        replication=Replication(
+            replicas=variable_whole(environment, "COORD_WAIT_REPLICAS", 0, 0, _REPLICAS_MAXIMUM),
+            milliseconds=variable_whole(
+                environment, "COORD_WAIT_REPLICAS_MILLISECONDS", 1000, 1, _REPLICAS_MILLISECONDS_MAXIMUM
+            ),
+        ),
         presence_timeout_seconds=presence_timeout,
         lease_seconds=LIMITS["lease_seconds"]
         if lease_seconds is None
-        else _check_whole(lease_seconds, "lease_seconds", 0, LIMITS["lease_seconds_maximum"]),
-        ack_timeout_seconds=_variable_whole(
+        else check_whole(lease_seconds, "lease_seconds", 0, LIMITS["lease_seconds_maximum"]),
+        ack_timeout_seconds=variable_whole(
             environment, "COORD_ACK_TIMEOUT_SECONDS", _ACK_TIMEOUT_SECONDS, 0, LIMITS["ack_within_seconds_maximum"]
         ),
         namespace={
@@ -105,8 +125,8 @@ def resolve_settings(
             "ack_interval_seconds": setting("ack_interval_seconds"),
             "presence_timeout_seconds": presence_timeout,
         },
-        unknown_recipient=_variable_choice(environment, "COORD_UNKNOWN_RECIPIENT", ("warn", "reject")),
-        direction=_variable_choice(environment, "COORD_DIRECTION", ("warn", "strict")),
+        unknown_recipient=variable_choice(environment, "COORD_UNKNOWN_RECIPIENT", ("warn", "reject")),
+        direction=variable_choice(environment, "COORD_DIRECTION", ("warn", "strict")),
     )
 
 
@@ -147,78 +167,6 @@ def _parse_project(path: Path, text: str) -> Mapping[str, Any]:
     raise invalid(f"{path} is not a JSON object.", 'It holds, for example, {"instanceId": "backend"}.')
 
 
-_CONNECTION_VARIABLES = ("REDIS_URL", "REDIS_HOST", "REDIS_PORT", "REDIS_DB", "REDIS_USERNAME", "REDIS_PASSWORD")
-
-
-def _resolve_connection(option: str | None, env: Mapping[str, str], project: _Project) -> ConnectionSettings:
-    """Taken whole from the first that names any part of it: half of one server and half of another is nobody's wish."""
-    if option is not None:
-        return parse_redis_url(option, "redis")
-    if any(env.get(name) for name in _CONNECTION_VARIABLES):
-        return _environment_connection(env)
-    if "redis" in project.values:
-        return parse_redis_url(project.values["redis"], f"redis in {project.path}")
-    return ConnectionSettings("localhost", 6379, 0, tls=False)
-
-
-def _environment_connection(env: Mapping[str, str]) -> ConnectionSettings:
-    username, password = env.get("REDIS_USERNAME") or None, env.get("REDIS_PASSWORD") or None
-    if env.get("REDIS_URL"):
-        connection = parse_redis_url(env["REDIS_URL"], "REDIS_URL")
-        named = connection.username is not None or connection.password is not None
-        return connection if named else replace(connection, username=username, password=password)
-    return ConnectionSettings(
-        host=env.get("REDIS_HOST") or "localhost",
-        port=_variable_whole(env, "REDIS_PORT", 6379, 1, 65_535),
-        db=_variable_whole(env, "REDIS_DB", 0, 0, 65_535),
-        tls=False,
-        username=username,
-        password=password,
-    )
-
-
-def parse_redis_url(value: object, source: str) -> ConnectionSettings:
-    """A password in a URL never appears in the refusal."""
-
-    def refuse(problem: str) -> NoReturn:
-        hint = "Write redis://host:6379/0, rediss://user:password@host:6379/0 or unix:/path/to/redis.sock."
-        raise invalid(f"{source} {problem}.", hint)
-
-    if not isinstance(value, str) or value == "":
-        refuse("is not text")
-    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*:)", value)
-    if scheme is None:
-        refuse("is not a URL")
-    try:
-        url = urlsplit(value)
-        port = url.port
-    except ValueError:  # also a port that is no number, or beyond 65535
-        refuse("is not a URL")
-    # As it was written: urlsplit would make the host lower case.
-    host = re.sub(r"^\[(.*)\]$", r"\1", re.sub(r":[0-9]*$", "", url.netloc.rpartition("@")[2]))
-    username, password = unquote(url.username or "") or None, unquote(url.password or "") or None
-    if scheme[1].lower() == "unix:":
-        path = unquote(url.path)
-        if not path.startswith("/"):
-            refuse("names no absolute path")
-        db = parse_qs(url.query, keep_blank_values=True).get("db", ["0"])[0]
-        return ConnectionSettings(
-            "", 0, _check_whole(db, f"{source}: db", 0, 65_535), tls=False, path=path, username=username, password=password
-        )
-    if scheme[1].lower() not in ("redis:", "rediss:"):
-        refuse(f"has the scheme {shown(scheme[1].lower())}")
-    if not host:
-        refuse("names no host")
-    return ConnectionSettings(
-        host=host,
-        port=6379 if port is None else _check_whole(port, f"{source}: port", 1, 65_535),
-        db=_check_whole(url.path[1:] or "0", f"{source}: database", 0, 65_535),
-        tls=scheme[1].lower() == "rediss:",
-        username=username,
-        password=password,
-    )
-
-
 def _check_key_prefix(value: object, source: str) -> str:
     if isinstance(value, str) and KEY_PREFIX_PATTERN.fullmatch(value):
         return value
@@ -227,27 +175,12 @@ def _check_key_prefix(value: object, source: str) -> str:
     )
 
 
-def _check_whole(value: object, source: str, least: int, most: int) -> int:
-    number = int(value) if isinstance(value, str) and re.fullmatch(r"[0-9]{1,15}", value) else value
-    if isinstance(number, float) and number.is_integer():
-        number = int(number)
-    if isinstance(number, int) and not isinstance(number, bool) and least <= number <= most:
-        return number
+def _check_one_slot(key_prefix: str, source: str) -> str:
+    """All keys of a namespace are changed together, which a cluster allows within one slot only."""
+    prefix = one_slot(key_prefix)
+    if prefix is not None:
+        return prefix
     raise invalid(
-        f"{source} is {shown(value)}: it must be a whole number from {least} to {most}.",
-        "Correct the value, or unset it for the default.",
+        f'{source} is {shown(key_prefix)}: on a cluster a prefix without a hash tag must not begin with "}}".',
+        "Choose another prefix, or write a hash tag: {team}:coord.",
     )
-
-
-def _variable_whole(env: Mapping[str, str], name: str, otherwise: int, least: int, most: int) -> int:
-    return _check_whole(env[name], name, least, most) if env.get(name) else otherwise
-
-
-def _variable_choice(env: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
-    """The first choice is the default."""
-    value = env.get(name)
-    if not value:
-        return choices[0]
-    if value in choices:
-        return value
-    raise invalid(f"{name} is {shown(value)}: it must be {' or '.join(choices)}.", f"Unset it for {choices[0]}.")

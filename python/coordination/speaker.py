@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any, Mapping, Sequence
+from typing import Any, Awaitable, Callable, Mapping, Sequence, TypeVar
 
 from .definition import LIMITS
 from .errors import CoordinationError, ErrorCode
@@ -15,8 +15,10 @@ from .presence import OFFLINE_FACTOR, read_stored_session
 from .replies import read_presences
 from .results import Joined, SessionFacts
 from .settings import Settings
-from .store import Store
+from .store import Replicated, Replication, Store
 from .waiting import Sweeper
+
+T = TypeVar("T")
 
 #: How soon joining is tried again where Redis was away.
 _JOIN_SECONDS = 5.0
@@ -43,16 +45,29 @@ class Speaker:
         """Raises SUPERSEDED, and what the script refuses."""
         return await self._run_as(self.instance, name, arguments, further)
 
+    async def run_replicated(self, name: str, arguments: Mapping[str, str], replication: Replication) -> Replicated:
+        """As `run`, and waits for replicas."""
+        instance = self.instance
+
+        async def call(session: str) -> Replicated:
+            named = {"instance": instance, "session": session, **arguments}
+            return await self._store.run_replicated(name, named, replication)
+
+        return await self._speak(instance, call)
+
     async def read(self, name: str, arguments: Mapping[str, str], further: Sequence[str] = ()) -> Any:
         """As `run`; without a name it reads for nobody, and leaves no trace."""
         return await self._run_as(self._settings.instance_id or "", name, arguments, further)
 
-    async def _run_as(
-        self, instance: str, name: str, arguments: Mapping[str, str], further: Sequence[str] = ()
-    ) -> Any:
-        session = self._session if instance else ""
-        try:
+    async def _run_as(self, instance: str, name: str, arguments: Mapping[str, str], further: Sequence[str]) -> Any:
+        async def call(session: str) -> Any:
             return await self._store.run(name, {"instance": instance, "session": session, **arguments}, further)
+
+        return await self._speak(instance, call)
+
+    async def _speak(self, instance: str, call: Callable[[str], Awaitable[T]]) -> T:
+        try:
+            return await call(self._session if instance else "")
         except CoordinationError as error:
             if error.code != ErrorCode.SUPERSEDED:
                 raise
@@ -61,8 +76,7 @@ class Speaker:
                 await self.join(self._facts, unless_taken=True, tell=False)
             elif await self._somebody_is_there(instance):
                 raise
-            session = "" if self._facts is None else self._session
-            return await self._store.run(name, {"instance": instance, "session": session, **arguments}, further)
+            return await call("" if self._facts is None else self._session)
 
     async def _somebody_is_there(self, instance: str) -> bool:
         reply = await self._store.run("presence", {"instance": "", "session": ""})

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Callable, Optional
 
-from redis.exceptions import RedisError
-
-from .connection import Connection, ConnectionSettings, timeout
+from .connection import Connection
 from .definition import LIMITS
+from .dial import ConnectionSettings, Link, timeout
 from .errors import CoordinationError
-from .failures import NeverSent, unavailable
+from .failures import GONE, unavailable
 
 #: Called with what was published; with None after a gap: look into the store for what was missed.
 Listener = Callable[[Optional[str]], None]
@@ -19,13 +18,15 @@ Listener = Callable[[Optional[str]], None]
 _PAUSE_SECONDS = 0.05
 _PAUSE_SECONDS_MAXIMUM = 1.0
 
-_GONE = (RedisError, OSError, NeverSent, asyncio.TimeoutError)
+#: How often a connection on which nothing may come for hours is asked whether its server is still there.
+_PROBE_SECONDS = 5.0
 
 
 class Subscription:
-    def __init__(self, settings: ConnectionSettings) -> None:
+    def __init__(self, settings: ConnectionSettings, prefix: str) -> None:
         self._settings = settings
-        self._connection = Connection(settings, self._receive, self._lost)
+        self._connection = Connection(settings, prefix, self._receive, self._lost)
+        self._probing: asyncio.Task[None] | None = None
         self._listeners: dict[str, set[Listener]] = {}
         self._coming_back: asyncio.Task[None] | None = None
         self._closed = False
@@ -36,12 +37,15 @@ class Subscription:
         listeners = self._listeners.setdefault(channel, set())
         listeners.add(listener)
         try:
-            await self._subscribe(channel)
-        except BaseException as error:
+            await self._subscribe(await self._connection.open(), channel)
+        except asyncio.CancelledError:
+            await self.unlisten(channel, listener)  # Redis may have confirmed in this very moment
+            raise
+        except Exception as error:
             listeners.discard(listener)
             if not listeners:
                 self._listeners.pop(channel, None)
-            raise unavailable(self._settings, error) if isinstance(error, _GONE) else error
+            raise unavailable(self._settings, error) if isinstance(error, GONE) else error
 
     async def unlisten(self, channel: str, listener: Listener) -> None:
         listeners = self._listeners.get(channel, set())
@@ -50,27 +54,42 @@ class Subscription:
             return
         self._listeners.pop(channel, None)
         try:
-            link = await self._connection.open()
+            link = await self._connection.open(asyncio.get_running_loop().time())
             if channel not in self._listeners:  # else somebody listens again
                 async with timeout(LIMITS["connect_milliseconds"] / 1000):
                     await link.call("UNSUBSCRIBE", channel)
-        except (CoordinationError, *_GONE):
+        except (CoordinationError, *GONE):
             pass  # the connection is gone, and the subscription with it
 
     async def close(self) -> None:
         """Wakes everybody who waits: nothing will come any more."""
         self._closed = True
-        if self._coming_back is not None:
-            self._coming_back.cancel()
+        for task in (self._coming_back, self._probing):
+            if task is not None:
+                task.cancel()
         await self._connection.close()
         self._tell_all()
 
-    async def _subscribe(self, channel: str) -> None:
-        link = await self._connection.open()
+    async def _subscribe(self, link: Link, channel: str) -> None:
+        if self._probing is None:
+            self._probing = asyncio.create_task(self._probe(link))
         async with timeout(LIMITS["connect_milliseconds"] / 1000):
             await link.call("SUBSCRIBE", channel)
 
+    async def _probe(self, link: Link) -> None:
+        """A machine that lost its power closes no connection: its listeners would be deaf for hours."""
+        try:
+            while True:
+                await asyncio.sleep(_PROBE_SECONDS)
+                async with timeout(LIMITS["connect_milliseconds"] / 1000):
+                    await link.call("PING")
+        except GONE:
+            link.drop()
+
     def _lost(self) -> None:
+        if self._probing is not None:
+            self._probing.cancel()
+            self._probing = None
         if self._coming_back is None or self._coming_back.done():
             self._coming_back = asyncio.create_task(self._come_back())
 
@@ -79,10 +98,14 @@ class Subscription:
         while self._listeners and not self._closed:
             await asyncio.sleep(pause)
             pause = min(2 * pause, _PAUSE_SECONDS_MAXIMUM)
+            link: Link | None = None
             try:
+                link = await self._connection.open()
                 for channel in list(self._listeners):
-                    await self._subscribe(channel)
-            except (CoordinationError, *_GONE):
+                    await self._subscribe(link, channel)
+            except (CoordinationError, *GONE):
+                if link is not None:
+                    link.drop()  # a connection that does not subscribe is of no use, though it may look alive
                 continue
             self._tell_all()
             return

@@ -7,8 +7,8 @@ import time
 from contextlib import asynccontextmanager
 from typing import AsyncGenerator, AsyncIterator, Awaitable, Callable, TypeVar
 
-from .connection import timeout
 from .definition import LIMITS
+from .dial import timeout
 from .errors import CoordinationError, ErrorCode
 from .results import SweepResult
 from .store import Store

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -32,22 +33,26 @@ _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 class ThrowawayRedis:
-    """Keeps nothing on disk, opens no TCP port, and is gone with us."""
+    """Keeps nothing on disk, opens no TCP port unless `options` do, and is gone with us."""
 
-    def __init__(self) -> None:
+    def __init__(self, *options: str) -> None:
         self.folder = tempfile.mkdtemp(prefix="coord-redis-", dir="/tmp")
         self.path = f"{self.folder}/redis.sock"
         self.url = f"unix:{self.path}"
         program = os.environ.get("COORD_REDIS_SERVER") or "redis-server"
-        options = ["--port", "0", "--unixsocket", self.path, "--save", "", "--appendonly", "no", "--dir", self.folder]
-        self.process = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+        quiet = ["--port", "0", "--unixsocket", self.path, "--save", "", "--appendonly", "no", "--dir", self.folder]
+        self.process = subprocess.Popen([program, *quiet, *options], stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
         atexit.register(self.stop)
         self.raw: Any = redis.Redis(unix_socket_path=self.path, decode_responses=True)
         deadline = time.monotonic() + _READY_SECONDS
-        # Redis answers as soon as its socket is there.
-        while not os.path.exists(self.path):
+        while not self._listens():
             assert time.monotonic() < deadline and self.process.poll() is None, f"{program} does not start"
             time.sleep(0.01)
+
+    def _listens(self) -> bool:
+        # That its socket is there is not enough: it is refused until Redis listens.
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(self.path) == 0
 
     def pause(self, paused: bool) -> None:
         """A Redis that accepts and does not answer."""
@@ -63,6 +68,14 @@ class ThrowawayRedis:
 @cache
 def shared_redis() -> ThrowawayRedis:
     return ThrowawayRedis()
+
+
+def closed_port() -> int:
+    """Of loopback; nothing listens there."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
 
 
 class RedisTestCase(unittest.IsolatedAsyncioTestCase):

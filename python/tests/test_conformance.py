@@ -74,6 +74,8 @@ def _refusal(error: CoordinationError) -> dict[str, Any]:
     refused: dict[str, Any] = {"code": error.code.value, "error": str(error), "hint": error.hint}
     if error.valid_types is not None:
         refused["valid_types"] = list(error.valid_types)
+    if error.receipt is not None:
+        refused["receipt"] = dict(error.receipt)
     return refused
 
 
@@ -142,13 +144,13 @@ class _Settings(_Conformance):
                 path.write_text(text, "utf-8")
 
             async def resolved() -> dict[str, Any]:
-                settings = asdict(
-                    resolve_settings(
-                        **case.get("arguments", {}), env=case.get("env", {}), cwd=Path(folder) / case.get("cwd", "")
-                    )
-                )
-                settings["connection"] = _given(settings["connection"])
-                return {name: value for name, value in _given(settings).items() if value != defaults.get(name)}
+                env = {name: value.replace("<folder>", folder) for name, value in case.get("env", {}).items()}
+                cwd = Path(folder) / case.get("cwd", "")
+                settings = _given(asdict(resolve_settings(**case.get("arguments", {}), env=env, cwd=cwd)))
+                certificates = settings["connection"].get("certificates", {})
+                for name, path in certificates.items():
+                    certificates[name] = Path(path).read_text("utf-8")  # Python gives their names to OpenSSL
+                return {name: value for name, value in settings.items() if value != defaults.get(name)}
 
             found = await self.outcome(resolved)
 
@@ -158,8 +160,11 @@ class _Settings(_Conformance):
         self.compare(case, map_strings(found, shown))
 
 
-def _given(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
+def _given(value: Any) -> Any:
+    """What is not None; JSON knows no tuples."""
+    if isinstance(value, dict):
+        return {name: _given(item) for name, item in value.items() if item is not None}
+    return [_given(item) for item in value] if isinstance(value, tuple) else value
 
 
 def _suite(name: str) -> type[_Conformance]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from typing import Callable
 from unittest.mock import patch
 
 from coordination import CoordinationClient, CoordinationError, ErrorCode, MessageType, PublishResult
 from coordination.definition import LIMITS
 
-from .harness import RedisTestCase
+from .harness import RedisTestCase, closed_port
 
 Verdict = str  # "pass", "drop" or "cut"
 
@@ -100,9 +99,7 @@ class Unreachable(RedisTestCase):
         return f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
     async def test_on_a_closed_port_every_operation_names_the_address_and_what_to_do(self) -> None:
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            port = listener.getsockname()[1]
+        port = closed_port()
         url = f"redis://127.0.0.1:{port}"
         await self.unreachable(url, f"127.0.0.1:{port}", "nothing listens there.")
         client = self.client("alice", redis=url)
@@ -124,9 +121,7 @@ class Unreachable(RedisTestCase):
             self.assertEqual((refusal.code, str(port) in str(refusal)), (ErrorCode.UNAVAILABLE, True))
 
     async def test_a_name_of_two_addresses_that_nothing_listens_at(self) -> None:
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            port = listener.getsockname()[1]
+        port = closed_port()
         await self.unreachable(f"redis://localhost:{port}", f"localhost:{port}", "nothing listens there.")
 
     async def test_no_such_socket_and_no_such_host(self) -> None:

@@ -3,7 +3,6 @@
  * by the same agent process, but are told different things: a session id that changes with /clear, or none at all. The
  * process of the agent is what they all have in common.
  */
-import { execFileSync } from "node:child_process";
 import { readFileSync, statSync } from "node:fs";
 import { hostname } from "node:os";
 import { dirname, join, resolve } from "node:path";
@@ -69,6 +68,8 @@ function readProcess(pid: number): { parent: number; command: string } | undefin
       const command = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").slice(0, 2).join(" ");
       return { parent, command };
     }
+    // Not imported: that would cost every start, also where nothing is started.
+    const { execFileSync } = process.getBuiltinModule("node:child_process");
     const output = execFileSync("ps", ["-o", "ppid=,command=", "-p", String(pid)], { encoding: "utf8", timeout: 500 });
     const [, parent, command] = /^\s*(\d+)\s+(\S+(?:\s+\S+)?)/.exec(output) ?? [];
     return command === undefined ? undefined : { parent: Number(parent), command };

@@ -1,5 +1,4 @@
 /** The deep module: every operation of the protocol, for one instance, over one connection. */
-import { randomUUID } from "node:crypto";
 import { LIMITS } from "../protocol/definition.ts";
 import { CoordinationError, ErrorCode } from "../protocol/errors.ts";
 import type {
@@ -16,7 +15,7 @@ import { checkActivity, checkComment, checkLimit, checkMessageIds, checkWaitSeco
 import type { AgentRun } from "./agent-run.ts";
 import { checkArguments, newestArguments, type ResultBound } from "./checking.ts";
 import { NamespaceClient } from "./namespace.ts";
-import { publishArguments, readPublish } from "./publishing.ts";
+import { publishArguments, readPublish, requireReplicas } from "./publishing.ts";
 import { type Mail, type MailMoment, readAcks, readCheck, readMail, readNotifications } from "./replies.ts";
 import { requireIdentity, resolveSettings, type SettingsOptions } from "./settings.ts";
 import type { Joined } from "./speaker.ts";
@@ -32,6 +31,8 @@ const BEGINNING = "msg-0000000000";
 const WAITER_SECONDS = 86_400;
 
 const AWAY: ReadonlySet<ErrorCode> = new Set([ErrorCode.UNAVAILABLE, ErrorCode.TIMEOUT]);
+/** After these a publish is expected again with the same content. */
+const UNSETTLED: ReadonlySet<ErrorCode> = new Set([...AWAY, ErrorCode.NOT_REPLICATED]);
 
 export interface ClientOptions extends SettingsOptions {
   /** Joins as this run of an agent, and beats and leaves by itself. Default: no session, each operation is a sign of life. */
@@ -42,7 +43,7 @@ export interface ClientOptions extends SettingsOptions {
  * Connects and returns a client that reconnects by itself; close it, or declare it with `await using`.
  *
  * @throws CoordinationError IDENTITY without an instance name, INVALID for a malformed setting, UNAVAILABLE when Redis
- *   does not answer within 0.7 seconds
+ *   does not answer within 0.7 seconds, or a failover is not over within 5
  */
 export async function getCoordinationClient({ session, ...options }: ClientOptions = {}): Promise<CoordinationClient> {
   const settings = resolveSettings(options);
@@ -59,7 +60,7 @@ export async function getCoordinationClient({ session, ...options }: ClientOptio
 }
 
 export class CoordinationClient extends NamespaceClient {
-  /** Keys of publishes that may or may not have been stored, by content: the same content is sent under the same key. */
+  /** Keys of publishes that may or may not have been stored, or are on too few servers, by content: a repeat takes the same. */
   readonly #uncertain = new Map<string, string>();
 
   /** Keeps this instance's presence. Every other operation of a named instance does so as well. */
@@ -71,8 +72,9 @@ export class CoordinationClient extends NamespaceClient {
    * Stores a message for its recipients, atomically.
    *
    * @throws CoordinationError INVALID, NOT_FOUND (`replyTo`, or a recipient never seen where that is refused), FULL,
-   *   SUPERSEDED, UNAVAILABLE, TIMEOUT. Where the sentence says that the message may be stored, publish the same content again: the
-   *   client then reuses the key, and nothing is stored twice.
+   *   SUPERSEDED, UNAVAILABLE, TIMEOUT; NOT_REPLICATED when it is stored and fewer replicas have it than
+   *   `COORD_WAIT_REPLICAS` asks for. Where the sentence says that the message is or may be stored, publish the same content
+   *   again: the client then reuses the key, and nothing is stored twice.
    */
   async publishMessage(request: PublishRequest): Promise<PublishResult> {
     const me = this.speaker.instance;
@@ -80,14 +82,17 @@ export class CoordinationClient extends NamespaceClient {
     const { idempotency_key: given, ...content } = args;
     // Only after an unknown outcome is there anything to compare with.
     const repeated = this.#uncertain.size === 0 ? undefined : this.#uncertain.get(JSON.stringify(content));
-    const key = given || repeated || randomUUID();
+    const key = given || repeated || newKey();
     try {
-      const reply = await this.speaker.run("publish", { ...content, idempotency_key: key });
-      if (repeated !== undefined) this.#uncertain.delete(JSON.stringify(content));
+      const { replication } = this.settings;
+      const stored = await this.speaker.runReplicated("publish", { ...content, idempotency_key: key }, replication);
       if (args.ack_within !== "") this.sweeper.dueIn(Number(args.ack_within) * 1000);
-      return readPublish(reply as string[], args.type, me, this.settings);
+      const receipt = readPublish(stored.reply as string[], args.type, me, this.settings);
+      const result = requireReplicas(receipt, stored.replicas, replication);
+      if (repeated !== undefined) this.#uncertain.delete(JSON.stringify(content));
+      return result;
     } catch (error) {
-      if (CoordinationError.is(error) && (error.code === ErrorCode.TIMEOUT || error.code === ErrorCode.UNAVAILABLE)) {
+      if (CoordinationError.is(error) && UNSETTLED.has(error.code)) {
         if (this.#uncertain.size === UNCERTAIN_MAXIMUM) this.#uncertain.delete(this.#uncertain.keys().next().value!);
         this.#uncertain.set(JSON.stringify(content), key);
       }
@@ -207,6 +212,11 @@ export class CoordinationClient extends NamespaceClient {
     return readMail(reply, moment);
   }
 
+  /** Whether `collectMail("tool")` may find anything: false is certain. Keeps this instance's presence as well. */
+  async hasMail(): Promise<boolean> {
+    return (await this.speaker.run("glance", {})) !== "NOTHING";
+  }
+
   /**
    * What was shown of the mail has reached the agent: its messages count as presented, its events never come again. The rest
    * is given back, for the next one who asks.
@@ -276,6 +286,16 @@ export class CoordinationClient extends NamespaceClient {
   get #leaseSeconds(): string {
     return String(this.settings.leaseSeconds);
   }
+}
+
+/** Names one publish among those of its sender. Not a secret: node:crypto would cost a command a twentieth of its start. */
+function newKey(): string {
+  const digits = Array.from({ length: 4 }, () =>
+    Math.floor(Math.random() * 2 ** 32)
+      .toString(16)
+      .padStart(8, "0"),
+  );
+  return digits.join("").replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
 }
 
 function hasEvents({ result }: { result: NotificationsResult }): boolean {

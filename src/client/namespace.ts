@@ -17,9 +17,9 @@ import {
   checkSetting,
   checkSettingName,
 } from "../protocol/validation.ts";
+import { accessRule, type AccessRule } from "../store/acl.ts";
 import { inspectServer, type ServerFacts } from "../store/inspect.ts";
 import { Store } from "../store/store.ts";
-import { exportLines, importLines } from "./archive.ts";
 import { namespaceArguments } from "./publishing.ts";
 import { readCheck, readNamespaceSettings, readPresences, readStats, readSweep } from "./replies.ts";
 import type { Settings } from "./settings.ts";
@@ -138,8 +138,9 @@ export class NamespaceClient {
   }
 
   /** The whole namespace as lines of JSON, without line ends; what belongs to running sessions is left out. */
-  exportLines(): AsyncGenerator<string, void, undefined> {
-    return exportLines(this.speaker, this.settings.keyPrefix);
+  async *exportLines(): AsyncGenerator<string, void, undefined> {
+    const { exportLines } = await import("./archive.ts"); // with node:crypto, which no other operation loads
+    yield* exportLines(this.speaker, this.settings.keyPrefix);
   }
 
   /**
@@ -151,6 +152,7 @@ export class NamespaceClient {
     lines: AsyncIterable<string>,
     onProgress: (result: ImportResult) => void = () => undefined,
   ): Promise<ImportResult> {
+    const { importLines } = await import("./archive.ts");
     return importLines(this.speaker, lines, onProgress);
   }
 
@@ -162,6 +164,11 @@ export class NamespaceClient {
   /** What can be seen of the server itself; nothing is changed.  @throws CoordinationError UNAVAILABLE */
   async inspectServer(): Promise<ServerFacts> {
     return inspectServer(this.settings.connection, this.settings.keyPrefix);
+  }
+
+  /** The Redis user that this namespace needs, and no more. Needs no Redis. @throws CoordinationError INVALID */
+  accessRule(user: string): AccessRule {
+    return accessRule(this.settings.keyPrefix, checkInstance(user, "user"));
   }
 
   close(): void {

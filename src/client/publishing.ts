@@ -1,6 +1,7 @@
 /** A publish as the script takes it, and its receipt as the caller gets it. */
 import { asksForAcknowledgement, defaultRecipient, directionProblem, nearestNames } from "../protocol/addressing.ts";
 import { BROADCAST, type MessageType, type NamespaceSettingName, TYPE_RULES } from "../protocol/definition.ts";
+import { CoordinationError, ErrorCode } from "../protocol/errors.ts";
 import { readPresence } from "../protocol/presence.ts";
 import type { NamespaceSettings, PublishRequest, PublishResult } from "../protocol/results.ts";
 import {
@@ -14,6 +15,7 @@ import {
   checkType,
   invalid,
 } from "../protocol/validation.ts";
+import type { Replication } from "../store/store.ts";
 import type { Settings } from "./settings.ts";
 import type { OwnArguments } from "./speaker.ts";
 
@@ -121,4 +123,22 @@ function unknownWarning(to: string, known: readonly string[]): string {
   const nearest = nearestNames(to, known);
   const hint = nearest.length === 0 ? "" : ` Known names like it: ${nearest.join(", ")}.`;
   return `No instance "${to}" has ever been seen: it gets the message when it starts.${hint}`;
+}
+
+/** @throws CoordinationError NOT_REPLICATED, with the receipt, when fewer have it than was asked for */
+export function requireReplicas(
+  receipt: PublishResult,
+  replicas: number | undefined,
+  { replicas: asked, milliseconds }: Replication,
+): PublishResult {
+  if (replicas === undefined) return receipt;
+  const result = { ...receipt, replicas };
+  if (replicas >= asked) return result;
+  const sentence = `${receipt.messageId} is stored, but after ${milliseconds} ms ${replicas} of ${asked} replicas have it.`;
+  throw new CoordinationError(ErrorCode.NOT_REPLICATED, sentence, {
+    hint:
+      "Publish the same content again, in a shell with the same --idempotency-key: it is stored once, and waits again. " +
+      "Or lower COORD_WAIT_REPLICAS.",
+    receipt: result,
+  });
 }

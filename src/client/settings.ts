@@ -7,7 +7,11 @@ import { dirname, join, resolve } from "node:path";
 import { KEY_PREFIX_PATTERN, LIMITS, NAMESPACE_SETTINGS, type NamespaceSettingName } from "../protocol/definition.ts";
 import type { NamespaceSettings } from "../protocol/results.ts";
 import { checkIdentity, checkInstance, invalid, missingIdentity, shown } from "../protocol/validation.ts";
-import type { ConnectionSettings } from "../store/connection.ts";
+import type { ConnectionSettings } from "../store/dial.ts";
+import { oneSlot } from "../store/keys.ts";
+import type { Replication } from "../store/store.ts";
+import { connectionSource, resolveConnection } from "./connecting.ts";
+import { checkWhole, variableChoice, variableWhole, type Variables } from "./variables.ts";
 
 export interface SettingsOptions {
   /** Who speaks. */
@@ -22,7 +26,7 @@ export interface SettingsOptions {
   /** Where the search for `.coord.json` begins; default the working directory. */
   cwd?: string | undefined;
   /** Default `process.env`. */
-  env?: Readonly<Record<string, string | undefined>> | undefined;
+  env?: Variables | undefined;
 }
 
 export interface Settings {
@@ -30,8 +34,11 @@ export interface Settings {
   /** The agent's own id of the session this process was started in; fences a single command. */
   readonly agentSessionId: string | undefined;
   readonly connection: ConnectionSettings;
+  /** As it stands in Redis: on a cluster with a hash tag. */
   readonly keyPrefix: string;
   readonly orchestrator: string;
+  /** What a publish waits for before it reports success. */
+  readonly replication: Replication;
   readonly presenceTimeoutSeconds: number;
   readonly leaseSeconds: number;
   /** The deadline of messages that are published without one; 0 for none. */
@@ -57,10 +64,17 @@ const ACK_TIMEOUT_SECONDS = 900;
 
 export const PROJECT_FILE = ".coord.json";
 
+/** More replicas than anybody runs. */
+const REPLICAS_MAXIMUM = 100;
+/** Waiting is part of the operation, which ends after 5 seconds: time is left to store, and to answer. */
+const REPLICAS_MILLISECONDS_MAXIMUM = 4000;
+
 /** @throws CoordinationError IDENTITY for a malformed name, INVALID for any other malformed value */
 export function resolveSettings(options: SettingsOptions = {}): Settings {
   const env = options.env ?? process.env;
   const project = readProjectFile(resolve(options.cwd ?? process.cwd()));
+  const file =
+    project?.values.redis === undefined ? undefined : ([project.values.redis, `redis in ${project.path}`] as const);
   /** The first that is given; an empty variable counts as unset, since `${NAME:-}` in a configuration makes one. */
   const first = (
     option: keyof SettingsOptions,
@@ -83,12 +97,18 @@ export function resolveSettings(options: SettingsOptions = {}): Settings {
   };
   const presenceTimeoutSeconds =
     timeout === undefined ? setting("presence_timeout_seconds") : checkWhole(...timeout, 1, 31_536_000);
+  const connection = resolveConnection(options.redis, env, file);
+  const keyPrefix = prefix === undefined ? "coord" : checkKeyPrefix(...prefix);
   return {
     instanceId: identity === undefined ? undefined : checkIdentity(...identity),
     agentSessionId: env["CLAUDE_CODE_SESSION_ID"] || undefined,
-    connection: resolveConnection(options.redis, env, project),
-    keyPrefix: prefix === undefined ? "coord" : checkKeyPrefix(...prefix),
+    connection,
+    keyPrefix: connection.discovery?.by === "cluster" ? checkOneSlot(keyPrefix, prefix?.[1]) : keyPrefix,
     orchestrator: orchestrator === undefined ? "orchestrator" : checkInstance(...orchestrator),
+    replication: {
+      replicas: variableWhole(env, "COORD_WAIT_REPLICAS", 0, 0, REPLICAS_MAXIMUM),
+      milliseconds: variableWhole(env, "COORD_WAIT_REPLICAS_MILLISECONDS", 1000, 1, REPLICAS_MILLISECONDS_MAXIMUM),
+    },
     presenceTimeoutSeconds,
     leaseSeconds:
       options.leaseSeconds === undefined
@@ -112,7 +132,7 @@ export function resolveSettings(options: SettingsOptions = {}): Settings {
     direction: variableChoice(env, "COORD_DIRECTION", ["warn", "strict"]),
     sources: {
       instanceId: identity?.[1],
-      connection: connectionSource(options.redis, env, project),
+      connection: connectionSource(options.redis, env, file),
       keyPrefix: prefix?.[1],
       projectFile: project?.path,
     },
@@ -166,90 +186,6 @@ function parseProject(path: string, text: string): Project {
   throw invalid(`${path} is not a JSON object.`, 'It holds, for example, {"instanceId": "backend"}.');
 }
 
-const CONNECTION_VARIABLES = ["REDIS_URL", "REDIS_HOST", "REDIS_PORT", "REDIS_DB", "REDIS_USERNAME", "REDIS_PASSWORD"];
-
-/** Taken whole from the first that names any part of it: half of one server and half of another is nobody's wish. */
-function resolveConnection(
-  option: string | undefined,
-  env: Readonly<Record<string, string | undefined>>,
-  project: { path: string; values: Project } | undefined,
-): ConnectionSettings {
-  if (option !== undefined) return parseRedisUrl(option, "redis");
-  if (CONNECTION_VARIABLES.some((name) => env[name])) return environmentConnection(env);
-  if (project?.values.redis !== undefined) return parseRedisUrl(project.values.redis, `redis in ${project.path}`);
-  return { host: "localhost", port: 6379, db: 0, tls: false };
-}
-
-function connectionSource(
-  option: string | undefined,
-  env: Readonly<Record<string, string | undefined>>,
-  project: { path: string; values: Project } | undefined,
-): string | undefined {
-  if (option !== undefined) return "redis";
-  const variables = CONNECTION_VARIABLES.filter((name) => env[name]);
-  if (variables.length > 0) return variables.join(", ");
-  return project?.values.redis === undefined ? undefined : `redis in ${project.path}`;
-}
-
-function environmentConnection(env: Readonly<Record<string, string | undefined>>): ConnectionSettings {
-  const login = { username: env["REDIS_USERNAME"] || undefined, password: env["REDIS_PASSWORD"] || undefined };
-  if (env["REDIS_URL"]) {
-    const connection = parseRedisUrl(env["REDIS_URL"], "REDIS_URL");
-    const named = connection.username !== undefined || connection.password !== undefined;
-    return named ? connection : { ...connection, ...login };
-  }
-  return {
-    host: env["REDIS_HOST"] || "localhost",
-    port: variableWhole(env, "REDIS_PORT", 6379, 1, 65_535),
-    db: variableWhole(env, "REDIS_DB", 0, 0, 65_535),
-    tls: false,
-    ...login,
-  };
-}
-
-/** A password in a URL never appears in the refusal. */
-export function parseRedisUrl(value: unknown, source: string): ConnectionSettings {
-  const refuse = (problem: string): never => {
-    throw invalid(
-      `${source} ${problem}.`,
-      "Write redis://host:6379/0, rediss://user:password@host:6379/0 or unix:/path/to/redis.sock.",
-    );
-  };
-  if (typeof value !== "string" || value === "") return refuse("is not text");
-  let url: URL;
-  try {
-    url = new URL(value);
-  } catch {
-    return refuse("is not a URL");
-  }
-  const username = decoded(url.username);
-  const password = decoded(url.password);
-  const login = { ...(username ? { username } : {}), ...(password ? { password } : {}) };
-  if (url.protocol === "unix:") {
-    const path = decoded(url.pathname);
-    if (!path.startsWith("/")) return refuse("names no absolute path");
-    const db = url.searchParams.get("db") ?? "0";
-    return { host: "", port: 0, db: checkWhole(db, `${source}: db`, 0, 65_535), tls: false, path, ...login };
-  }
-  if (url.protocol !== "redis:" && url.protocol !== "rediss:") return refuse(`has the scheme ${shown(url.protocol)}`);
-  if (url.hostname === "") return refuse("names no host");
-  return {
-    host: url.hostname.replace(/^\[|\]$/g, ""),
-    port: url.port === "" ? 6379 : checkWhole(url.port, `${source}: port`, 1, 65_535),
-    db: checkWhole(url.pathname.slice(1) || "0", `${source}: database`, 0, 65_535),
-    tls: url.protocol === "rediss:",
-    ...login,
-  };
-}
-
-function decoded(part: string): string {
-  try {
-    return decodeURIComponent(part);
-  } catch {
-    return part;
-  }
-}
-
 function checkKeyPrefix(value: unknown, source: string): string {
   if (typeof value === "string" && KEY_PREFIX_PATTERN.test(value)) return value;
   throw invalid(
@@ -258,33 +194,12 @@ function checkKeyPrefix(value: unknown, source: string): string {
   );
 }
 
-function checkWhole(value: unknown, source: string, least: number, most: number): number {
-  const number = typeof value === "string" && /^\d{1,15}$/.test(value) ? Number(value) : value;
-  if (typeof number === "number" && Number.isInteger(number) && number >= least && number <= most) return number;
+/** All keys of a namespace are changed together, which a cluster allows within one slot only. */
+function checkOneSlot(keyPrefix: string, source: string | undefined): string {
+  const prefix = oneSlot(keyPrefix);
+  if (prefix !== undefined) return prefix;
   throw invalid(
-    `${source} is ${shown(value)}: it must be a whole number from ${least} to ${most}.`,
-    "Correct the value, or unset it for the default.",
+    `${source} is ${shown(keyPrefix)}: on a cluster a prefix without a hash tag must not begin with "}".`,
+    "Choose another prefix, or write a hash tag: {team}:coord.",
   );
-}
-
-function variableWhole(
-  env: Readonly<Record<string, string | undefined>>,
-  name: string,
-  otherwise: number,
-  least: number,
-  most: number,
-): number {
-  return env[name] ? checkWhole(env[name], name, least, most) : otherwise;
-}
-
-/** The first choice is the default. */
-function variableChoice<const C extends readonly [string, ...string[]]>(
-  env: Readonly<Record<string, string | undefined>>,
-  name: string,
-  choices: C,
-): C[number] {
-  const value = env[name];
-  if (!value) return choices[0];
-  if (choices.includes(value)) return value;
-  throw invalid(`${name} is ${shown(value)}: it must be ${choices.join(" or ")}.`, `Unset it for ${choices[0]}.`);
 }

@@ -7,7 +7,7 @@ import { CoordinationError, ErrorCode } from "../protocol/errors.ts";
 import { readStoredSession } from "../protocol/presence.ts";
 import type { SessionFacts } from "../protocol/results.ts";
 import type { ScriptArguments, ScriptName } from "../store/scripts.ts";
-import type { Store } from "../store/store.ts";
+import type { Replicated, Replication, Store } from "../store/store.ts";
 import type { AgentRun } from "./agent-run.ts";
 import { readPresences } from "./replies.ts";
 import { requireIdentity, type Settings } from "./settings.ts";
@@ -56,22 +56,29 @@ export class Speaker {
 
   /** @throws CoordinationError SUPERSEDED, and what the script refuses */
   async run<N extends ScriptName>(name: N, args: OwnArguments<N>, further?: readonly string[]): Promise<unknown> {
-    return this.#runAs(this.instance, name, args, further);
+    const call = (session: string): Promise<unknown> =>
+      this.#store.run(name, withSpeaker(this.instance, session, args), further);
+    return this.#speak(this.instance, call);
+  }
+
+  /** As `run`, and waits for replicas. */
+  async runReplicated<N extends ScriptName>(
+    name: N,
+    args: OwnArguments<N>,
+    replication: Replication,
+  ): Promise<Replicated> {
+    const call = (session: string): Promise<Replicated> =>
+      this.#store.runReplicated(name, withSpeaker(this.instance, session, args), replication);
+    return this.#speak(this.instance, call);
   }
 
   /** As `run`; without a name it reads for nobody, and leaves no trace. */
   async read<N extends ScriptName>(name: N, args: OwnArguments<N>, further?: readonly string[]): Promise<unknown> {
-    return this.#runAs(this.#settings.instanceId ?? "", name, args, further);
+    const instance = this.#settings.instanceId ?? "";
+    return this.#speak(instance, (session) => this.#store.run(name, withSpeaker(instance, session, args), further));
   }
 
-  async #runAs<N extends ScriptName>(
-    instance: string,
-    name: N,
-    args: OwnArguments<N>,
-    further?: readonly string[],
-  ): Promise<unknown> {
-    const call = (session: string): Promise<unknown> =>
-      this.#store.run(name, { instance, session, ...args } as unknown as ScriptArguments<N>, further);
+  async #speak<T>(instance: string, call: (session: string) => Promise<T>): Promise<T> {
     try {
       return await call(instance === "" ? "" : this.#session);
     } catch (error) {
@@ -170,4 +177,12 @@ export class Speaker {
     this.#stopped = true;
     clearTimeout(this.#timer);
   }
+}
+
+function withSpeaker<N extends ScriptName>(
+  instance: string,
+  session: string,
+  args: OwnArguments<N>,
+): ScriptArguments<N> {
+  return { instance, session, ...args } as unknown as ScriptArguments<N>;
 }

@@ -73,11 +73,10 @@ export class Sweeper {
 /** How soon it looks again where the last look found no Redis; the bell may ring earlier. */
 const AWAY_MILLISECONDS = 1000;
 
-/** A Redis that stalls is away as well: what it did unseen comes again when its lease ends. */
+/** A server that was stopped and not ended does not refuse, it is silent. */
 function awayForNow(store: Store, error: unknown): boolean {
-  const away =
-    CoordinationError.is(error) && (error.code === ErrorCode.UNAVAILABLE || error.code === ErrorCode.TIMEOUT);
-  return away && !store.closed;
+  const codes: readonly ErrorCode[] = [ErrorCode.UNAVAILABLE, ErrorCode.TIMEOUT];
+  return CoordinationError.is(error) && codes.includes(error.code) && !store.closed;
 }
 
 /**

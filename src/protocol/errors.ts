@@ -3,6 +3,8 @@
  * that says what happened with which value, and a `hint` that says what to do next.
  */
 
+import type { PublishResult } from "./results.ts";
+
 /** What a caller can act on differently; surfaces map these to exit codes and MCP refusals. */
 export const ErrorCode = {
   /** A value breaks a rule of the protocol; the sentence names the field and the limit. Nothing was changed. */
@@ -21,6 +23,8 @@ export const ErrorCode = {
   PROTOCOL: "PROTOCOL",
   /** Redis cannot be reached or used. Nothing was changed, unless the sentence says otherwise. */
   UNAVAILABLE: "UNAVAILABLE",
+  /** The message is stored, but fewer replicas than asked for have it; `receipt` is what was stored. */
+  NOT_REPLICATED: "NOT_REPLICATED",
   /** Redis did not answer in time: the operation may have happened. */
   TIMEOUT: "TIMEOUT",
   /** Stored data or this program is broken; the sentence names the key. */
@@ -33,6 +37,8 @@ export interface CoordinationErrorDetails {
   hint: string;
   /** The valid message types, where a type was wrong. */
   validTypes?: readonly string[];
+  /** Of the message that was stored, where not enough replicas have it. */
+  receipt?: PublishResult;
   cause?: unknown;
 }
 
@@ -41,6 +47,7 @@ export class CoordinationError extends Error {
   readonly code: ErrorCode;
   readonly hint: string;
   readonly validTypes: readonly string[] | undefined;
+  readonly receipt: PublishResult | undefined;
 
   /** Instead of `instanceof`: each bundled program has a copy of this class of its own. */
   static is(error: unknown): error is CoordinationError {
@@ -52,5 +59,6 @@ export class CoordinationError extends Error {
     this.code = code;
     this.hint = details.hint;
     this.validTypes = details.validTypes;
+    this.receipt = details.receipt;
   }
 }

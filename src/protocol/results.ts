@@ -43,6 +43,8 @@ export interface PublishResult {
   repeated: boolean;
   /** The message this one replies to counts as acknowledged by the sender. */
   acknowledged: boolean;
+  /** How many replicas have it; only where `COORD_WAIT_REPLICAS` asks for some. */
+  replicas?: number;
 }
 
 export interface CheckRequest {

@@ -8,13 +8,20 @@ export function successToWire(result: object): Record<string, unknown> {
   return { success: true, ...(toWire(result) as object) };
 }
 
-export function refusalToWire({ code, message, hint, validTypes }: CoordinationError): Record<string, unknown> {
+export function refusalToWire({
+  code,
+  message,
+  hint,
+  validTypes,
+  receipt,
+}: CoordinationError): Record<string, unknown> {
   return {
     success: false,
     code,
     error: message,
     hint,
     ...(validTypes === undefined ? {} : { valid_types: validTypes }),
+    ...(receipt === undefined ? {} : { receipt: toWire(receipt) }),
   };
 }
 

@@ -1,18 +1,11 @@
 /** A connection to Redis that is made when it is needed, fails fast, and is made anew after it was lost. */
-import { Redis, type RedisOptions } from "ioredis";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Redis } from "ioredis";
 import { LIMITS } from "../protocol/definition.ts";
-import { NoAnswer, unavailable } from "./failures.ts";
-
-export interface ConnectionSettings {
-  readonly host: string;
-  readonly port: number;
-  readonly db: number;
-  readonly tls: boolean;
-  /** A unix socket; wins over host and port. */
-  readonly path?: string | undefined;
-  readonly username?: string | undefined;
-  readonly password?: string | undefined;
-}
+import { CoordinationError } from "../protocol/errors.ts";
+import { type ConnectionSettings, dial } from "./dial.ts";
+import { NoPrimary, unavailable } from "./failures.ts";
+import { dialPrimary } from "./primary.ts";
 
 export interface ConnectionEvents {
   /** A connection was made, before anything else uses it. */
@@ -21,48 +14,72 @@ export interface ConnectionEvents {
   onLost?: () => void;
 }
 
+/** Pause before a server that is about to change its role is asked again; a failover takes seconds. */
+export const FAILOVER_PAUSE_MILLISECONDS = 100;
+
 export class Connection {
   readonly #settings: ConnectionSettings;
+  readonly #prefix: string;
   readonly #events: ConnectionEvents;
   #redis: Redis | undefined;
   #opening: Promise<Redis> | undefined;
   #closed = false;
 
-  constructor(settings: ConnectionSettings, events: ConnectionEvents = {}) {
+  /** @param prefix of the namespace: in a cluster, its slot says which server it is kept on */
+  constructor(settings: ConnectionSettings, prefix: string, events: ConnectionEvents = {}) {
     this.#settings = settings;
+    this.#prefix = prefix;
     this.#events = events;
   }
 
   /**
-   * Resolves to a connection on which Redis has answered: a port that accepts and stays silent is no Redis.
-   * @throws CoordinationError UNAVAILABLE after 700 ms at the latest
+   * Resolves to a connection to the server that takes the writes of the namespace.
+   *
+   * @param deadline of performance.now(), default in 5 seconds: how long a failover that is under way is waited for
+   * @throws CoordinationError UNAVAILABLE after 700 ms at the latest, unless a failover is under way
    */
-  async open(): Promise<Redis> {
-    if (this.#redis !== undefined) return this.#redis;
-    this.#opening ??= this.#connect().finally(() => (this.#opening = undefined));
-    return this.#opening;
+  async open(deadline: number = performance.now() + LIMITS.operation_milliseconds): Promise<Redis> {
+    for (;;) {
+      if (this.#redis !== undefined) return this.#redis;
+      this.#opening ??= this.#connect().finally(() => (this.#opening = undefined));
+      try {
+        return await this.#opening;
+      } catch (error) {
+        const passing = CoordinationError.is(error) && error.cause instanceof NoPrimary && error.cause.passing;
+        if (!passing || this.#closed || performance.now() + FAILOVER_PAUSE_MILLISECONDS > deadline) throw error;
+      }
+      await sleep(FAILOVER_PAUSE_MILLISECONDS);
+    }
   }
 
   async #connect(): Promise<Redis> {
-    const deadline = performance.now() + LIMITS.connect_milliseconds;
-    const redis = new Redis(ioredisOptions(this.#settings));
-    let failure: Error | undefined;
-    redis.on("error", (error: Error) => (failure ??= error));
-    redis.on("close", () => this.#lost(redis));
+    let redis: Redis | undefined;
     try {
-      if (this.#closed) throw new Error("the client is closed");
-      await within(deadline, redis.connect());
-      // A refused SELECT leaves the connection on database 0, and everything would be stored in the wrong place.
-      if (failure !== undefined) throw failure;
-      await within(deadline, redis.ping());
-      if (this.#closed) throw new Error("the client is closed");
+      this.#refuseClosed();
+      redis = await this.#dial(performance.now() + LIMITS.connect_milliseconds);
+      this.#refuseClosed();
     } catch (error) {
-      redis.disconnect();
-      throw unavailable(this.#settings, failure ?? error);
+      redis?.disconnect();
+      throw unavailable(this.#settings, error);
     }
-    this.#redis = redis;
-    this.#events.onOpen?.(redis);
-    return redis;
+    const made = redis;
+    made.on("close", () => this.#lost(made));
+    this.#redis = made;
+    this.#events.onOpen?.(made);
+    return made;
+  }
+
+  async #dial(deadline: number): Promise<Redis> {
+    const { discovery } = this.#settings;
+    if (discovery !== undefined) return dialPrimary(this.#settings, discovery, this.#prefix, deadline);
+    return dial(this.#settings, deadline, async (redis) => {
+      await redis.ping();
+      return redis;
+    });
+  }
+
+  #refuseClosed(): void {
+    if (this.#closed) throw new Error("the client is closed");
   }
 
   #lost(redis: Redis): void {
@@ -82,50 +99,4 @@ export class Connection {
     this.#redis?.disconnect();
     this.#redis = undefined;
   }
-}
-
-/** @throws NoAnswer when the deadline (of performance.now) passes first */
-export function within<T>(deadline: number, answer: Promise<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new NoAnswer("no answer")), deadline - performance.now());
-    // What comes after the deadline is nobody's any more: settling twice does nothing.
-    answer.then(
-      (value) => {
-        clearTimeout(timer);
-        resolve(value);
-      },
-      (error: Error) => {
-        clearTimeout(timer);
-        reject(error);
-      },
-    );
-  });
-}
-
-/** How long a connection that is given up may take to end properly before it is cut. */
-const DISCONNECT_MILLISECONDS = 100;
-
-function ioredisOptions(settings: ConnectionSettings): Omit<RedisOptions, "replyMapping"> {
-  const where = settings.path === undefined ? { host: settings.host, port: settings.port } : { path: settings.path };
-  return {
-    ...where,
-    ...(settings.tls ? { tls: {} } : {}),
-    ...(settings.username === undefined ? {} : { username: settings.username }),
-    ...(settings.password === undefined ? {} : { password: settings.password }),
-    db: settings.db,
-    lazyConnect: true,
-    connectTimeout: LIMITS.connect_milliseconds,
-    disconnectTimeout: DISCONNECT_MILLISECONDS,
-    // Nothing is queued and nothing is sent again behind our back: a message would be stored long after its sender was
-    // told that it was not. Store.run knows what may be sent twice.
-    retryStrategy: () => null,
-    enableOfflineQueue: false,
-    autoResendUnfulfilledCommands: false,
-    maxRetriesPerRequest: 0,
-    autoResubscribe: false,
-    // No handshake beyond login and SELECT: each would be a round trip at the start of every command.
-    protocol: 2,
-    enableReadyCheck: false,
-    disableClientInfo: true,
-  };
 }

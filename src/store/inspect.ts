@@ -1,6 +1,7 @@
 /** What can be seen of a Redis server from outside, as `coord doctor` judges it against the guarantees. */
 import { LIMITS } from "../protocol/definition.ts";
-import { Connection, type ConnectionSettings, within } from "./connection.ts";
+import { Connection } from "./connection.ts";
+import { type ConnectionSettings, within } from "./dial.ts";
 import { addressOf } from "./failures.ts";
 import { metaKey } from "./keys.ts";
 
@@ -12,7 +13,11 @@ export interface ServerFacts {
   version: string | undefined;
   /** The version of Redis that it is compatible with. */
   redisVersion: string | undefined;
+  /** Who named the server at `address`; undefined where the configuration does. */
+  namedBy: string | undefined;
   isReplica: boolean | undefined;
+  /** How many replicas are connected to it. */
+  replicas: number | undefined;
   isCluster: boolean | undefined;
   appendOnly: boolean | undefined;
   appendFsync: string | undefined;
@@ -29,7 +34,7 @@ export interface ServerFacts {
 
 /** @throws CoordinationError UNAVAILABLE when it cannot be reached */
 export async function inspectServer(settings: ConnectionSettings, prefix: string): Promise<ServerFacts> {
-  const connection = new Connection(settings);
+  const connection = new Connection(settings, prefix);
   try {
     const redis = await connection.open();
     const deadline = performance.now() + LIMITS.operation_milliseconds;
@@ -43,8 +48,11 @@ export async function inspectServer(settings: ConnectionSettings, prefix: string
       visible(redis.hget(metaKey(prefix), "protocol")),
     ]);
     const facts = readInfo(info ?? "");
+    const { host = "", port = 0 } = redis.options;
+    const named = settings.discovery !== undefined;
     return {
-      address: addressOf(settings),
+      address: addressOf(named ? { ...settings, host, port, discovery: undefined } : settings),
+      namedBy: named ? addressOf(settings) : undefined,
       ...facts,
       appendFsync: Array.isArray(fsync) ? (fsync[1] as string | undefined) : undefined,
       clockAheadMilliseconds: time && aheadBy(time.reply, (asked + time.answered) / 2),
@@ -55,7 +63,10 @@ export async function inspectServer(settings: ConnectionSettings, prefix: string
   }
 }
 
-type InfoFacts = Omit<ServerFacts, "address" | "appendFsync" | "clockAheadMilliseconds" | "protocolVersion">;
+type InfoFacts = Omit<
+  ServerFacts,
+  "address" | "namedBy" | "appendFsync" | "clockAheadMilliseconds" | "protocolVersion"
+>;
 
 function readInfo(info: string): InfoFacts {
   const field = (name: string): string | undefined => new RegExp(`^${name}:([^\r\n]*)`, "m").exec(info)?.[1];
@@ -72,6 +83,7 @@ function readInfo(info: string): InfoFacts {
     version: field("valkey_version") ?? field("redis_version"),
     redisVersion: field("redis_version"),
     isReplica: is("role", "slave"),
+    replicas: number("connected_slaves"),
     isCluster: is("redis_mode", "cluster"),
     appendOnly: is("aof_enabled", "1"),
     lastAppendFailed: is("aof_last_write_status", "err"),

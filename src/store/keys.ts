@@ -1,8 +1,21 @@
 /** The names a client needs itself; all other keys are named in lua/prelude.lua. */
 
+/** What a cluster hashes instead of the whole key: the text in the first braces, unless they are empty. */
+const HASH_TAG = /^[^{]*\{[^}]+\}/;
+
+/** The prefix as a cluster needs it: with a hash tag, so that all keys share a slot. Undefined where none can be made. */
+export function oneSlot(prefix: string): string | undefined {
+  return [prefix, `{${prefix}}`].find((candidate) => HASH_TAG.test(candidate));
+}
+
 /** The key every script call declares: it names the namespace. */
 export function metaKey(prefix: string): string {
   return `${prefix}:meta`;
+}
+
+/** Every key of the namespace, as Redis matches patterns; no character of a prefix means anything in one. */
+export function keyPattern(prefix: string): string {
+  return `${prefix}:*`;
 }
 
 /** Carries one instance's events, once each. */

@@ -1,5 +1,5 @@
-/** The build and the test runner import the scripts as text. */
+/** A verb is imported as the script that Redis runs, by tools/lua.mjs. */
 declare module "*.lua" {
-  const source: string;
-  export default source;
+  const script: { readonly sha: string; readonly source: string };
+  export default script;
 }

@@ -1,5 +1,4 @@
 /** The state machine's scripts with their arguments by name, in the order the script unpacks them (a test compares). */
-import { createHash } from "node:crypto";
 import ack from "../../lua/ack.lua";
 import beat from "../../lua/beat.lua";
 import check from "../../lua/check.lua";
@@ -8,13 +7,10 @@ import confirm from "../../lua/confirm.lua";
 import dead from "../../lua/dead.lua";
 import exportPage from "../../lua/export.lua";
 import forget from "../../lua/forget.lua";
+import glance from "../../lua/glance.lua";
 import join from "../../lua/join.lua";
 import leave from "../../lua/leave.lua";
 import notifications from "../../lua/notifications.lua";
-import events from "../../lua/parts/events.lua";
-import messages from "../../lua/parts/messages.lua";
-import retention from "../../lua/parts/retention.lua";
-import prelude from "../../lua/prelude.lua";
 import presence from "../../lua/presence.lua";
 import publish from "../../lua/publish.lua";
 import register from "../../lua/register.lua";
@@ -25,6 +21,9 @@ import stats from "../../lua/stats.lua";
 import sweep from "../../lua/sweep.lua";
 import touch from "../../lua/touch.lua";
 import waiter from "../../lua/waiter.lua";
+
+/** As the build and the test runner import it, see tools/lua.mjs. */
+type LuaScript = typeof publish;
 
 export interface Script {
   readonly source: string;
@@ -50,6 +49,7 @@ const ARGUMENTS = {
   presence: ["instance", "session"],
   stats: ["instance", "session"],
   touch: ["instance", "session"],
+  glance: ["instance", "session"],
   join: ["instance", "facts", "id", "host", "agent_pid", "yield", "offline_seconds", "tell"],
   beat: ["instance", "session", "activity"],
   leave: ["instance", "session"],
@@ -67,8 +67,6 @@ const ARGUMENTS = {
 export type ScriptName = keyof typeof ARGUMENTS;
 export type ScriptArguments<N extends ScriptName> = Record<(typeof ARGUMENTS)[N][number], string>;
 
-const PARTS: Readonly<Record<string, string>> = { messages, events, retention };
-
 export const SCRIPTS: Readonly<Record<ScriptName, Script>> = {
   publish: script(publish, ARGUMENTS.publish),
   check: script(check, ARGUMENTS.check),
@@ -81,6 +79,7 @@ export const SCRIPTS: Readonly<Record<ScriptName, Script>> = {
   presence: script(presence, ARGUMENTS.presence),
   stats: script(stats, ARGUMENTS.stats),
   touch: script(touch, ARGUMENTS.touch),
+  glance: script(glance, ARGUMENTS.glance),
   join: script(join, ARGUMENTS.join),
   beat: script(beat, ARGUMENTS.beat),
   leave: script(leave, ARGUMENTS.leave),
@@ -95,18 +94,14 @@ export const SCRIPTS: Readonly<Record<ScriptName, Script>> = {
   forget: script(forget, ARGUMENTS.forget),
 };
 
-/** The first line of a verb holds its flags and must come first; the prelude follows, the parts it uses, then the verb. */
-function script(verb: string, args: readonly string[], repeatable = true): Script {
-  const end = verb.indexOf("\n") + 1;
-  const uses = /^-- USES +(.+)$/m.exec(verb)?.[1]?.split(" ") ?? [];
-  const source = [verb.slice(0, end), prelude, ...uses.map((part) => PARTS[part]!), verb.slice(end)].join("");
-  let sha: string | undefined;
+function script(verb: LuaScript, args: readonly string[], repeatable = true): Script {
   return {
-    source,
+    // Put together where it is asked for: where Redis does not have the script.
+    get source(): string {
+      return verb.source;
+    },
+    sha: verb.sha,
     args,
     repeatable,
-    get sha(): string {
-      return (sha ??= createHash("sha1").update(source).digest("hex"));
-    },
   };
 }

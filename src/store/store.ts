@@ -1,15 +1,30 @@
 /** The only door to Redis: runs the scripts of the state machine, one round trip each, and listens. */
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Redis } from "ioredis";
 import { LIMITS } from "../protocol/definition.ts";
 import type { CoordinationError } from "../protocol/errors.ts";
-import { Connection, type ConnectionSettings, within } from "./connection.ts";
-import { NoAnswer, refusal, timedOut, tooOld, unavailable } from "./failures.ts";
+import { Connection, FAILOVER_PAUSE_MILLISECONDS } from "./connection.ts";
+import { type ConnectionSettings, within } from "./dial.ts";
+import { isPassing, isReply, NoAnswer, refusal, timedOut, tooOld, unavailable } from "./failures.ts";
 import { eventsChannel, metaKey, notifyChannel } from "./keys.ts";
 import { SCRIPTS, type Script, type ScriptArguments, type ScriptName } from "./scripts.ts";
 import { type Listener, Subscription } from "./subscription.ts";
 
 /** How often a repeatable script is sent when the connection is lost before the answer. */
 const SENDS_MAXIMUM = 3;
+
+/** How many replicas must have a write, and how long that is waited for. */
+export interface Replication {
+  readonly replicas: number;
+  readonly milliseconds: number;
+}
+const NO_REPLICAS: Replication = { replicas: 0, milliseconds: 0 };
+
+export interface Replicated {
+  readonly reply: unknown;
+  /** Undefined where none were asked for. */
+  readonly replicas: number | undefined;
+}
 
 export class Store {
   readonly #settings: ConnectionSettings;
@@ -21,7 +36,7 @@ export class Store {
   constructor(settings: ConnectionSettings, prefix: string) {
     this.#settings = settings;
     this.#prefix = prefix;
-    this.#connection = new Connection(settings);
+    this.#connection = new Connection(settings, prefix);
   }
 
   /** After `close` every call is refused. */
@@ -46,36 +61,97 @@ export class Store {
     args: ScriptArguments<N>,
     further: readonly string[] = [],
   ): Promise<unknown> {
+    return (await this.#run(name, args, further, NO_REPLICAS)).reply;
+  }
+
+  /**
+   * As `run`, and resolves when so many replicas have what it wrote, or the time is over; says how many there are, where
+   * any were asked for. Only for a script whose repeat writes something: `WAIT` is about the last write of the connection.
+   */
+  async runReplicated<N extends ScriptName>(
+    name: N,
+    args: ScriptArguments<N>,
+    replication: Replication,
+  ): Promise<Replicated> {
+    return this.#run(name, args, [], replication);
+  }
+
+  async #run<N extends ScriptName>(
+    name: N,
+    args: ScriptArguments<N>,
+    further: readonly string[],
+    replication: Replication,
+  ): Promise<Replicated> {
     const script: Script = SCRIPTS[name];
     const values = script.args.map((arg) => (args as Record<string, string>)[arg]!);
     values.push(...further);
     const deadline = performance.now() + LIMITS.operation_milliseconds;
-    let redis = await this.#connection.open();
-    for (let sends = 1; ; sends++) {
+    let redis = await this.#connection.open(deadline);
+    // An answer that was lost: from then on it may have happened, whatever a later send is told.
+    let loss: unknown;
+    for (let sends = 1; ;) {
       try {
-        return await within(deadline, this.#send(redis, script, values));
+        return await within(deadline, this.#send(redis, script, values, replication));
       } catch (error) {
-        if (isReply(error)) throw await this.#refused(redis, error);
-        // A stalled connection would stall every later call as well.
-        this.#connection.drop(redis);
-        if (error instanceof NoAnswer) throw timedOut(this.#settings, LIMITS.operation_milliseconds / 1000);
-        const again = script.repeatable || neverSent(error);
-        if (sends === SENDS_MAXIMUM || !again) throw unavailable(this.#settings, error, !neverSent(error));
-        redis = await this.#connection.open().catch((reason: unknown) => {
-          throw unavailable(this.#settings, neverSent(error) ? reason : error, !neverSent(error));
+        if (isReply(error)) {
+          if (!this.#mayPass(error, deadline)) {
+            throw loss !== undefined && isPassing(error) ? this.#lost(loss) : await this.#refused(redis, error);
+          }
+          this.#connection.drop(redis);
+          await sleep(FAILOVER_PAUSE_MILLISECONDS);
+        } else {
+          // A stalled connection would stall every later call as well.
+          this.#connection.drop(redis);
+          if (error instanceof NoAnswer) throw timedOut(this.#settings, LIMITS.operation_milliseconds / 1000);
+          if (!neverSent(error)) loss = error;
+          const again = script.repeatable || neverSent(error);
+          if (sends === SENDS_MAXIMUM || !again) {
+            throw loss === undefined ? unavailable(this.#settings, error) : this.#lost(loss);
+          }
+          sends++;
+        }
+        redis = await this.#connection.open(deadline).catch((reason: unknown) => {
+          throw loss === undefined ? reason : this.#lost(loss);
         });
       }
     }
   }
 
-  async #send(redis: Redis, script: Script, values: readonly string[]): Promise<unknown> {
+  #lost(cause: unknown): CoordinationError {
+    return unavailable(this.#settings, cause, true);
+  }
+
+  /** Where there is more than one server, the one that takes the write may be just about to change. */
+  #mayPass(reply: Error, deadline: number): boolean {
+    const left = deadline - performance.now();
+    return this.#settings.discovery !== undefined && isPassing(reply) && left > FAILOVER_PAUSE_MILLISECONDS;
+  }
+
+  async #send(
+    redis: Redis,
+    script: Script,
+    values: readonly string[],
+    { replicas, milliseconds }: Replication,
+  ): Promise<Replicated> {
     const key = metaKey(this.#prefix);
+    // Behind the script on the same connection and at once: no further round trip, and nobody's write in between.
+    const waiting = (): Promise<number> | undefined => {
+      if (replicas === 0) return undefined;
+      const count = redis.wait(replicas, milliseconds);
+      // The script's own answer decides first; without a listener its failure would end the process.
+      count.catch(() => undefined);
+      return count;
+    };
+    const answer = redis.evalsha(script.sha, 1, key, ...values);
+    const count = waiting();
     try {
-      return await redis.evalsha(script.sha, 1, key, ...values);
+      return { reply: await answer, replicas: await confirmed(count) };
     } catch (error) {
+      if (!isReply(error) || !error.message.startsWith("NOSCRIPT")) throw error;
       // After a restart or SCRIPT FLUSH: EVAL loads and runs it in one step.
-      if (isReply(error) && error.message.startsWith("NOSCRIPT")) return redis.eval(script.source, 1, key, ...values);
-      throw error;
+      const loaded = redis.eval(script.source, 1, key, ...values);
+      const recount = waiting();
+      return { reply: await loaded, replicas: await confirmed(recount) };
     }
   }
 
@@ -92,7 +168,7 @@ export class Store {
   /** Listens for one instance's events, or for everybody's. Resolves, once it listens, to what ends it. */
   async listen(instance: string | undefined, listener: Listener): Promise<() => Promise<void>> {
     const channel = instance === undefined ? eventsChannel(this.#prefix) : notifyChannel(this.#prefix, instance);
-    const subscription = (this.#subscription ??= new Subscription(this.#settings));
+    const subscription = (this.#subscription ??= new Subscription(this.#settings, this.#prefix));
     await subscription.listen(channel, listener);
     return () => subscription.unlisten(channel, listener);
   }
@@ -109,6 +185,11 @@ function neverSent(error: unknown): boolean {
   return error instanceof Error && error.message.startsWith("Stream isn't writeable");
 }
 
-function isReply(error: unknown): error is Error {
-  return error instanceof Error && error.name === "ReplyError";
+/** The script has run: a refusal to wait is an answer that was lost, and not a refusal of the script. */
+async function confirmed(count: Promise<number> | undefined): Promise<number | undefined> {
+  try {
+    return await count;
+  } catch (error) {
+    throw isReply(error) ? new Error(error.message, { cause: error }) : error;
+  }
 }

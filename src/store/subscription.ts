@@ -3,7 +3,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Redis } from "ioredis";
 import { LIMITS } from "../protocol/definition.ts";
 import { CoordinationError } from "../protocol/errors.ts";
-import { Connection, type ConnectionSettings, within } from "./connection.ts";
+import { Connection } from "./connection.ts";
+import { type ConnectionSettings, within } from "./dial.ts";
 import { unavailable } from "./failures.ts";
 
 /** @param event what was published; `undefined` after a gap: look into the store for what was missed */
@@ -12,17 +13,29 @@ export type Listener = (event: string | undefined) => void;
 /** Pause before the n-th attempt to come back: quick at first, then once a second for as long as somebody listens. */
 const PAUSE_MILLISECONDS = (attempt: number): number => Math.min(50 * 2 ** (attempt - 1), 1000);
 
+/** How often a connection on which nothing may come for hours is asked whether its server is still there. */
+const PROBE_MILLISECONDS = 5000;
+
 export class Subscription {
   readonly #settings: ConnectionSettings;
   readonly #connection: Connection;
   readonly #listeners = new Map<string, Set<Listener>>();
+  #probe: NodeJS.Timeout | undefined;
+  #comingBack = false;
   #closed = false;
 
-  constructor(settings: ConnectionSettings) {
+  constructor(settings: ConnectionSettings, prefix: string) {
     this.#settings = settings;
-    this.#connection = new Connection(settings, {
-      onOpen: (redis) => redis.on("message", (channel: string, event: string) => this.#tell(channel, event)),
-      onLost: () => void this.#comeBack(),
+    this.#connection = new Connection(settings, prefix, {
+      onOpen: (redis) => {
+        redis.on("message", (channel: string, event: string) => this.#tell(channel, event));
+        clearInterval(this.#probe);
+        this.#probe = setInterval(() => void this.#askWhetherThere(redis), PROBE_MILLISECONDS).unref();
+      },
+      onLost: () => {
+        clearInterval(this.#probe);
+        void this.#comeBack();
+      },
     });
   }
 
@@ -49,7 +62,7 @@ export class Subscription {
     if (listeners?.size !== 0 || this.#closed) return;
     this.#listeners.delete(channel);
     try {
-      const redis = await this.#connection.open();
+      const redis = await this.#connection.open(performance.now());
       if (this.#listeners.has(channel)) return; // somebody listens again
       await within(performance.now() + LIMITS.connect_milliseconds, redis.unsubscribe(channel));
     } catch {
@@ -60,23 +73,39 @@ export class Subscription {
   /** Wakes everybody who waits: nothing will come any more. */
   close(): void {
     this.#closed = true;
+    clearInterval(this.#probe);
     this.#connection.close();
     for (const channel of this.#listeners.keys()) this.#tell(channel, undefined);
   }
 
   async #comeBack(): Promise<void> {
+    if (this.#comingBack) return; // lost again on the way: the loop below goes on
+    this.#comingBack = true;
     for (let attempt = 1; !this.#closed && this.#listeners.size > 0; attempt++) {
       await sleep(PAUSE_MILLISECONDS(attempt)); // keeps the process alive, as the connection did
       const channels = [...this.#listeners.keys()];
-      if (channels.length === 0) return;
+      if (channels.length === 0) break;
+      let redis: Redis | undefined;
       try {
-        await subscribe(await this.#connection.open(), channels);
-      } catch (error) {
-        if (CoordinationError.is(error)) continue; // not there yet
-        return; // lost again, which has begun another round
+        redis = await this.#connection.open();
+        await subscribe(redis, channels);
+      } catch {
+        // A connection that does not subscribe is of no use, though it may look alive.
+        if (redis !== undefined) this.#connection.drop(redis);
+        continue;
       }
       for (const channel of channels) this.#tell(channel, undefined);
-      return;
+      break;
+    }
+    this.#comingBack = false;
+  }
+
+  /** A machine that lost its power closes no connection: its listeners would be deaf for hours. */
+  async #askWhetherThere(redis: Redis): Promise<void> {
+    try {
+      await within(performance.now() + LIMITS.connect_milliseconds, redis.ping());
+    } catch {
+      this.#connection.drop(redis);
     }
   }
 

@@ -6,6 +6,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { startThrowawayRedis, type ThrowawayRedis } from "../../src/server/throwaway.ts";
+import { leastPrivilege } from "../least-privilege.ts";
 
 const PROGRAMS = process.env["COORD_E2E_PROGRAMS"] ?? fileURLToPath(new URL("../../dist", import.meta.url));
 const run = promisify(execFile);
@@ -39,11 +40,11 @@ export class Stage implements AsyncDisposable {
 
   static async set(): Promise<Stage> {
     const folder = await realpath(await mkdtemp(path.join(tmpdir(), "coord-agents-")));
-    const stage = new Stage(folder, await startThrowawayRedis());
+    const stage = new Stage(folder, await startThrowawayRedis({ args: leastPrivilege("coord") }));
     await mkdir(stage.home);
     await mkdir(path.join(folder, "bin"));
     await symlink(path.join(PROGRAMS, "coord.cjs"), path.join(folder, "bin/coord"));
-    await symlink(path.join(PROGRAMS, "hook.cjs"), path.join(folder, "bin/coord-hook"));
+    await symlink(path.join(PROGRAMS, "coord-hook"), path.join(folder, "bin/coord-hook"));
     return stage;
   }
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { AckResult } from "../../src/index.ts";
-import { refused, useRedis } from "../harness.ts";
+import { PREFIX, refused, useRedis } from "../harness.ts";
 
 const bench = useRedis();
 const GENERAL = { type: "GENERAL", subject: "s", description: "d" } as const;
@@ -102,7 +102,7 @@ describe("one recipient", () => {
     const [alice, bob] = await bench.clients("alice", "bob");
     const { messageId } = await alice.publishMessage({ ...GENERAL, to: "bob" });
     await bob.checkMessages();
-    const key = `coord:msg:${messageId}`;
+    const key = `${PREFIX}:msg:${messageId}`;
     await bench.raw.hset(key, "receipt:bob", "1000000000000000");
     await bob.ackMessage(messageId);
     expect(await bench.raw.hget(key, "receipt:bob")).toMatch(/^1000000000000000 \d{16}$/);

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from "vitest";
 import type { CheckRequest, CheckResult, CoordinationClient } from "../../src/index.ts";
-import { idOf, refused, useRedis } from "../harness.ts";
+import { PREFIX, idOf, refused, useRedis } from "../harness.ts";
 
 const bench = useRedis();
 const GENERAL = { type: "GENERAL", subject: "s", description: "d" } as const;
@@ -298,8 +298,8 @@ describe("pages", () => {
     const ids: string[] = [];
     for (let n = 0; n < 3; n++) ids.push((await alice.publishMessage({ ...GENERAL, to: "bob" })).messageId);
     for (const key of ["timeline", "inbox:bob", "unread:bob", "pending:bob"])
-      await bench.raw.zrem(`coord:${key}`, ids[1]!);
-    await bench.raw.del(`coord:msg:${ids[1]}`);
+      await bench.raw.zrem(`${PREFIX}:${key}`, ids[1]!);
+    await bench.raw.del(`${PREFIX}:msg:${ids[1]}`);
     const read = async (request: CheckRequest): Promise<string[]> =>
       (await bob.checkMessages(request)).messages.map(({ id }) => id);
     expect(await read({ since: ids[1] })).toEqual([ids[2]]);
@@ -335,12 +335,12 @@ describe("pages", () => {
 const SEED = `
   for i = 1, #ARGV, 4 do
     local id, score, to, type = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
-    redis.call('HSET', 'coord:msg:' .. id, 'id', id, 'type', type, 'from', 'alice', 'to', to, 'subject', 's',
+    redis.call('HSET', '${PREFIX}:msg:' .. id, 'id', id, 'type', type, 'from', 'alice', 'to', to, 'subject', 's',
       'description', '', 'timestamp', 't', 'requires_ack', '1')
     for _, key in ipairs({ 'timeline', 'outbox:alice', 'inbox:' .. to, 'unread:' .. to, 'pending:' .. to }) do
-      redis.call('ZADD', 'coord:' .. key, score, id)
+      redis.call('ZADD', '${PREFIX}:' .. key, score, id)
     end
-    redis.call('SADD', 'coord:pending', id)
+    redis.call('SADD', '${PREFIX}:pending', id)
   end`;
 
 describe("large namespaces", () => {
@@ -385,9 +385,9 @@ describe("large namespaces", () => {
   test("a rare sender, thread or recipient is found behind 30,000 others in one call", async () => {
     const [dave] = await bench.clients("dave", "bob");
     const first = await dave.publishMessage({ ...GENERAL, to: "bob" });
-    await bench.raw.zadd("coord:timeline", 1, first.messageId);
+    await bench.raw.zadd(`${PREFIX}:timeline`, 1, first.messageId);
     for (const key of ["inbox:bob", "unread:bob", "pending:bob", "outbox:dave"]) {
-      await bench.raw.zadd(`coord:${key}`, 1, first.messageId);
+      await bench.raw.zadd(`${PREFIX}:${key}`, 1, first.messageId);
     }
     await seed(
       30_000,

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import * as fc from "fast-check";
 import { type CoordinationClient, CoordinationError } from "../../src/index.ts";
-import { idOf, refused, type State, useRedis } from "../harness.ts";
+import { PREFIX, idOf, refused, type State, useRedis } from "../harness.ts";
 
 const bench = useRedis();
 const GENERAL = { type: "GENERAL", subject: "s", description: "d" } as const;
@@ -34,7 +34,7 @@ async function scene(): Promise<Scene> {
   const m3 = await alice.publishMessage({ ...GENERAL, to: "all", idempotencyKey: "k3" });
   const m4 = await alice.publishMessage({ ...GENERAL, to: "bob", idempotencyKey: "k4" });
   const stamp = Date.now() * 1000 + 60_000_000;
-  await bench.raw.hset("coord:meta", "stamp", String(stamp));
+  await bench.raw.hset(`${PREFIX}:meta`, "stamp", String(stamp));
   const [first, second, third, fourth] = [m1, m2, m3, m4].map(({ messageId }) => messageId);
   return { alice, bob, ids: { m1: first!, m2: second!, m3: third!, m4: fourth!, m5: idOf(stamp + 1) } };
 }
@@ -68,7 +68,7 @@ const actions: Record<string, (scene: Scene) => Promise<unknown>> = {
 };
 const writers = ["publish of a reply", "publish that answers a broadcast", "ack", "ack of a broadcast"];
 
-const keyOf = ({ ids }: Scene, name: string): string => `coord:${name.replace(/m\d/, (label) => ids[label]!)}`;
+const keyOf = ({ ids }: Scene, name: string): string => `${PREFIX}:${name.replace(/m\d/, (label) => ids[label]!)}`;
 
 describe("a key of a wrong type", () => {
   test.each(writers)(
@@ -114,16 +114,16 @@ describe("a key of a wrong type", () => {
   async function typeOf(key: string): Promise<string> {
     const type = await bench.raw.type(key);
     if (type !== "none") return type;
-    return key === "coord:pending" ? "set" : "zset";
+    return key === `${PREFIX}:pending` ? "set" : "zset";
   }
 
   test("[G1] in the key of an idempotency key: refused as INTERNAL naming the key, and nothing changes", async () => {
     for (const type of TYPES.slice(1)) {
       const present = await scene();
-      await overwrite("coord:once:bob:k", type);
+      await overwrite(`${PREFIX}:once:bob:k`, type);
       const before = await bench.state();
       const refusal = await refused(actions["publish of a reply"]!(present));
-      expect(refusal).toMatchObject({ code: "INTERNAL", message: expect.stringContaining("coord:once:bob:k") });
+      expect(refusal).toMatchObject({ code: "INTERNAL", message: expect.stringContaining(`${PREFIX}:once:bob:k`) });
       expect(await bench.state()).toEqual(before);
     }
   });
@@ -154,10 +154,10 @@ describe("a key of a wrong type", () => {
   test("[G1] a counter that is no number: refused as INTERNAL naming the key, and nothing changes", async () => {
     const { alice } = await scene();
     for (const value of ["abc", "1.5", "9223372036854775807"]) {
-      await bench.raw.hset("coord:meta", "published:GENERAL", value);
+      await bench.raw.hset(`${PREFIX}:meta`, "published:GENERAL", value);
       const before = await bench.state();
       const refusal = await refused(alice.publishMessage({ ...GENERAL, to: "bob" }));
-      expect(refusal).toMatchObject({ code: "INTERNAL", message: expect.stringContaining("coord:meta") });
+      expect(refusal).toMatchObject({ code: "INTERNAL", message: expect.stringContaining(`${PREFIX}:meta`) });
       expect(await bench.state()).toEqual(before);
     }
   });
@@ -166,17 +166,20 @@ describe("a key of a wrong type", () => {
 describe("a namespace of a newer version", () => {
   test.each(Object.keys(actions))("%s is refused as PROTOCOL in one sentence, and nothing changes", async (name) => {
     const present = await scene();
-    await bench.raw.hset("coord:meta", "protocol", "2");
+    await bench.raw.hset(`${PREFIX}:meta`, "protocol", "2");
     const before = await bench.state();
     const refusal = await refused(actions[name]!(present));
-    expect(refusal).toMatchObject({ code: "PROTOCOL", message: expect.stringMatching(/coord .*version 2.*version 1/) });
+    expect(refusal).toMatchObject({
+      code: "PROTOCOL",
+      message: expect.stringMatching(/coord\}? .*version 2.*version 1/),
+    });
     expect(refusal.hint).toMatch(/[Uu]pdate/);
     expect(await bench.state()).toEqual(before);
   });
 
   test("a new namespace says its version, and one of ours is read", async () => {
     const { alice } = await scene();
-    expect(await bench.raw.hget("coord:meta", "protocol")).toBe("1");
+    expect(await bench.raw.hget(`${PREFIX}:meta`, "protocol")).toBe("1");
     expect(await alice.checkMessages({ all: true })).toMatchObject({ count: 4 });
   });
 });
@@ -197,7 +200,7 @@ describe("a broken message", () => {
 
   test.each(damages)("that is %s is reported with its id while the rest is listed", async (_name, reason, damage) => {
     const { bob, ids } = await scene();
-    await damage(`coord:msg:${ids["m3"]}`);
+    await damage(`${PREFIX}:msg:${ids["m3"]}`);
     const unreadable = [{ id: "m3", reason: expect.stringMatching(reason) }];
     for (const [request, others] of [
       [{}, "m4 m1"],
@@ -225,7 +228,7 @@ describe("a broken message", () => {
 
   test("a type of a newer version is listed like any other, with fields that are not known here left out", async () => {
     const { bob, ids } = await scene();
-    await bench.raw.hset(`coord:msg:${ids["m4"]}`, "type", "POLL", "deadline", "1");
+    await bench.raw.hset(`${PREFIX}:msg:${ids["m4"]}`, "type", "POLL", "deadline", "1");
     const { messages, unreadable } = await bench.plain(await bob.checkMessages({ pendingOnly: true }));
     expect([messages.map(({ id, type }) => [id, type]), unreadable]).toEqual([
       [
@@ -240,14 +243,14 @@ describe("a broken message", () => {
 
   test("what an index lists without there being a message is reported", async () => {
     const { bob } = await scene();
-    await bench.raw.zadd("coord:inbox:bob", 5, "what\u0000is this");
+    await bench.raw.zadd(`${PREFIX}:inbox:bob`, 5, "what\u0000is this");
     const { messages, unreadable } = await bob.checkMessages();
     expect([messages.length, unreadable]).toEqual([3, [{ id: "what\u0000is this", reason: "the message is gone" }]]);
   });
 
   test("what the set of pending ids lists without there being a message is reported", async () => {
     const { bob } = await scene();
-    await bench.raw.sadd("coord:pending", "msg-0000000001", "what is this");
+    await bench.raw.sadd(`${PREFIX}:pending`, "msg-0000000001", "what is this");
     const { messages, unreadable } = await bob.checkMessages({ all: true, pendingOnly: true });
     expect(messages).toHaveLength(3);
     expect(unreadable.map(({ id }) => id).sort()).toEqual(["msg-0000000001", "what is this"]);
@@ -365,7 +368,7 @@ describe("hostile values", () => {
       ["retention_days", "abc"],
     ] as const) {
       const { alice } = await scene();
-      await bench.raw.hset("coord:meta", field, value);
+      await bench.raw.hset(`${PREFIX}:meta`, field, value);
       await alice.checkMessages();
       expect((await alice.publishMessage({ ...GENERAL, to: "all" })).recipients).toHaveLength(2);
     }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { CoordinationEvent } from "../../src/index.ts";
-import { startProxy, until, useRedis } from "../harness.ts";
+import { PREFIX, startProxy, until, useRedis } from "../harness.ts";
 
 const bench = useRedis();
 const GENERAL = { type: "GENERAL", subject: "s", description: "d" } as const;
@@ -94,14 +94,14 @@ describe("the queue", () => {
     const publish = async (count: number): Promise<unknown> =>
       Promise.all(Array.from({ length: count }, () => alice.publishMessage({ ...GENERAL, to: "bob" })));
     await publish(1000);
-    expect(await bench.raw.llen("coord:notifications:bob")).toBe(1000);
-    expect(await bench.raw.lindex("coord:notifications:bob", 0)).toContain("message_published");
+    expect(await bench.raw.llen(`${PREFIX}:notifications:bob`)).toBe(1000);
+    expect(await bench.raw.lindex(`${PREFIX}:notifications:bob`, 0)).toContain("message_published");
     await publish(1);
-    expect(await bench.raw.lindex("coord:notifications:bob", 0)).toBe('{"event":"events_skipped","count":2}');
+    expect(await bench.raw.lindex(`${PREFIX}:notifications:bob`, 0)).toBe('{"event":"events_skipped","count":2}');
     await publish(499);
-    expect(await bench.raw.llen("coord:notifications:bob")).toBe(1000);
+    expect(await bench.raw.llen(`${PREFIX}:notifications:bob`)).toBe(1000);
     const { notifications, remaining } = await bob.getNotifications({ limit: 1000 });
-    const ids = await bench.raw.zrange("coord:inbox:bob", "0", "-1");
+    const ids = await bench.raw.zrange(`${PREFIX}:inbox:bob`, "0", "-1");
     expect(remaining).toBe(0);
     expect(notifications[0]).toEqual({ event: "events_skipped", count: 501 });
     expect(notifications.slice(1).map(({ messageId }) => messageId)).toEqual(ids.slice(501));
@@ -127,7 +127,7 @@ describe("the queue", () => {
 
   test("what is no event is reported in its place, and events of a newer version come along", async () => {
     const [alice, bob] = await bench.clients("alice", "bob");
-    const queue = "coord:notifications:bob";
+    const queue = `${PREFIX}:notifications:bob`;
     const damaged = ['{"event":"message_publ', "", "null", "[]", "5", '"text"', "{}", '{"event":5}'];
     await bench.raw.rpush(queue, ...damaged, '{"event":"message_aged","new_field":{"a_b":1},"message_id":"x"}');
     await alice.publishMessage({ ...GENERAL, to: "bob" });
@@ -168,7 +168,7 @@ describe("the iterator", () => {
     controller.abort();
     await listening;
     expect(got).toEqual(Array.from({ length: 250 }, (_, n) => String(n + 1)));
-    await until(async () => (await bench.raw.pubsub("CHANNELS", "coord:*")).length === 0);
+    await until(async () => (await bench.raw.pubsub("CHANNELS", `${PREFIX}:*`)).length === 0);
   });
 
   test("it goes on after a call failed because the connection broke", async () => {

@@ -1,12 +1,12 @@
 import { describe, expect, test } from "vitest";
 import * as fc from "fast-check";
 import type { CoordinationClient } from "../../src/index.ts";
-import { idOf, refused, stampOf, useRedis } from "../harness.ts";
+import { PREFIX, idOf, refused, stampOf, useRedis } from "../harness.ts";
 
 const bench = useRedis();
 const GENERAL = { type: "GENERAL", subject: "s", description: "d" } as const;
 
-const timeline = async (): Promise<string[]> => bench.raw.zrange("coord:timeline", "0", "-1");
+const timeline = async (): Promise<string[]> => bench.raw.zrange(`${PREFIX}:timeline`, "0", "-1");
 
 async function several(count: number, sender: string): Promise<CoordinationClient[]> {
   return Promise.all(Array.from({ length: count }, () => bench.client(sender)));
@@ -75,7 +75,7 @@ describe("order", () => {
   test("[G3] with the clock stepped back an hour the order goes on, and times shown are those of the clock", async () => {
     const [alice, bob] = await bench.clients("alice", "bob");
     const ahead = Date.now() * 1000 + 3_600_000_000;
-    await bench.raw.hset("coord:meta", "stamp", String(ahead));
+    await bench.raw.hset(`${PREFIX}:meta`, "stamp", String(ahead));
     const sent = [];
     for (let n = 0; n < 5; n++) sent.push(await alice.publishMessage({ ...GENERAL, to: "bob" }));
     expect(sent.map(({ messageId }) => messageId)).toEqual([1, 2, 3, 4, 5].map((n) => idOf(ahead + n)));
@@ -89,7 +89,7 @@ describe("order", () => {
     for (let n = 0; n < 20; n++) {
       const { messageId, timestamp } = await alice.publishMessage({ ...GENERAL, to: "bob" });
       expect(messageId).toMatch(/^msg-[0-9a-z]{10}$/);
-      expect(await bench.raw.zscore("coord:timeline", messageId)).toBe(String(stampOf(messageId)));
+      expect(await bench.raw.zscore(`${PREFIX}:timeline`, messageId)).toBe(String(stampOf(messageId)));
       expect(new Date(Math.floor(stampOf(messageId) / 1000)).toISOString()).toBe(timestamp);
     }
   });
@@ -99,10 +99,10 @@ describe("order", () => {
     async (stamp) => {
       const [alice] = await bench.clients("alice", "bob");
       await alice.publishMessage({ ...GENERAL, to: "bob" });
-      await bench.raw.hset("coord:meta", "stamp", stamp);
+      await bench.raw.hset(`${PREFIX}:meta`, "stamp", stamp);
       const before = await bench.state();
       const refusal = await refused(alice.publishMessage({ ...GENERAL, to: "bob" }));
-      expect(refusal).toMatchObject({ code: "INTERNAL", message: expect.stringContaining("coord:meta") });
+      expect(refusal).toMatchObject({ code: "INTERNAL", message: expect.stringContaining(`${PREFIX}:meta`) });
       expect(await bench.state()).toEqual(before);
     },
   );
@@ -201,7 +201,7 @@ describe("balance", () => {
     const expected: Record<string, string[]> = { timeline: [...ids], pending: [] };
     const add = (name: string, id: string): void => void (expected[name] ??= []).push(id);
     for (const id of ids) {
-      const message = await bench.raw.hgetall(`coord:msg:${id}`);
+      const message = await bench.raw.hgetall(`${PREFIX}:msg:${id}`);
       const recipients = message["to"] === "all" ? message["recipients"]!.split(" ").filter(Boolean) : [message["to"]!];
       const open = recipients.filter((name) => !/^\d+ \d+/.test(message[`receipt:${name}`] ?? ""));
       add(`outbox:${message["from"]}`, id);
@@ -214,8 +214,8 @@ describe("balance", () => {
       if (message["to"] === "all") expect(message["open"] ?? "0").toBe(String(open.length));
     }
     const held: Record<string, string[]> = { pending: [] };
-    for (const key of await bench.raw.keys("coord:*")) {
-      const name = key.slice("coord:".length);
+    for (const key of await bench.raw.keys(`${PREFIX}:*`)) {
+      const name = key.slice(`${PREFIX}:`.length);
       if (name === "pending") held[name] = (await bench.raw.smembers(key)).sort();
       else if (/^(timeline|(inbox|outbox|unread|pending):.*)$/.test(name))
         held[name] = await bench.raw.zrange(key, "0", "-1");

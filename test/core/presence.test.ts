@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
-import { refused, until, useRedis } from "../harness.ts";
+import { PREFIX, refused, until, useRedis } from "../harness.ts";
 
 const bench = useRedis();
 const GENERAL = { type: "GENERAL", subject: "s", description: "d" } as const;
-const PRESENCE = "coord:presence";
+const PRESENCE = `${PREFIX}:presence`;
 
 const heartbeatOf = async (name: string): Promise<string> =>
   (JSON.parse((await bench.raw.hget(PRESENCE, name))!) as { last_heartbeat: string }).last_heartbeat;

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { CoordinationError, type PublishRequest, type PublishResult } from "../../src/index.ts";
 import { MESSAGE_TYPES } from "../../src/protocol/definition.ts";
-import { refused, useRedis } from "../harness.ts";
+import { PREFIX, refused, useRedis } from "../harness.ts";
 
 const bench = useRedis();
 
@@ -81,12 +81,14 @@ describe("one recipient", () => {
   });
 
   test("[G1] every key says the prefix that was configured, and nothing is written elsewhere", async () => {
-    const alice = await bench.client("alice", { keyPrefix: "{team}:x" });
+    const keyPrefix = "{coord}:x"; // on a cluster beside everything else
+    await bench.admit(keyPrefix);
+    const alice = await bench.client("alice", { keyPrefix });
     await alice.publishMessage(GENERAL);
     const names = ["inbox:orchestrator", "meta", "notifications:orchestrator", "outbox:alice", "pending"];
     const others = ["pending:orchestrator", "presence", "timeline", "unread:orchestrator"];
-    const keys = (await bench.raw.keys("*")).filter((key) => !/^\{team\}:x:(msg:msg|once:alice:)/.test(key));
-    expect(keys.sort()).toEqual([...names, ...others].map((name) => `{team}:x:${name}`));
+    const keys = (await bench.raw.keys("*")).filter((key) => !/^\{coord\}:x:(msg:msg|once:alice:)/.test(key));
+    expect(keys.sort()).toEqual([...names, ...others].map((name) => `${keyPrefix}:${name}`));
   });
 
   test("a message that asks for no acknowledgement is pending for nobody", async () => {
@@ -110,7 +112,7 @@ describe("one recipient", () => {
     const [alice, bob] = await bench.clients("alice", "bob", "carol");
     const heard: [string, unknown][] = [];
     const listener = bench.raw.duplicate();
-    await listener.psubscribe("coord:*");
+    await listener.psubscribe(`${PREFIX}:*`);
     listener.on("pmessage", (_pattern: string, channel: string, event: string) => {
       heard.push([channel, (JSON.parse(event) as { event: string }).event]);
     });
@@ -120,15 +122,15 @@ describe("one recipient", () => {
     await listener.ping();
     listener.disconnect();
     expect(heard.slice(2, 4).sort(([a], [b]) => (a < b ? -1 : 1))).toEqual([
-      ["coord:notify:alice", "message_published"],
-      ["coord:notify:carol", "message_published"],
+      [`${PREFIX}:notify:alice`, "message_published"],
+      [`${PREFIX}:notify:carol`, "message_published"],
     ]);
     expect([...heard.slice(0, 2), ...heard.slice(4)]).toEqual([
-      ["coord:notify:bob", "message_published"],
-      ["coord:events", "message_published"],
-      ["coord:events", "message_published"],
-      ["coord:notify:bob", "message_acknowledged"],
-      ["coord:events", "message_acknowledged"],
+      [`${PREFIX}:notify:bob`, "message_published"],
+      [`${PREFIX}:events`, "message_published"],
+      [`${PREFIX}:events`, "message_published"],
+      [`${PREFIX}:notify:bob`, "message_acknowledged"],
+      [`${PREFIX}:events`, "message_acknowledged"],
     ]);
   });
 
@@ -427,7 +429,7 @@ describe("replies", () => {
   test("a reply to an unknown id, or to a message that is gone, is NOT_FOUND and stores nothing", async () => {
     const [alice] = await bench.clients("alice", "bob");
     const { messageId } = await alice.publishMessage({ ...GENERAL, to: "bob" });
-    await bench.raw.del(`coord:msg:${messageId}`);
+    await bench.raw.del(`${PREFIX}:msg:${messageId}`);
     const before = await bench.state();
     for (const replyTo of [messageId, "msg-0000000000", "nonsense", "x".repeat(128), "a b\nc\u0000"]) {
       const refusal = await refused(alice.publishMessage({ ...GENERAL, to: "bob", replyTo }));
@@ -516,7 +518,7 @@ describe("broadcasts", () => {
     await bench.seen({ bob: 5 * 86_400 });
     expect(await days("4")).toEqual([]);
     expect(await days("6")).toEqual([]);
-    expect(await bench.raw.hget("coord:meta", "retention_days")).toBe("4");
+    expect(await bench.raw.hget(`${PREFIX}:meta`, "retention_days")).toBe("4");
     await bench.clear();
     await bench.seen({ bob: 5 * 86_400 });
     expect(await days("6")).toMatchObject([{ instance: "bob" }]);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { PublishRequest } from "../../src/index.ts";
-import { type ProxyRules, refused, startProxy, useRedis } from "../harness.ts";
+import { PREFIX, type ProxyRules, refused, startProxy, useRedis } from "../harness.ts";
 
 const bench = useRedis();
 const REQUEST = { type: "GENERAL", subject: "s", description: "d", to: "bob", idempotencyKey: "key" } as const;
@@ -42,7 +42,7 @@ describe("one key", () => {
   test("[G4] a repeat after the message is gone still stores nothing", async () => {
     const [alice] = await bench.clients("alice", "bob");
     const { messageId } = await alice.publishMessage(REQUEST);
-    await bench.raw.del(`coord:msg:${messageId}`);
+    await bench.raw.del(`${PREFIX}:msg:${messageId}`);
     const before = await bench.state();
     expect(await alice.publishMessage(REQUEST)).toMatchObject({ messageId, repeated: true });
     expect(await bench.state()).toEqual(before);
@@ -80,11 +80,11 @@ describe("one key", () => {
     const sent = [await alice.publishMessage(REQUEST), await bob.publishMessage({ ...REQUEST, to: "carol" })];
     expect(sent.map(({ repeated }) => repeated)).toEqual([false, false]);
     for (const name of ["alice", "bob"]) {
-      const seconds = await bench.raw.ttl(`coord:once:${name}:key`);
+      const seconds = await bench.raw.ttl(`${PREFIX}:once:${name}:key`);
       expect(seconds).toBeGreaterThan(86_400 - 100);
       expect(seconds).toBeLessThanOrEqual(86_400);
     }
-    await bench.raw.del("coord:once:alice:key"); // as when they are over
+    await bench.raw.del(`${PREFIX}:once:alice:key`); // as when they are over
     expect(await alice.publishMessage(REQUEST)).toMatchObject({ repeated: false });
   });
 
@@ -137,7 +137,7 @@ describe("lost answers", () => {
     await alice.touch();
     network.losing = 1;
     const { messageId } = await alice.publishMessage(request);
-    expect(await bench.raw.zrange("coord:timeline", "0", "-1")).toEqual([messageId]);
+    expect(await bench.raw.zrange(`${PREFIX}:timeline`, "0", "-1")).toEqual([messageId]);
     expect(network.losing).toBe(0);
   });
 
@@ -149,7 +149,7 @@ describe("lost answers", () => {
     const refusal = await refused(alice.publishMessage(request));
     network.losing = 0;
     expect(refusal).toMatchObject({ code: "UNAVAILABLE", message: expect.stringContaining("may have happened") });
-    const [stored] = await bench.raw.zrange("coord:timeline", "0", "-1");
+    const [stored] = await bench.raw.zrange(`${PREFIX}:timeline`, "0", "-1");
     const other = await alice.publishMessage({ ...request, subject: "other" });
     expect(other).toMatchObject({ repeated: false });
     const again = await alice.publishMessage(request);

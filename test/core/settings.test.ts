@@ -12,6 +12,7 @@ const DEFAULTS: Omit<Settings, "sources"> = {
   connection: { host: "localhost", port: 6379, db: 0, tls: false },
   keyPrefix: "coord",
   orchestrator: "orchestrator",
+  replication: { replicas: 0, milliseconds: 1000 },
   presenceTimeoutSeconds: 300,
   leaseSeconds: 10,
   ackTimeoutSeconds: 900,
@@ -84,6 +85,8 @@ describe("variables", () => {
     ["REDIS_USERNAME", "ann", { connection: to({ username: "ann" }) }],
     ["REDIS_PASSWORD", "p w", { connection: to({ password: "p w" }) }],
     ["REDIS_URL", "redis://h:7000/2", { connection: to({ host: "h", port: 7000, db: 2 }) }],
+    ["COORD_WAIT_REPLICAS", "2", { replication: { replicas: 2, milliseconds: 1000 } }],
+    ["COORD_WAIT_REPLICAS_MILLISECONDS", "4000", { replication: { replicas: 0, milliseconds: 4000 } }],
     ["COORD_KEY_PREFIX", "{team}:a.b_c-D", { keyPrefix: "{team}:a.b_c-D" }],
     ["COORD_KEY_PREFIX", "p".repeat(64), { keyPrefix: "p".repeat(64) }],
     ["COORD_ORCHESTRATOR", "boss", { orchestrator: "boss" }],
@@ -114,6 +117,16 @@ describe("variables", () => {
       "REDIS_URL",
       value,
     ]),
+    ...["", " ", "a,", "a:0", "a:99999", "a b", "redis://a:1", "[::1", ",".repeat(16)].flatMap((value) =>
+      ["COORD_SENTINELS", "COORD_CLUSTER"].map((name) => [name, value === "" ? "," : value]),
+    ),
+    ...["-1", "x", "101", "1.5"].map((value) => ["COORD_WAIT_REPLICAS", value]),
+    ...["0", "4001", "1s"].map((value) => ["COORD_WAIT_REPLICAS_MILLISECONDS", value]),
+    ...["REDIS_PASSWORD_FILE", "REDIS_TLS_CA_FILE", "REDIS_TLS_CERT_FILE", "REDIS_TLS_KEY_FILE"].flatMap((name) => [
+      [name, "/nowhere"],
+      [name, "/dev/null"],
+      [name, "/"],
+    ]),
     ...["a b", "a/b", "p".repeat(65), "a\n", "ü", "*"].map((value) => ["COORD_KEY_PREFIX", value]),
     ...["a b", "all", "Unknown", "x".repeat(65), "-a"].map((value) => ["COORD_ORCHESTRATOR", value]),
     ...["0", "-5", "5m", "1.5", "Infinity", "99999999999"].map((value) => ["COORD_PRESENCE_TIMEOUT_SECONDS", value]),
@@ -132,7 +145,9 @@ describe("variables", () => {
     const names = ["CLAUDE_INSTANCE_ID", "REDIS_HOST", "REDIS_PORT", "REDIS_DB", "REDIS_URL", "REDIS_USERNAME"];
     const others = ["REDIS_PASSWORD", "COORD_KEY_PREFIX", "COORD_ORCHESTRATOR", "COORD_PRESENCE_TIMEOUT_SECONDS"];
     const last = ["COORD_RETENTION_DAYS", "COORD_MAX_MESSAGES", "COORD_UNKNOWN_RECIPIENT", "COORD_DIRECTION"];
-    const env = Object.fromEntries([...names, ...others, ...last].map((name) => [name, ""]));
+    const further = ["COORD_SENTINELS", "COORD_SENTINEL_MASTER", "COORD_CLUSTER", "REDIS_PASSWORD_FILE"];
+    const files = ["REDIS_TLS_CA_FILE", "REDIS_TLS_CERT_FILE", "REDIS_TLS_KEY_FILE", "COORD_WAIT_REPLICAS"];
+    const env = Object.fromEntries([...names, ...others, ...last, ...further, ...files].map((name) => [name, ""]));
     expect(resolve({ env })).toEqual(DEFAULTS);
   });
 });
@@ -269,6 +284,82 @@ describe("order of sources", () => {
       username: "u",
       password: "p",
     });
+  });
+});
+
+describe("several servers", () => {
+  const at = [
+    { host: "a", port: 7000 },
+    { host: "::1", port: 7001 },
+  ];
+  const connection = (env: Record<string, string>): unknown => resolve({ env }).connection;
+
+  test("Sentinels, with the login of the servers and one of their own", () => {
+    const env = { COORD_SENTINELS: "a:7000, [::1]:7001", REDIS_USERNAME: "u", REDIS_PASSWORD: "p", REDIS_DB: "3" };
+    const rest = { host: "", port: 0, db: 3, username: "u", password: "p" };
+    expect(connection(env)).toEqual(to({ ...rest, discovery: { by: "sentinel", at, master: "mymaster", login: {} } }));
+    const own = { COORD_SENTINEL_MASTER: "shop", COORD_SENTINEL_USERNAME: "s", COORD_SENTINEL_PASSWORD: "t" };
+    const discovery = { by: "sentinel", at, master: "shop", login: { username: "s", password: "t" } };
+    expect(connection({ ...env, ...own })).toEqual(to({ ...rest, discovery }));
+    expect(connection({ COORD_SENTINELS: "a" })).toMatchObject({ discovery: { at: [{ host: "a", port: 26_379 }] } });
+  });
+
+  test.each([
+    ["coord", "{coord}"],
+    ["{team}:x", "{team}:x"],
+    ["a{}b{c}", "{a{}b{c}}"],
+    ["a}b", "{a}b}"],
+  ])("on a cluster the prefix %s is %s, whose keys share a slot", (COORD_KEY_PREFIX, keyPrefix) => {
+    const settings = resolve({ env: { COORD_CLUSTER: "a:7000,[::1]:7001", COORD_KEY_PREFIX } });
+    const expected = to({ host: "", port: 0, discovery: { by: "cluster", at } });
+    expect([settings.keyPrefix, settings.connection]).toEqual([keyPrefix, expected]);
+  });
+
+  test.each<[Record<string, string>, RegExp]>([
+    [{ COORD_CLUSTER: "a", COORD_SENTINELS: "b" }, /^COORD_SENTINELS and COORD_CLUSTER are both set/],
+    [{ COORD_CLUSTER: "a", REDIS_URL: "redis://b" }, /^COORD_CLUSTER and REDIS_URL are both set/],
+    [{ COORD_SENTINELS: "a", REDIS_HOST: "b" }, /^COORD_SENTINELS and REDIS_HOST are both set/],
+    [{ COORD_CLUSTER: "a", REDIS_DB: "1" }, /^REDIS_DB is 1: a cluster has only database 0/],
+    [{ COORD_CLUSTER: "a", COORD_KEY_PREFIX: "}" }, /^COORD_KEY_PREFIX is "}": on a cluster/],
+  ])("%j is refused", (env, message) => {
+    expect(refusal({ env })).toMatchObject({ code: "INVALID", message: expect.stringMatching(message) });
+  });
+});
+
+describe("files", () => {
+  test("a password ends before the line break of its file", async () => {
+    const file = join(folder, "password");
+    await writeFile(file, " p w\r\n");
+    const read = { REDIS_PASSWORD_FILE: file };
+    expect(resolve({ env: read }).connection).toEqual(to({ password: " p w" }));
+    const sentinels = { COORD_SENTINELS: "a", COORD_SENTINEL_PASSWORD_FILE: file };
+    expect(resolve({ env: sentinels }).connection).toMatchObject({ discovery: { login: { password: " p w" } } });
+    const { code, message } = refusal({ env: { ...read, REDIS_PASSWORD: "q" } });
+    expect([code, message]).toEqual(["INVALID", "REDIS_PASSWORD and REDIS_PASSWORD_FILE are both set."]);
+  });
+
+  test("certificates mean TLS, and belong to a rediss:// URL; a client's needs its key", async () => {
+    const file = join(folder, "certificate.pem");
+    await writeFile(file, "PEM");
+    const [ca, cert] = [{ REDIS_TLS_CA_FILE: file }, { REDIS_TLS_CERT_FILE: file }];
+    const key = { REDIS_TLS_KEY_FILE: file };
+    const connection = (env: Record<string, string>): unknown => resolve({ env }).connection;
+    expect(connection(ca)).toEqual(to({ tls: true, certificates: { ca: "PEM" } }));
+    expect(connection({ ...cert, ...key, COORD_CLUSTER: "a" })).toMatchObject({
+      tls: true,
+      certificates: { cert: "PEM", key: "PEM" },
+    });
+    expect(connection({ ...ca, REDIS_URL: "rediss://h" })).toEqual(
+      to({ host: "h", tls: true, certificates: { ca: "PEM" } }),
+    );
+    for (const [env, message] of [
+      [{ ...ca, REDIS_URL: "redis://h" }, /^REDIS_URL is not a rediss/],
+      [{ ...ca, REDIS_URL: "unix:/s" }, /^REDIS_URL is not a rediss/],
+      [cert, /^REDIS_TLS_CERT_FILE is set and REDIS_TLS_KEY_FILE is not/],
+      [key, /^REDIS_TLS_KEY_FILE is set and REDIS_TLS_CERT_FILE is not/],
+    ] as const) {
+      expect(refusal({ env })).toMatchObject({ code: "INVALID", message: expect.stringMatching(message) });
+    }
   });
 });
 

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import * as fc from "fast-check";
-import { useRedis } from "../harness.ts";
+import { PREFIX, useRedis } from "../harness.ts";
 
 const bench = useRedis();
 const LINE_BREAKS = /[\n\r\v\f\u0085\u2028\u2029]/g;
@@ -82,7 +82,7 @@ test("[G10] any text comes back byte for byte, as subject, description, comment,
       expect(bytes(shown?.description)).toBe(bytes(body));
       const [event] = (await alice.getNotifications()).notifications;
       expect([bytes(event?.subject), bytes(event?.comment)]).toEqual([bytes(title), bytes(comment)]);
-      const stored = await bench.raw.hgetallBuffer(`coord:msg:${messageId}`);
+      const stored = await bench.raw.hgetallBuffer(`${PREFIX}:msg:${messageId}`);
       expect(stored["subject"]?.toString("hex")).toBe(bytes(title));
       expect(stored["description"]?.toString("hex")).toBe(bytes(body));
       await bench.raw.flushall();

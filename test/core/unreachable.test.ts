@@ -146,15 +146,19 @@ describe("no usable Redis", () => {
   });
 
   test("[G9] a database that does not exist: nothing is stored in another one instead", async () => {
-    const url = `${bench.redis.url}?db=99`;
-    await unreachable(url, bench.redis.socketPath, /no database 99/);
-    expect(await refused(bench.command("alice", { redis: url }).publishMessage(REQUEST), SOON)).toMatchObject({
+    const { url, socketPath } = await another(); // a cluster has but one
+    await unreachable(`${url}?db=99`, socketPath, /no database 99/);
+    expect(
+      await refused(bench.command("alice", { redis: `${url}?db=99` }).publishMessage(REQUEST), SOON),
+    ).toMatchObject({
       code: "UNAVAILABLE",
     });
-    expect(await bench.raw.dbsize()).toBe(0);
-    await bench.command("alice", { redis: `${bench.redis.url}?db=3` }).publishMessage(REQUEST);
-    expect(await bench.raw.dbsize()).toBe(0);
-    expect(await bench.raw.info("keyspace")).toMatch(/^db3:/m);
+    const raw = new Redis({ path: socketPath });
+    expect(await raw.dbsize()).toBe(0);
+    await bench.command("alice", { redis: `${url}?db=3` }).publishMessage(REQUEST);
+    expect(await raw.dbsize()).toBe(0);
+    expect(await raw.info("keyspace")).toMatch(/^db3:/m);
+    raw.disconnect();
   });
 
   test("[G9] a Redis before 7.0", async () => {

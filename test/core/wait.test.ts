@@ -1,6 +1,6 @@
 import { describe, expect, test, vi } from "vitest";
 import type { CheckResult, CoordinationClient } from "../../src/index.ts";
-import { refused, until, useRedis } from "../harness.ts";
+import { PREFIX, refused, startProxy, until, useRedis } from "../harness.ts";
 
 const bench = useRedis();
 const GENERAL = { type: "GENERAL", subject: "s", description: "d" } as const;
@@ -37,8 +37,8 @@ describe("the own inbox", () => {
 
   test("a publish wakes whoever waits, a broadcast everybody", async () => {
     const [alice, bob, carol] = await bench.clients("alice", "bob", "carol");
-    const [bobs] = await waiting(bob, {}, "coord:notify:bob");
-    const [carols] = await waiting(carol, {}, "coord:notify:carol");
+    const [bobs] = await waiting(bob, {}, `${PREFIX}:notify:bob`);
+    const [carols] = await waiting(carol, {}, `${PREFIX}:notify:carol`);
     await alice.publishMessage({ ...GENERAL, to: "all" });
     expect([await found(bobs), await found(carols)]).toEqual(["m1", "m1"]);
   });
@@ -46,7 +46,7 @@ describe("the own inbox", () => {
   test("a message for somebody else, or one that does not match, does not end a wait", async () => {
     const [alice, bob] = await bench.clients("alice", "bob", "carol");
     const request = { type: "META_CHANGE_REQUEST" } as const;
-    const [bobs] = await waiting(bob, request, "coord:notify:bob");
+    const [bobs] = await waiting(bob, request, `${PREFIX}:notify:bob`);
     await alice.publishMessage({ ...GENERAL, ...request, to: "carol" });
     await alice.publishMessage({ ...GENERAL, to: "bob" });
     await alice.publishMessage({ ...GENERAL, ...request, to: "bob" });
@@ -57,8 +57,8 @@ describe("the own inbox", () => {
   test("two waiters of one name get each message once, together all", async () => {
     const [alice, bob] = await bench.clients("alice", "bob");
     const second = await bench.client("bob");
-    const [one] = await waiting(bob, { waitSeconds: 1.5 }, "coord:notify:bob");
-    const [two] = await waiting(second, { waitSeconds: 1.5 }, "coord:notify:bob");
+    const [one] = await waiting(bob, { waitSeconds: 1.5 }, `${PREFIX}:notify:bob`);
+    const [two] = await waiting(second, { waitSeconds: 1.5 }, `${PREFIX}:notify:bob`);
     const three = bob.checkMessages({ waitSeconds: 1.5 });
     await alice.publishMessage({ ...GENERAL, to: "bob" });
     expect([await found(one), await found(two), await found(three)].sort()).toEqual(["", "", "m1"]);
@@ -77,7 +77,7 @@ describe("the own inbox", () => {
   test("a signal ends a wait early, without an error, also when it came before", async () => {
     const [bob] = await bench.clients("bob");
     const controller = new AbortController();
-    const [result] = await waiting(bob, { signal: controller.signal }, "coord:notify:bob");
+    const [result] = await waiting(bob, { signal: controller.signal }, `${PREFIX}:notify:bob`);
     controller.abort();
     expect(await result).toMatchObject({ count: 0 });
     expect(await bob.checkMessages({ waitSeconds: LONG, signal: controller.signal })).toMatchObject({ count: 0 });
@@ -85,11 +85,11 @@ describe("the own inbox", () => {
 
   test("a wait leaves no subscription behind", async () => {
     const [alice, bob] = await bench.clients("alice", "bob");
-    const [first] = await waiting(bob, {}, "coord:notify:bob");
+    const [first] = await waiting(bob, {}, `${PREFIX}:notify:bob`);
     await alice.publishMessage({ ...GENERAL, to: "bob" });
     await first;
     await bob.checkMessages({ waitSeconds: SHORT });
-    expect(await bench.raw.pubsub("CHANNELS", "coord:*")).toEqual([]);
+    expect(await bench.raw.pubsub("CHANNELS", `${PREFIX}:*`)).toEqual([]);
   });
 
   test("since and pendingOnly wait for what they name, also when it was presented before", async () => {
@@ -98,8 +98,8 @@ describe("the own inbox", () => {
     await bob.checkMessages();
     expect(await found(bob.checkMessages({ pendingOnly: true, waitSeconds: LONG }))).toBe("m1");
     await bob.ackMessage(messageId);
-    const [pending] = await waiting(bob, { pendingOnly: true }, "coord:notify:bob");
-    const [since] = await waiting(await bench.client("bob"), { since: messageId }, "coord:notify:bob");
+    const [pending] = await waiting(bob, { pendingOnly: true }, `${PREFIX}:notify:bob`);
+    const [since] = await waiting(await bench.client("bob"), { since: messageId }, `${PREFIX}:notify:bob`);
     await alice.publishMessage({ ...GENERAL, to: "bob", requiresAck: false });
     expect(await found(since)).toBe("m2");
     expect(await found(bob.checkMessages({ since: messageId, waitSeconds: LONG }))).toBe("m2");
@@ -110,8 +110,8 @@ describe("the own inbox", () => {
   test("a filter of sender or thread waits for a match as well", async () => {
     const [alice, bob, carol] = await bench.clients("alice", "bob", "carol");
     const asked = await bob.publishMessage({ ...GENERAL, to: "alice" });
-    const [thread] = await waiting(bob, { thread: asked.messageId }, "coord:notify:bob");
-    const [from] = await waiting(await bench.client("bob"), { from: "alice" }, "coord:notify:bob");
+    const [thread] = await waiting(bob, { thread: asked.messageId }, `${PREFIX}:notify:bob`);
+    const [from] = await waiting(await bench.client("bob"), { from: "alice" }, `${PREFIX}:notify:bob`);
     await carol.publishMessage({ ...GENERAL, to: "bob" });
     await alice.publishMessage({ ...GENERAL, to: "bob" });
     expect(await found(from)).toBe("m3");
@@ -125,7 +125,7 @@ describe("the own inbox", () => {
       code: "NOT_FOUND",
     });
     expect(await refused(bob.waitForMessages({ waitSeconds: 51 }))).toMatchObject({ code: "INVALID" });
-    expect(await bench.raw.pubsub("CHANNELS", "coord:*")).toEqual([]);
+    expect(await bench.raw.pubsub("CHANNELS", `${PREFIX}:*`)).toEqual([]);
   });
 
   test("what cannot be read is told once, and does not stand before what is new", async () => {
@@ -150,7 +150,7 @@ describe("the own inbox", () => {
   test("waitForMessages waits without being told how long", async () => {
     const [alice, bob] = await bench.clients("alice", "bob");
     const result = bob.waitForMessages();
-    await until(async () => (await bench.raw.pubsub("CHANNELS", "coord:*")).length === 1);
+    await until(async () => (await bench.raw.pubsub("CHANNELS", `${PREFIX}:*`)).length === 1);
     await alice.publishMessage({ ...GENERAL, to: "bob" });
     expect(await found(result)).toBe("m1");
   });
@@ -158,9 +158,9 @@ describe("the own inbox", () => {
 
 describe("other people's messages", () => {
   test.each([
-    { request: { all: true }, channel: "coord:events", expected: "m3" },
-    { request: { to: "carol" }, channel: "coord:notify:carol", expected: "m4" },
-    { request: { from: "bob" }, channel: "coord:events", expected: "m5" },
+    { request: { all: true }, channel: `${PREFIX}:events`, expected: "m3" },
+    { request: { to: "carol" }, channel: `${PREFIX}:notify:carol`, expected: "m4" },
+    { request: { from: "bob" }, channel: `${PREFIX}:events`, expected: "m5" },
   ])("a wait on %j returns only what comes from now on", async ({ request, channel, expected }) => {
     const [alice, bob] = await bench.clients("alice", "bob", "carol");
     await alice.publishMessage({ ...GENERAL, to: "carol" });
@@ -175,7 +175,7 @@ describe("other people's messages", () => {
 
   test("a wait on everything in an empty namespace returns the first message ever", async () => {
     const [alice, bob] = await bench.clients("alice", "bob");
-    const [result] = await waiting(bob, { all: true }, "coord:events");
+    const [result] = await waiting(bob, { all: true }, `${PREFIX}:events`);
     await alice.publishMessage({ ...GENERAL, to: "carol" });
     expect(await found(result)).toBe("m1");
   });
@@ -184,7 +184,7 @@ describe("other people's messages", () => {
 describe("a lost connection", () => {
   test.each(["pubsub", "normal", "both"])("a wait goes on after the loss of its connections (%s)", async (kind) => {
     const [, bob] = await bench.clients("alice", "bob");
-    const [result] = await waiting(bob, {}, "coord:notify:bob");
+    const [result] = await waiting(bob, {}, `${PREFIX}:notify:bob`);
     if (kind !== "pubsub") await bench.kill("normal");
     if (kind !== "normal") await bench.kill("pubsub");
     const alice = await bench.client("alice");
@@ -194,32 +194,48 @@ describe("a lost connection", () => {
 
   test("what is published while nobody listens is found when the connection is back", async () => {
     const [alice, bob] = await bench.clients("alice", "bob");
-    const [result] = await waiting(bob, {}, "coord:notify:bob");
+    const [result] = await waiting(bob, {}, `${PREFIX}:notify:bob`);
     for (let n = 0; n < 3; n++) await bench.kill("pubsub");
+    await alice.publishMessage({ ...GENERAL, to: "bob" });
+    expect(await found(result)).toBe("m1");
+  });
+
+  test("[G7] a connection that fell silent without a word is left, and what was missed on it is found", async () => {
+    const [alice] = await bench.clients("alice", "bob");
+    const dead = new Set<unknown>();
+    const listening = new Set<unknown>();
+    const verdict = (connection: unknown): "pass" | "drop" => (dead.has(connection) ? "drop" : "pass");
+    const redis = await startProxy(bench.redis.socketPath, {
+      request: (bytes, connection) => {
+        if (bytes.includes("subscribe")) listening.add(connection);
+        return verdict(connection);
+      },
+      reply: (_bytes, connection) => verdict(connection),
+    });
+    const [result] = await waiting(await bench.client("bob", { redis }), {}, `${PREFIX}:notify:bob`);
+    for (const connection of listening) dead.add(connection);
     await alice.publishMessage({ ...GENERAL, to: "bob" });
     expect(await found(result)).toBe("m1");
   });
 
   test("closing the client ends its waits, and leaves no connection behind", async () => {
     const [bob] = await bench.clients("bob");
-    const [result] = await waiting(bob, { waitSeconds: 3 }, "coord:notify:bob");
+    const [result] = await waiting(bob, { waitSeconds: 3 }, `${PREFIX}:notify:bob`);
     bob.close();
     await result.catch(() => undefined);
-    await until(async () => (await connections()) === 1);
+    await until(async () => (await connections()) === 0);
   });
 
   test("a closed client stays closed", async () => {
     const [bob] = await bench.clients("bob");
     bob.close();
-    await until(async () => (await connections()) === 1);
+    await until(async () => (await connections()) === 0);
     expect(await refused(bob.checkMessages())).toMatchObject({ code: "UNAVAILABLE" });
-    expect(await connections()).toBe(1);
+    expect(await connections()).toBe(0);
   });
 
-  /** How many Redis has, ours included. */
+  /** How many our programs have. */
   async function connections(): Promise<number> {
-    return String(await bench.raw.client("LIST"))
-      .trim()
-      .split("\n").length;
+    return String(await bench.raw.client("LIST")).match(/ user=default /g)?.length ?? 0;
   }
 });

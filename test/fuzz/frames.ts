@@ -1,238 +1,178 @@
-/**
- * What a client may send to `coord mcp`: lines that are no JSON, no JSON-RPC, of the wrong type, hostile, huge, cut in two, out
- * of order. The process has to live, every request with an id has to be answered once, and a proper call has to work
- * afterwards.
- */
+/** Whatever a client sends: the MCP server lives, answers each request that has an id exactly once, and goes on working. */
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import path from "node:path";
+import { createInterface } from "node:readline";
 import * as fc from "fast-check";
-import { startThrowawayRedis } from "../../src/server/throwaway.ts";
-import { McpProcess, residentBytes } from "./server.ts";
 
-const TOOLS = ["publish_message", "check_messages", "ack_message", "get_presence", "get_notifications"].map(
-  (name) => `coord_${name}`,
-);
-const METHODS = [
-  "initialize",
-  "ping",
-  "tools/list",
-  "tools/call",
-  "resources/list",
-  "prompts/get",
-  "logging/setLevel",
-  "completion/complete",
-];
-const NOTIFICATIONS = [
-  "notifications/initialized",
-  "notifications/progress",
-  "notifications/roots/list_changed",
-  "notifications/x",
-];
+/** Sent before the answers to them are awaited. */
+const ROUND = 500;
+const ANSWERED_WITHIN_MS = 20_000;
+const RESIDENT_MEGABYTES_MAXIMUM = 400;
 
+/** One line without its end, and the id whose answer it asks for; `ID` in a text stands for that id. */
 interface Frame {
   bytes: Buffer;
-  /** The id of a request that has to be answered. */
-  id?: string | number;
+  id: string | undefined;
 }
 
-const hostile: fc.Arbitrary<unknown> = fc.oneof(
+export interface FramesOutcome {
+  sent: number;
+  asked: number;
+  answered: number;
+  /** Requests that were refused as malformed or impossible. */
+  errors: number;
+  residentMegabytes: number;
+}
+
+const odd = fc.oneof(
+  fc.json({ maxDepth: 4 }).map((text) => JSON.parse(text) as unknown),
   fc.constantFrom<unknown>(
     null,
     true,
-    0,
     -1,
     1e308,
-    9e15,
     "",
-    "\0",
-    "__proto__",
-    "\u202e",
-    "all",
-    "../..",
-    "msg-0000000000",
-  ),
-  fc.constantFrom<unknown>(
+    "\u0000",
+    "\u202E\u2066x",
+    "a".repeat(10_000),
     [],
     {},
     [[]],
-    { __proto__: null },
-    { constructor: 1 },
-    ["a", { b: [] }],
-    "x".repeat(70_000),
-    "\n",
-    "é",
+    "all",
   ),
-  fc.jsonValue({ maxDepth: 3 }),
-  fc.string({ unit: "binary", maxLength: 30 }),
+  fc.string({ unit: "binary", maxLength: 40 }),
 );
-const ARGUMENTS = [
-  "msg_type",
-  "subject",
-  "description",
-  "to_instance",
-  "requires_ack",
-  "reply_to",
-  "message_id",
-  "comment",
-];
-const FILTERS = ["from_instance", "pending_only", "all", "since", "before", "thread", "limit", "wait_seconds", "x"];
-/** Arguments of a tool: mostly wrong, sometimes right; never a wait, which would be rightly slow. */
-const toolArguments = fc
-  .dictionary(
-    fc.constantFrom(...ARGUMENTS, ...FILTERS),
-    fc.oneof(hostile, fc.constantFrom("GENERAL", "s", "d", "bob", true, 5)),
-    { maxKeys: 6 },
-  )
-  .map(({ wait_seconds: wait, ...rest }) =>
-    typeof wait === "number" ? rest : { ...rest, ...(wait === undefined ? {} : { wait_seconds: wait }) },
-  );
-const params: fc.Arbitrary<unknown> = fc.oneof(
-  {
-    weight: 3,
-    arbitrary: fc.record({
-      name: fc.oneof(fc.constantFrom(...TOOLS), hostile),
-      arguments: fc.oneof(toolArguments, hostile),
-    }),
-  },
-  { weight: 1, arbitrary: hostile },
+const toolNames = ["publish_message", "check_messages", "ack_message", "get_presence", "get_notifications"];
+const tool = fc.oneof(fc.constantFrom(...toolNames.map((name) => `coord_${name}`)), fc.string());
+const argumentNames = fc.constantFrom(
+  ..."msg_type subject description to_instance requires_ack reply_to from_instance pending_only all since before thread".split(
+    " ",
+  ),
+  ..."message_id limit comment __proto__ constructor toString x".split(" "),
+);
+const args = fc.dictionary(argumentNames, odd, { maxKeys: 6 });
+const method = fc.constantFrom(
+  ..."ping tools/list tools/call initialize resources/list prompts/get logging/setLevel completion/complete x".split(
+    " ",
+  ),
+  "",
+  "__proto__",
+  "notifications/cancelled",
+  "notifications/initialized",
 );
 
-/** What has an id that counts as one, a method, and nothing that makes it no request. */
-const request = (id: string | number): fc.Arbitrary<Frame> =>
+/** With an id, and so to be answered, whatever else is wrong with it. */
+const request: fc.Arbitrary<object> = fc.oneof(
+  fc.record({ jsonrpc: fc.constant("2.0"), method: fc.constantFrom("ping", "tools/list") }),
+  fc.record({
+    jsonrpc: fc.constant("2.0"),
+    method: fc.constant("tools/call"),
+    params: fc.record({ name: tool, arguments: fc.oneof(args, odd) }, { requiredKeys: [] }),
+  }),
+  fc.record({ jsonrpc: fc.constant("2.0"), method, params: fc.oneof(odd, fc.record({ name: tool, _meta: odd })) }),
+  fc.record({ jsonrpc: fc.oneof(fc.constant("2.0"), odd), method: odd, params: odd }, { requiredKeys: [] }),
+);
+
+/** Nobody can say whose answer it would be. */
+const noise: fc.Arbitrary<Buffer> = fc.oneof(
+  fc.string({ unit: "binary" }).map((text) => Buffer.from(text)),
+  fc.uint8Array({ maxLength: 200 }).map((bytes) => Buffer.from(bytes)),
+  odd.map((value) => Buffer.from(JSON.stringify(value))),
+  fc.record({ jsonrpc: fc.constant("2.0"), method, params: odd }, { requiredKeys: ["jsonrpc"] }).map(json),
+  fc.record({ jsonrpc: fc.constant("2.0"), id: fc.nat(50), result: odd }).map(json),
+  fc.record({ jsonrpc: fc.constant("2.0"), id: fc.nat(50), error: odd }).map(json),
+  fc.nat(3000).map((depth) => Buffer.from("[".repeat(depth) + "]".repeat(depth))),
+  fc.nat(3000).map((depth) => Buffer.from('{"a":'.repeat(depth))),
   fc
-    .record({
-      method: fc.oneof(fc.constantFrom(...METHODS), fc.constant("tools/call"), fc.string({ maxLength: 20 })),
-      params,
-    })
-    .map(({ method, params: given }) => ({
-      id,
-      bytes: line({
-        jsonrpc: "2.0",
-        id,
-        method,
-        ...(given !== null && typeof given === "object" && !Array.isArray(given) ? { params: given } : {}),
-      }),
-    }));
+    .constantFrom("", " ", "\r", "null", '{"jsonrpc":"2.0","id":7', '{"jsonrpc":"2.0","method":"exit"}')
+    .map((text) => Buffer.from(text)),
+  fc.integer({ min: 1, max: 200_000 }).map((size) => Buffer.alloc(size, "x")),
+);
 
-function line(value: unknown): Buffer {
-  return Buffer.from(`${JSON.stringify(value)}\n`);
+function json(value: object): Buffer {
+  return Buffer.from(JSON.stringify(value));
 }
 
-/** Never to be answered by its id: no request, or of an id that is none. */
-const garbage: fc.Arbitrary<Frame> = fc
-  .oneof(
-    fc.uint8Array({ maxLength: 60 }).map((bytes) => Buffer.from(bytes)),
-    fc.string({ unit: "binary", maxLength: 60 }).map((text) => Buffer.from(text)),
-    fc
-      .constantFrom("{", "[]", "null", "[[[", "{}", '"', "\r", "\u2028", "{'a':1}", "NaN", "undefined", "[".repeat(500))
-      .map((text) => Buffer.from(text)),
-    fc
-      .constantFrom(
-        '{"a":'.repeat(20_000),
-        `"${"x".repeat(300_000)}"`,
-        `{"jsonrpc":"2.0","method":"${"m".repeat(200_000)}"}`,
-      )
-      .map((text) => Buffer.from(text)),
-    fc
-      .record({
-        jsonrpc: fc.constantFrom("2.0", "1.0", 2, null),
-        id: fc.constantFrom(null, {}, [], true, 1.5),
-        method: fc.oneof(fc.constantFrom(...METHODS), hostile),
-        params,
-      })
-      .map((value) => line(value).subarray(0, -1)),
-    fc
-      .record({ jsonrpc: fc.constant("2.0"), method: fc.constantFrom(...NOTIFICATIONS), params: hostile })
-      .map((value) => line(value).subarray(0, -1)),
-    // A cancellation of nothing, an answer to nothing, and a batch, which this revision of the protocol does not know.
-    fc
-      .constantFrom(
-        { jsonrpc: "2.0", method: "notifications/cancelled", params: { requestId: "never" } },
-        { jsonrpc: "2.0", id: "never", result: {} },
-        [{ jsonrpc: "2.0", id: "batch", method: "ping" }],
-      )
-      .map((value) => line(value).subarray(0, -1)),
-  )
-  .map((bytes) => ({ bytes: Buffer.concat([Buffer.from(bytes.filter((byte) => byte !== 10)), Buffer.from("\n")]) }));
-
-/** How the bytes of several frames are cut on their way. */
-const cuts = fc.array(fc.integer({ min: 1, max: 4000 }), { minLength: 1, maxLength: 8 });
-
-export interface FrameFigures {
-  frames: number;
-  /** With an id; each was answered once. */
-  requests: number;
-  /** Of them answered with a result. */
-  results: number;
-  /** Of the server's process, after a tenth of the frames and at the end. */
-  memory: [early: number, late: number];
-  problems: string[];
+function framesOf(count: number, seed: number): Frame[] {
+  const drawn = fc.sample(fc.oneof({ weight: 3, arbitrary: request }, { weight: 2, arbitrary: noise }), {
+    seed,
+    numRuns: count,
+  });
+  return drawn.map((one, i) => {
+    // A line is a line: what is inside a frame cannot be one.
+    if (Buffer.isBuffer(one))
+      return { bytes: Buffer.from(one.map((byte) => (byte === 0x0a ? 0x20 : byte))), id: undefined };
+    const id = `f${seed}-${i}`;
+    const frame = JSON.stringify({ ...one, id });
+    // Every tenth as a batch, which is not part of MCP.
+    return { bytes: Buffer.from(i % 10 === 0 ? `[${frame}]` : frame), id };
+  });
 }
 
-const BATCH = 500;
-/** Memory that a process may have gained since a tenth of the frames: the heap of V8 breathes. */
-const GAINED_MAXIMUM = 64 * 1024 * 1024;
-
-export async function fuzzFrames({ seed, cases }: { seed: number; cases: number }): Promise<FrameFigures> {
-  await using redis = await startThrowawayRedis();
-  await using server = new McpProcess("fuzz", redis.url);
-  const figures: FrameFigures = { frames: 0, requests: 0, results: 0, memory: [0, 0], problems: [] };
-  const pid = server.process.pid!;
-  const settle = async (ids: ReadonlySet<string | number>): Promise<void> => {
-    for (const id of ids) {
-      const answer = await server.answer(id);
-      if (answer.result !== undefined) figures.results++;
+/** @throws Error with the seed of the round, when anything is not as promised */
+export async function fuzzFrames(redisUrl: string, frames: number, seed: number): Promise<FramesOutcome> {
+  const program = path.resolve("dist/coord.cjs");
+  const env = { PATH: process.env["PATH"], REDIS_URL: redisUrl, CLAUDE_INSTANCE_ID: "fuzz" };
+  const server = spawn(process.execPath, [program, "mcp"], { env, stdio: ["pipe", "pipe", "ignore"] });
+  const exited = once(server, "exit");
+  server.stdin.on("error", () => undefined); // told by its exit
+  const answers = new Map<string, number>();
+  const outcome = { sent: 0, asked: 0, answered: 0, errors: 0, residentMegabytes: 0 };
+  let look = (): void => undefined;
+  createInterface({ input: server.stdout }).on("line", (line) => {
+    const answer = JSON.parse(line) as { id?: unknown; error?: unknown; result?: { isError?: boolean } };
+    if (typeof answer.id !== "string") return; // a notification of ours
+    answers.set(answer.id, (answers.get(answer.id) ?? 0) + 1);
+    if (answer.error !== undefined || answer.result?.isError) outcome.errors++;
+    look();
+  });
+  const ask = async (lines: readonly Frame[], what: string): Promise<void> => {
+    const wanted = lines.flatMap(({ id }) => (id === undefined ? [] : [id]));
+    const all = new Promise<void>((resolve) => {
+      look = () => {
+        if (wanted.every((id) => answers.has(id))) resolve();
+      };
+    });
+    for (const { bytes } of lines) {
+      if (!server.stdin.write(Buffer.concat([bytes, Buffer.from("\n")])))
+        await Promise.race([once(server.stdin, "drain"), exited]);
     }
-    // An answer more than one would have come before that of a later request.
-    await server.request(`after ${figures.frames}`, "ping", {});
-    for (const id of ids) {
-      const count = server.answers.get(id)!.length;
-      if (count !== 1) figures.problems.push(`${id} was answered ${count} times`);
+    look();
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<string>((resolve) => (timer = setTimeout(() => resolve("no answer"), ANSWERED_WITHIN_MS)));
+    const ended = exited.then(([code]) => `the server ended with ${code}`);
+    const problem = await Promise.race([all, late, ended]);
+    clearTimeout(timer);
+    const missing = lines.filter(({ id }) => id !== undefined && !answers.has(id));
+    const twice = wanted.filter((id) => answers.get(id) !== 1 && answers.has(id));
+    if (problem !== undefined || missing.length > 0 || twice.length > 0) {
+      const listed = missing.slice(0, 3).map(({ bytes }) => bytes.toString().slice(0, 300));
+      throw new Error(
+        `${what}: ${problem ?? ""}; unanswered ${missing.length}: ${listed.join("\n")}; twice: ${twice.join(" ")}`,
+      );
     }
-    server.answers.clear();
+    outcome.sent += lines.length;
+    outcome.asked += wanted.length;
+    outcome.answered += wanted.length;
   };
   try {
-    // Half of the first batch comes before the handshake.
-    for (let batch = 0; figures.frames < cases; batch++) {
-      const sent = new Set<string | number>();
-      const chosen = fc.sample(
-        fc.tuple(fc.boolean(), fc.constantFrom(0, 1)).chain(([asks, text]) => {
-          return asks ? request(0).map((frame) => ({ frame, text })) : garbage.map((frame) => ({ frame, text }));
-        }),
-        { seed: seed + batch, numRuns: Math.min(BATCH, cases - figures.frames) },
-      );
-      const parts: Buffer[] = [];
-      chosen.forEach(({ frame, text }, n) => {
-        if (frame.id === undefined) return parts.push(frame.bytes);
-        const id = text === 1 ? `r${batch}-${n}` : batch * BATCH + n + 1;
-        sent.add(id);
-        const value = JSON.parse(frame.bytes.toString()) as object;
-        return parts.push(line({ ...value, id }));
-      });
-      figures.frames += chosen.length;
-      figures.requests += sent.size;
-      const bytes = Buffer.concat(parts);
-      const sizes = fc.sample(cuts, { seed: seed + batch, numRuns: 1 })[0]!;
-      for (let at = 0, n = 0; at < bytes.length; n++) {
-        // Mostly in large pieces, now and then byte by byte.
-        const size = n < 50 ? sizes[n % sizes.length]! : 65_536;
-        await server.write(bytes.subarray(at, at + size));
-        at += size;
-      }
-      await settle(sent);
-      if (batch === 0) await server.initialize("handshake");
-      if (figures.memory[0] === 0 && figures.frames >= cases / 10) figures.memory[0] = await residentBytes(pid);
+    for (let round = 0; outcome.sent < frames; round++) {
+      await ask(framesOf(Math.min(ROUND, frames - outcome.sent), seed + round), `seed ${seed + round}`);
+      const id = `valid-${round}`;
+      const call = { jsonrpc: "2.0", id, method: "tools/call", params: { name: "coord_get_presence", arguments: {} } };
+      const before = outcome.errors;
+      await ask([{ bytes: json(call), id }], `the valid call after seed ${seed + round}`);
+      if (outcome.errors > before) throw new Error(`the valid call after seed ${seed + round} was refused`);
+      outcome.sent--;
     }
-    figures.memory[1] = await residentBytes(pid);
-    const words = { msg_type: "GENERAL", subject: "after all", description: "d", to_instance: "bob" };
-    const published = await server.call("publish", "coord_publish_message", words);
-    const shown = await server.call("check", "coord_check_messages", { message_id: published["message_id"] });
-    const [message] = (shown["messages"] ?? []) as { subject?: string }[];
-    if (message?.subject !== words.subject) figures.problems.push(`afterwards: ${JSON.stringify([published, shown])}`);
-  } catch (error) {
-    figures.problems.push(String(error));
+    const resident = execFileSync("ps", ["-o", "rss=", "-p", String(server.pid)], { encoding: "utf8" });
+    outcome.residentMegabytes = Math.round(Number(resident) / 1024);
+    if (outcome.residentMegabytes > RESIDENT_MEGABYTES_MAXIMUM)
+      throw new Error(`it holds ${outcome.residentMegabytes} MB`);
+    return outcome;
+  } finally {
+    server.kill("SIGKILL");
+    await exited;
   }
-  const gained = figures.memory[1] - figures.memory[0];
-  if (gained > GAINED_MAXIMUM) figures.problems.push(`the process has gained ${gained} bytes`);
-  if (server.noise.length > 0)
-    figures.problems.push(`it wrote what is no JSON-RPC: ${server.noise.slice(0, 3).join(" ")}`);
-  return figures;
 }

@@ -24,6 +24,7 @@ import { MessageType } from "../../src/protocol/definition.ts";
 import { CoordinationError } from "../../src/protocol/errors.ts";
 import type { InstancePresence, PublishRequest } from "../../src/protocol/results.ts";
 import { startThrowawayRedis, type ThrowawayRedis } from "../../src/server/throwaway.ts";
+import { ADMINISTRATOR, leastPrivilege } from "../least-privilege.ts";
 
 const ROOT: string = fileURLToPath(new URL("../..", import.meta.url));
 export const HOOK: string = path.join(ROOT, "dist/hook.cjs");
@@ -380,7 +381,11 @@ export interface StoredEntry {
 }
 
 /** A namespace of one test: tests in one file may run at the same time. */
+/** Every stage has a namespace of its own. */
+export const PREFIX_PATTERN = "t????????";
+
 export class Stage {
+  /** One of `PREFIX_PATTERN`. */
   readonly prefix: string = `t${randomUUID().slice(0, 8)}`;
   readonly cwd: string;
   readonly #bench: Bench;
@@ -527,8 +532,8 @@ export class Bench {
   }
 
   async start(): Promise<void> {
-    this.#redis = await startThrowawayRedis();
-    this.raw = new Redis({ path: this.#redis.socketPath });
+    this.#redis = await startThrowawayRedis({ args: leastPrivilege(PREFIX_PATTERN) });
+    this.raw = new Redis({ path: this.#redis.socketPath, ...ADMINISTRATOR });
     // Short: sockets go below it. Not below a folder with .git, or presence would show its branch.
     this.folder = mkdtempSync(path.join(tmpdir(), "live-"));
     for (const program of ["claude", "codex", "gemini"]) writeFileSync(path.join(this.folder, program), AGENT_SOURCE);

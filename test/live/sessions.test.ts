@@ -139,7 +139,7 @@ describe.concurrent("[G8] two runs under one name", () => {
     );
 
   it("the newer takes over, the older is told who, where and since when, and says and reads nothing more", async () => {
-    const stage = bench.stage(TIMES);
+    const stage = bench.stage();
     const older = await stage.agent("backend");
     const olderServer = await older.mcp();
     await older.hook(START);

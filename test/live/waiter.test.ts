@@ -8,7 +8,9 @@ import { Redis } from "ioredis";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { MessageType } from "../../src/protocol/definition.ts";
 import { ensureRedisServer } from "../../src/server/install.ts";
+import { ADMINISTRATOR, leastPrivilege } from "../least-privilege.ts";
 import {
+  PREFIX_PATTERN,
   type Agent,
   END,
   PROMPT,
@@ -238,8 +240,8 @@ class OwnRedis {
   async restart(): Promise<void> {
     const keep = ["--appendonly", "yes", "--appendfsync", "always", "--dir", this.#dir];
     const listen = ["--port", "0", "--unixsocket", `${this.#dir}/redis.sock`];
-    this.#process = spawn(this.#program, [...listen, ...keep], { stdio: "ignore" });
-    this.raw = new Redis({ path: `${this.#dir}/redis.sock`, retryStrategy: () => 20 });
+    this.#process = spawn(this.#program, [...listen, ...keep, ...leastPrivilege(PREFIX_PATTERN)], { stdio: "ignore" });
+    this.raw = new Redis({ path: `${this.#dir}/redis.sock`, ...ADMINISTRATOR, retryStrategy: () => 20 });
     this.raw.on("error", () => undefined);
     await until(async () => (await this.raw.ping().catch(() => "")) === "PONG");
   }

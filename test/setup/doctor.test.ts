@@ -8,6 +8,7 @@ import { type Folder, plain, Stage } from "./stage.ts";
 
 let redis: ThrowawayRedis;
 let raw: Redis;
+// With every right, where the rest of the tests have those of `coord acl`: the doctor asks for INFO and CONFIG as well.
 beforeAll(async () => {
   redis = await startThrowawayRedis({ args: ["--appendonly", "yes", "--appendfsync", "always"] });
   raw = new Redis({ path: redis.socketPath });
@@ -70,6 +71,7 @@ test("where all is well: a line each, exit 0, and nothing is changed", async () 
       "✓ .coord.json: <home>/shop/.coord.json",
       "✓ Redis: <socket> answers",
       "✓ version: Redis <n>",
+      "✓ role: a primary",
       "✓ persistence: appendonly yes, appendfsync always",
       "✓ eviction: maxmemory-policy noeviction",
       "✓ memory: <n> MiB used, no limit",
@@ -120,13 +122,15 @@ test("a Redis that evicts or is full", async () => {
   ]);
 });
 
-test("a managed Redis that shows little of itself: what was not seen is said, and is no problem", async () => {
+test("the user of coord acl sees little of the server: what was not seen is said, and is no problem", async () => {
   const repository = await healthy(new Stage(redis.url));
-  await raw.call("ACL", "SETUSER", "guest", "on", ">secret", "~*", "&*", "+@all", "-config", "-info");
+  const rule = (await repository.coord(["acl", "--user", "guest"])).stdout.trim().replace("PASSWORD", "secret");
+  await raw.call("ACL", ...rule.split(" ").slice(1));
   const url = redis.url.replace("unix:", "unix://guest:secret@localhost");
   const list = await troubles(repository, { REDIS_URL: url });
   expect(list.map(({ level, about }) => [level, about])).toEqual([
     ["warning", "version"],
+    ["warning", "role"],
     ["warning", "persistence"],
     ["warning", "memory"],
   ]);
@@ -137,6 +141,19 @@ test("a managed Redis that shows little of itself: what was not seen is said, an
       about: "persistence",
       message: "appendonly is on; appendfsync could not be seen: CONFIG is not allowed here",
       remedy: "Ask whoever runs this Redis.",
+    },
+  ]);
+});
+
+test("replicas are counted against what publishing waits for", async () => {
+  const repository = await healthy(new Stage(redis.url));
+  const waiting = { COORD_WAIT_REPLICAS: "1" };
+  expect(await troubles(repository, waiting)).toEqual([
+    {
+      level: "problem",
+      about: "replicas",
+      message: "0 connected, 1 waited for: every publish reports NOT_REPLICATED",
+      remedy: "Start replicas, or lower COORD_WAIT_REPLICAS.",
     },
   ]);
 });

@@ -4,11 +4,12 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { CoordinationClient } from "../../src/client/client.ts";
 import { resolveSettings } from "../../src/client/settings.ts";
 import { startThrowawayRedis, type ThrowawayRedis } from "../../src/server/throwaway.ts";
+import { leastPrivilege } from "../least-privilege.ts";
 import { plain, Stage } from "./stage.ts";
 
 let redis: ThrowawayRedis;
 beforeAll(async () => {
-  redis = await startThrowawayRedis();
+  redis = await startThrowawayRedis({ args: leastPrivilege("coord", "mine") });
 });
 afterAll(() => redis.stop());
 
@@ -456,7 +457,7 @@ describe("an installation that is not on PATH", () => {
       const args = ["init", "--agent", agent];
       const first = await repository.coord(args);
       expect(first.stderr).toBe(
-        "warning: coord or coord-hook is not on PATH: the files name this installation, and work on this machine only. " +
+        "warning: coord, coord-hook or bash is not on PATH: the files name this installation, and work on this machine only. " +
           "After npm install --global, run coord init again.\n",
       );
       expect(
@@ -482,6 +483,6 @@ describe("an installation that is not on PATH", () => {
     const { stderr } = await repository.coord(["init"], {
       PATH: `${bin.path}:${path.dirname(process.execPath)}:/usr/bin:/bin`,
     });
-    expect(stderr).toMatch(/^warning: coord or coord-hook is not on PATH/);
+    expect(stderr).toMatch(/^warning: coord, coord-hook or bash is not on PATH/);
   });
 });

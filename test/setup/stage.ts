@@ -38,7 +38,7 @@ export class Stage {
     for (const [name, file] of installed
       ? [
           ["coord", "coord.cjs"],
-          ["coord-hook", "hook.cjs"],
+          ["coord-hook", "coord-hook"],
         ]
       : []) {
       symlinkSync(path.join(DIST, file!), path.join(bin, name!));

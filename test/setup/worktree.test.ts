@@ -2,11 +2,12 @@ import { chmodSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startThrowawayRedis, type ThrowawayRedis } from "../../src/server/throwaway.ts";
+import { leastPrivilege } from "../least-privilege.ts";
 import { type Folder, plain, Stage } from "./stage.ts";
 
 let redis: ThrowawayRedis;
 beforeAll(async () => {
-  redis = await startThrowawayRedis();
+  redis = await startThrowawayRedis({ args: leastPrivilege("coord") });
 });
 afterAll(() => redis.stop());
 

@@ -156,6 +156,7 @@ describe("--json prints what the MCP tool returns", () => {
   it("with the same fields in the same order, for the same state", { timeout: LONG_TEST_MS }, async () => {
     // The same play in two namespaces: one by commands, one by tools.
     const prepare = async (keyPrefix: string): Promise<[first: string, last: string]> => {
+      await bench.admit(keyPrefix);
       const ids = [];
       const names = ["backend", "frontend", "orchestrator"] as const;
       for (const name of names) await (await bench.client(name, { keyPrefix })).touch();

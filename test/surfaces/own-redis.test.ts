@@ -102,6 +102,17 @@ it("a Redis elsewhere is not ours to start or stop", async () => {
   }
 });
 
+it("servers that Sentinels or a cluster stand for are not ours to start or stop", async () => {
+  const env = environment({ COORD_CLUSTER: "a.example,b.example" });
+  expect(told(await coord(["up"], { env }))).toEqual({
+    code: 1,
+    stdout: "",
+    stderr:
+      "error: COORD_CLUSTER names several servers: coord up and down serve one, on loopback.\n" +
+      "Unset it, or start those servers where they belong.\n",
+  });
+});
+
 /** Without the warning that nobody else is here yet. */
 function calm(ended: Ended): Ended {
   expect(ended.stderr).toBe("warning: Nobody else has been seen here: no instance gets this message.\n");

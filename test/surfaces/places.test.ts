@@ -112,6 +112,7 @@ describe("who one is", () => {
 
   it(".coord.json names the Redis, the prefix and the orchestrator as well", async () => {
     const folder = await temporaryFolder();
+    await bench.admit("other");
     const project = { instanceId: "backend", redis: bench.redis.url, keyPrefix: "other", orchestrator: "boss" };
     writeFileSync(path.join(folder, ".coord.json"), JSON.stringify(project));
     const sent = await coord(["publish", "GENERAL", "s", "d", "--json"], { env: environment(), cwd: folder });

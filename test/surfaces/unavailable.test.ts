@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { startThrowawayRedis, type ThrowawayRedis } from "../../src/server/throwaway.ts";
 import { startFake, startServer, until } from "../harness.ts";
+import { leastPrivilege } from "../least-privilege.ts";
 import {
   Agent,
   type Environment,
@@ -20,7 +21,7 @@ let guarded: ThrowawayRedis;
 let open: ThrowawayRedis;
 beforeAll(async () => {
   guarded = await startThrowawayRedis({ args: ["--requirepass", "right"] });
-  open = await startThrowawayRedis();
+  open = await startThrowawayRedis({ args: leastPrivilege("coord") });
 });
 afterAll(async () => {
   await guarded.stop();
@@ -96,7 +97,7 @@ const troubles: Record<string, () => Promise<Trouble>> = {
     return {
       settings: { REDIS_URL: `redis://${address}` },
       error: `Redis at ${address}: the connection was closed by the other side.`,
-      hint: WHERE,
+      hint: `${WHERE} Where it speaks only TLS, write rediss:// or set REDIS_TLS_CA_FILE.`,
     };
   },
   "a Redis older than 7": async () => {

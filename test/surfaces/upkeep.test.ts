@@ -92,6 +92,7 @@ test.each([
 });
 
 test("[G2] a namespace goes through a pipe into another one, whole; through a file as well", async () => {
+  await bench.admit("copy");
   for (const [i, name] of ["bob", "all", "later"].entries()) {
     const text = `line ${i}\n\u2028\u{1f986} "quoted" \\ `.repeat(2000);
     await coord(["publish", "GENERAL", "text", "-", "--to", name], { env: env(), input: text });

@@ -8,7 +8,13 @@ import { EXIT, print, printJson, printProgress, printWarnings } from "./outcome.
 const LOOPBACK = new Set(["localhost", "127.0.0.1", "::1"]);
 
 function privatePort(): number {
-  const { connection } = resolveSettings();
+  const { connection, sources } = resolveSettings();
+  if (connection.discovery !== undefined) {
+    throw invalid(
+      `${sources.connection} names several servers: coord up and down serve one, on loopback.`,
+      "Unset it, or start those servers where they belong.",
+    );
+  }
   if (connection.path === undefined && LOOPBACK.has(connection.host)) return connection.port;
   throw invalid(
     `The configured Redis is ${connection.path ?? connection.host}: coord up and down serve loopback ports only.`,

@@ -8,7 +8,7 @@ import { buildProgram, type LazySurfaces } from "./program.ts";
 /** @returns the exit code */
 export async function runCommandLine(argv: readonly string[], surfaces: LazySurfaces): Promise<number> {
   let exitCode: number = EXIT.done;
-  const program = buildProgram(surfaces, (code) => (exitCode = code));
+  const program = buildProgram(argv[0], surfaces, (code) => (exitCode = code));
   for (const command of [program, ...program.commands]) {
     command.exitOverride().showHelpAfterError(`See coord ${command === program ? "" : `${command.name()} `}--help`);
   }

@@ -9,7 +9,6 @@ import { VERSION } from "../../protocol/version.ts";
 import { successToWire, toWire } from "../../protocol/wire.ts";
 import { completionScript } from "./completion.ts";
 import { readText } from "./input.ts";
-import { startRedis, stopRedis } from "./local-redis.ts";
 import { EXIT, flushed, print, printJson, printWarnings } from "./outcome.ts";
 import * as render from "./render.ts";
 import { AGENTS } from "./setup/agents.ts";
@@ -29,8 +28,15 @@ interface Shared {
   json?: true;
 }
 
-/** @param finish is told the exit code */
-export function buildProgram(surfaces: LazySurfaces, finish: (code: number) => void): Command {
+/**
+ * @param asked the command that is to run
+ * @param finish is told the exit code
+ */
+export function buildProgram(
+  asked: string | undefined,
+  surfaces: LazySurfaces,
+  finish: (code: number) => void,
+): Command {
   const program = new Command("coord")
     .description("Messages between parallel CLI coding agents, over Redis.")
     .version(VERSION, "-v, --version")
@@ -154,6 +160,9 @@ export function buildProgram(surfaces: LazySurfaces, finish: (code: number) => v
         if (refused.length > 0) finish(EXIT.refused);
       });
     });
+
+  // The commands that run all the time do not wait for the rest to be described.
+  if (program.commands.some((defined) => defined.name() === asked)) return program;
 
   operation(
     "presence",
@@ -283,18 +292,39 @@ export function buildProgram(surfaces: LazySurfaces, finish: (code: number) => v
     .action(async (options: Shared) => finish(await (await loadSetUp()).doctor(options)));
 
   program
+    .command("acl")
+    .description("Print the Redis user that this namespace needs, and no more; PASSWORD stands for one of your own")
+    .addHelpText(
+      "before",
+      examples(
+        "coord acl --user agents | sed s/PASSWORD/s3cret/ | redis-cli",
+        "REDIS_USERNAME=agents REDIS_PASSWORD=s3cret coord doctor",
+      ),
+    )
+    .option("--user <name>", "Its name", "coord")
+    .addOption(json())
+    .action((options: Shared & { user: string }) => {
+      const result = new CoordinationClient(resolveSettings()).accessRule(options.user);
+      show(options, successToWire(result), result.rule);
+    });
+
+  program
     .command("up")
     .description("Start a Redis of your own on REDIS_PORT, durable, on loopback only")
     .addHelpText("before", examples("coord up", "REDIS_PORT=6400 coord up"))
     .addOption(json())
-    .action(async (options: Shared) => finish(await startRedis(options.json === true)));
+    .action(async (options: Shared) =>
+      finish(await (await import("./local-redis.ts")).startRedis(options.json === true)),
+    );
 
   program
     .command("down")
     .description("Stop it again; its data stay")
     .addHelpText("before", examples("coord down"))
     .addOption(json())
-    .action(async (options: Shared) => finish(await stopRedis(options.json === true)));
+    .action(async (options: Shared) =>
+      finish(await (await import("./local-redis.ts")).stopRedis(options.json === true)),
+    );
 
   program
     .command("demo")

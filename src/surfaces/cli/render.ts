@@ -28,7 +28,7 @@ const oneLine = (text: string): string => printable(text).replaceAll(/\s+/g, " "
 const idLine = (id: string): string => `  ID: ${cyan(printable(id))}`;
 
 export function renderPublish(result: PublishResult): string {
-  const { type, to, recipients, repeated, acknowledged, messageId, requiresAck } = result;
+  const { type, to, recipients, repeated, acknowledged, messageId, requiresAck, replicas } = result;
   const listed = recipients
     .slice(0, LISTED_NAMES)
     .map(({ instance, presence }) =>
@@ -39,6 +39,7 @@ export function renderPublish(result: PublishResult): string {
     `${bold(repeated ? "Already sent" : "Sent")} ${type} to ${to}${listed.length === 0 ? "" : ` (${listed.join(", ")})`}`,
     idLine(messageId),
     ...(acknowledged ? ["  The message it answers is acknowledged."] : []),
+    ...(replicas === undefined ? [] : [`  Replicas that have it: ${replicas}`]),
     ...(requiresAck ? [dim(`  Who has acknowledged: coord show ${messageId}`)] : []),
   ].join("\n");
 }

@@ -1,6 +1,5 @@
 /** Commands that keep a namespace in order: what is dead, what is due, and the settings that act on everyone. */
 import { createReadStream } from "node:fs";
-import { createInterface } from "node:readline";
 import type { Command, Option } from "commander";
 import type { CoordinationClient } from "../../client/client.ts";
 import { LIMITS, NAMESPACE_SETTINGS } from "../../protocol/definition.ts";
@@ -105,6 +104,7 @@ export function addUpkeep({ command, json, number, withClient }: Grammar): void 
         const progress = ({ messages }: ImportResult): void => {
           if (messages > 0 && messages % PROGRESS_LINES === 0) printProgress(`${messages} messages …`);
         };
+        const { createInterface } = await import("node:readline");
         const lines = createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
         const result = await Promise.race([client.importLines(lines, progress), failed]);
         if (options.json) printJson(successToWire(result));

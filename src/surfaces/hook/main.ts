@@ -23,6 +23,7 @@ const BOUND = { bytes: 7_500, descriptionBytes: 6_000 };
 const USAGE = `coord-hook shows a coding agent its messages; the agent runs it, with JSON on standard input.
 
   coord-hook claude | codex | gemini | cursor   at session start, prompts, tool calls, stop and session end
+  coord-hook claude | gemini tool               between tool calls: as above, and fast where nothing waits
   coord-hook wait                               in the background (Claude Code: asyncRewake), wakes an idle session
 
 coord init sets it up.
@@ -93,6 +94,8 @@ async function collect(
       if (news.first) lines.push(CONTRACTS_HINT);
     }
     if (moment === "turn") await client.takeWaiterPlace(""); // a session that works needs no waking
+    // Asked already by coord-hook.bash; asking again has Redis keep the script where it did not know it.
+    if (moment === "tool" && !(await client.hasMail())) return undefined;
     const mail = await client.collectMail(momentOf(moment, input), MESSAGES_MAXIMUM, BOUND);
     const rendered = renderMail(mail, lines);
     return rendered === undefined ? undefined : { text: rendered.text, mail, shown: rendered.shown };

@@ -2,7 +2,6 @@
  * The background waiter of one session: sleeps on a subscription and wakes the session when mail comes, by the host's
  * signal, exit code 2 with the mail on standard error. At most one per session, and gone with it.
  */
-import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { identifyRun } from "../../client/agent-run.ts";
 import { CoordinationClient } from "../../client/client.ts";
@@ -67,7 +66,7 @@ export async function waitForMail(): Promise<number> {
 }
 
 async function wait(client: CoordinationClient, ended: AbortController, begin: () => Promise<void>): Promise<number> {
-  const waiter = randomUUID();
+  const waiter = crypto.randomUUID();
   const bell = new Bell();
   const stopListening = await client.listen((event) => {
     if (event?.startsWith('{"event":"session_left"') || isOtherWaiter(event, waiter)) ended.abort();

@@ -5,7 +5,7 @@ import { CoordinationError, ErrorCode } from "../../protocol/errors.ts";
 import { OPERATIONS, type Operation, type OperationName } from "../../protocol/operations.ts";
 import type { PublishRequest } from "../../protocol/results.ts";
 import { invalid, shown } from "../../protocol/validation.ts";
-import { refusalToWire, successToWire } from "../../protocol/wire.ts";
+import { refusalToWire, successToWire, toWire } from "../../protocol/wire.ts";
 import { RESULT_BOUND, boundedCheck, boundedPresence, boundedPublish, boundedShow } from "./results.ts";
 
 type Request = Record<string, unknown>;
@@ -81,7 +81,9 @@ export async function callTool(
     return { content: [{ type: "text", text: JSON.stringify(result) }], structuredContent: result };
   } catch (error) {
     const refusal = CoordinationError.is(error) ? error : unexpected(error);
-    return { content: [{ type: "text", text: JSON.stringify(refusalToWire(refusal)) }], isError: true };
+    const { receipt } = refusal;
+    const wire = { ...refusalToWire(refusal), ...(receipt && { receipt: toWire(boundedPublish(receipt)) }) };
+    return { content: [{ type: "text", text: JSON.stringify(wire) }], isError: true };
   }
 }
 

@@ -50,7 +50,9 @@ export function filesOf(agent: Agent, root: string, { coord, hook }: Programs): 
   const [command, ...args] = server;
   /** Hooks that take one line for a shell. */
   const lines = (role: string, more: Entry, names: readonly string[]): Record<string, EventHooks> =>
-    Object.fromEntries(names.map((name) => [name, { handlers: [{ ...more, command: shellLine([...hook, role]) }] }]));
+    Object.fromEntries(
+      names.map((name) => [name, { handlers: [{ ...more, command: shellLine([...hook, ...role.split(" ")]) }] }]),
+    );
 
   switch (agent) {
     case "claude":
@@ -73,7 +75,10 @@ export function filesOf(agent: Agent, root: string, { coord, hook }: Programs): 
       return [
         file(".gemini/settings.json", {
           server: { at: ["mcpServers", "coord"], entry: { command, args } },
-          hooks: { grouped: true, events: lines("gemini", handler, events) },
+          hooks: {
+            grouped: true,
+            events: { ...lines("gemini", handler, events), ...lines("gemini tool", handler, ["AfterTool"]) },
+          },
         }),
       ];
     }
@@ -104,12 +109,14 @@ export function filesOf(agent: Agent, root: string, { coord, hook }: Programs): 
 /** Claude Code starts a program with arguments without a shell. */
 function claudeHooks([command, ...first]: CommandLine): Record<string, EventHooks> {
   const mail = { type: "command", command, args: [...first, "claude"], timeout: HOOK_SECONDS };
+  /** Says that this is between tool calls: mostly nothing waits, and then Node is not started. */
+  const between = { ...mail, args: [...mail.args, "tool"] };
   const wait = { type: "command", command, args: [...first, "wait"], asyncRewake: true, timeout: WAIT_SECONDS };
   return {
     SessionStart: { handlers: [mail, wait] },
     UserPromptSubmit: { handlers: [mail] },
-    PostToolUse: { matcher: "*", handlers: [mail] },
-    PostToolUseFailure: { matcher: "*", handlers: [mail] },
+    PostToolUse: { matcher: "*", handlers: [between] },
+    PostToolUseFailure: { matcher: "*", handlers: [between] },
     Stop: { handlers: [mail, wait] },
     SessionEnd: { handlers: [mail] },
   };

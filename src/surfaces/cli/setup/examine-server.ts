@@ -13,11 +13,15 @@ const CLOCK_MILLISECONDS = 1000;
 const MEBIBYTE = 1024 ** 2;
 const ADMINISTRATOR = "Ask whoever runs this Redis.";
 
-export function examineServer(facts: ServerFacts, { keyPrefix }: Pick<Settings, "keyPrefix">): Finding[] {
+export function examineServer(
+  facts: ServerFacts,
+  { keyPrefix, replication }: Pick<Settings, "keyPrefix" | "replication">,
+): Finding[] {
   return [
-    ok("Redis", `${facts.address} answers`),
+    ok("Redis", `${facts.address} answers${facts.namedBy === undefined ? "" : `, named by ${facts.namedBy}`}`),
     version(facts),
-    ...role(facts, keyPrefix),
+    ...role(facts),
+    ...replicas(facts, replication.replicas),
     ...persistence(facts),
     ...memory(facts),
     clock(facts),
@@ -36,19 +40,36 @@ function version({ name, version: number, redisVersion }: ServerFacts): Finding 
   );
 }
 
-function role({ isReplica, isCluster }: ServerFacts, prefix: string): Finding[] {
+/** Which of the ways to run Redis this is, and whether publishing can work there. */
+function role({ isReplica, isCluster, namedBy }: ServerFacts): Finding[] {
+  if (isReplica === undefined) return [unseen("role", "whether it is a primary, and of a cluster", "INFO")];
   const findings: Finding[] = [];
   if (isReplica) findings.push(problem("role", "it is a replica, which takes no writes", "Connect to its primary."));
-  if (isCluster && !/\{[^}]+\}/.test(prefix)) {
+  else findings.push(ok("role", isCluster ? "the node of a cluster that holds the namespace" : "a primary"));
+  if (isCluster && namedBy === undefined) {
     findings.push(
       problem(
         "role",
-        "it is a cluster, where all keys of a namespace must share a slot",
-        `Set COORD_KEY_PREFIX to {${prefix}}, everywhere.`,
+        "it is one node of a cluster, and another one may hold the namespace",
+        "Name some of its nodes in COORD_CLUSTER, everywhere, instead of this one.",
       ),
     );
   }
   return findings;
+}
+
+function replicas({ isReplica, replicas: connected }: ServerFacts, asked: number): Finding[] {
+  if (connected === undefined) return asked === 0 ? [] : [unseen("replicas", "how many there are", "INFO")];
+  const told = `${connected} connected, ${asked} waited for`;
+  if (isReplica || (connected === 0 && asked === 0)) return [];
+  if (connected >= asked) return [ok("replicas", told)];
+  return [
+    problem(
+      "replicas",
+      `${told}: every publish reports NOT_REPLICATED`,
+      "Start replicas, or lower COORD_WAIT_REPLICAS.",
+    ),
+  ];
 }
 
 function persistence({ appendOnly, appendFsync, lastAppendFailed }: ServerFacts): Finding[] {

@@ -48,7 +48,7 @@ export async function setUp(place: Place, { instance, agents, dryRun }: InitOpti
   const warnings = [...placeWarnings(place, name), ...plan.warnings];
   if (!programs.portable) {
     warnings.push(
-      "coord or coord-hook is not on PATH: the files name this installation, and work on this machine only. " +
+      "coord, coord-hook or bash is not on PATH: the files name this installation, and work on this machine only. " +
         "After npm install --global, run coord init again.",
     );
   }

@@ -16,7 +16,8 @@ export interface Programs {
 const TEMPORARY = /[\\/]node_modules[\\/]\.bin[\\/]?$/;
 
 export function findPrograms(): Programs {
-  const [coord, hook] = [isOnPath("coord"), isOnPath("coord-hook")];
+  // Where there is no bash, as on Windows, that name starts nothing.
+  const [coord, hook] = [isOnPath("coord"), isOnPath("coord-hook") && isOnPath("bash")];
   /** Where the program that runs now lies; its name in PATH is a link. */
   const dist = dirname(realpathSync(process.argv[1]!));
   return {
@@ -52,8 +53,9 @@ export function isServer(line: CommandLine): boolean {
   return runs(line, "coord", "coord.cjs", "mcp");
 }
 
-/** `coord-hook <role>`, by name or as a file of an installation. */
-export function isHook(line: CommandLine): boolean {
+/** `coord-hook <role>`, and perhaps `tool`, by name or as a file of an installation. */
+export function isHook(words: CommandLine): boolean {
+  const line = words.at(-1) === "tool" ? words.slice(0, -1) : words;
   return ["claude", "codex", "gemini", "cursor", "wait"].some((role) => runs(line, "coord-hook", "hook.cjs", role));
 }
 

@@ -1,0 +1,175 @@
+"""Where Redis is and how to log in: taken whole from the first place that names any part of it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import NoReturn
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from .dial import Address, ConnectionSettings, Discovery, Login, TlsCertificates
+from .errors import invalid
+from .validation import shown
+from .variables import Variables, check_whole, variable_file, variable_whole
+
+#: Each of these says by itself where the server is.
+_PLACES = ("COORD_SENTINELS", "COORD_CLUSTER", "REDIS_URL")
+
+_CONNECTION_VARIABLES = (
+    *_PLACES,
+    "REDIS_HOST",
+    "REDIS_PORT",
+    "REDIS_DB",
+    "REDIS_USERNAME",
+    "REDIS_PASSWORD",
+    "REDIS_PASSWORD_FILE",
+    "REDIS_TLS_CA_FILE",
+    "REDIS_TLS_CERT_FILE",
+    "REDIS_TLS_KEY_FILE",
+)
+
+#: More than anybody runs.
+_ADDRESSES_MAXIMUM = 16
+_SENTINEL_PORT = 26_379
+_REDIS_PORT = 6379
+
+
+def resolve_connection(option: str | None, env: Variables, file: tuple[object, str] | None) -> ConnectionSettings:
+    """Half of one server and half of another is nobody's wish. `file`: a field of a project file, with where it stands.
+
+    Raises INVALID.
+    """
+    if option is not None:
+        return _parse_redis_url(option, "redis")
+    if any(env.get(name) for name in _CONNECTION_VARIABLES):
+        return _environment_connection(env)
+    if file is not None:
+        return _parse_redis_url(*file)
+    return ConnectionSettings("localhost", _REDIS_PORT, 0, tls=False)
+
+
+def _environment_connection(env: Variables) -> ConnectionSettings:
+    place, other, *_ = *(name for name in _PLACES if env.get(name)), None, None
+    if other is not None:
+        raise invalid(f"{place} and {other} are both set: each says where Redis is.", "Unset one of them.")
+    certificates = _read_certificates(env)
+    login = _read_login(env, "REDIS")
+    if place == "REDIS_URL":
+        connection = _parse_redis_url(env[place], place)
+        if certificates is not None and not connection.tls:
+            raise invalid("REDIS_URL is not a rediss:// URL, but certificates are named.", "Write rediss://, or unset them.")
+        if connection.username is None and connection.password is None:
+            connection = replace(connection, username=login.username, password=login.password)
+        return replace(connection, certificates=certificates)
+    there = ConnectionSettings(
+        host="",
+        port=0,
+        db=variable_whole(env, "REDIS_DB", 0, 0, 65_535),
+        tls=certificates is not None,
+        username=login.username,
+        password=login.password,
+        certificates=certificates,
+    )
+    if place is None:
+        port = variable_whole(env, "REDIS_PORT", _REDIS_PORT, 1, 65_535)
+        return replace(there, host=env.get("REDIS_HOST") or "localhost", port=port)
+    single = next((name for name in ("REDIS_HOST", "REDIS_PORT") if env.get(name)), None)
+    if single is not None:
+        raise invalid(f"{place} and {single} are both set: each says where Redis is.", "Unset one of them.")
+    if place == "COORD_CLUSTER" and there.db != 0:
+        hint = "Unset it; use COORD_KEY_PREFIX to keep apart."
+        raise invalid(f"REDIS_DB is {there.db}: a cluster has only database 0.", hint)
+    return replace(there, discovery=_read_discovery(env, place))
+
+
+def _read_discovery(env: Variables, place: str) -> Discovery:
+    if place == "COORD_CLUSTER":
+        return Discovery("cluster", _parse_addresses(env[place], place, _REDIS_PORT))
+    return Discovery(
+        "sentinel",
+        _parse_addresses(env[place], place, _SENTINEL_PORT),
+        master=env.get("COORD_SENTINEL_MASTER") or "mymaster",
+        login=_read_login(env, "COORD_SENTINEL"),
+    )
+
+
+def _read_login(env: Variables, prefix: str) -> Login:
+    """A password in a file ends before the line break that editors and `echo` leave there."""
+    word, file = f"{prefix}_PASSWORD", f"{prefix}_PASSWORD_FILE"
+    if env.get(word) and env.get(file):
+        raise invalid(f"{word} and {file} are both set.", "Unset one of them.")
+    password = env.get(word) or re.sub(r"\r?\n\Z", "", variable_file(env, file) or "") or None
+    return Login(env.get(f"{prefix}_USERNAME") or None, password)
+
+
+def _read_certificates(env: Variables) -> TlsCertificates | None:
+    names = ("REDIS_TLS_CA_FILE", "REDIS_TLS_CERT_FILE", "REDIS_TLS_KEY_FILE")
+    ca, cert, key = (env[name] if variable_file(env, name) is not None else None for name in names)
+    if (cert is None) != (key is None):
+        given, missing = ("KEY", "CERT") if cert is None else ("CERT", "KEY")
+        raise invalid(
+            f"REDIS_TLS_{given}_FILE is set and REDIS_TLS_{missing}_FILE is not.", "A client certificate needs both."
+        )
+    return None if ca is None and cert is None else TlsCertificates(ca, cert, key)
+
+
+def _parse_addresses(value: str, source: str, default_port: int) -> tuple[Address, ...]:
+    """`host`, `host:port` or `[IPv6]:port`, separated by commas."""
+    # Not shown: a password never appears in a refusal.
+    if "@" in value:
+        raise invalid(f"{source} holds a login: it takes servers only.", "Put it into REDIS_USERNAME and REDIS_PASSWORD.")
+    parts = [part.strip() for part in value.split(",")]
+    if len(parts) > _ADDRESSES_MAXIMUM:
+        raise invalid(f"{source} names {len(parts)} servers: it takes 1-{_ADDRESSES_MAXIMUM}.", "Name some of them.")
+
+    def parsed(part: str) -> Address:
+        match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::([0-9]+))?", part)
+        if match is None:
+            hint = f"Write host:{default_port},host:{default_port}."
+            raise invalid(f"{source} names {shown(part)}, which is no server.", hint)
+        port = default_port if match[3] is None else check_whole(match[3], f"{source}: port", 1, 65_535)
+        return Address(match[1] or match[2], port)
+
+    return tuple(parsed(part) for part in parts)
+
+
+def _parse_redis_url(value: object, source: str) -> ConnectionSettings:
+    """A password in a URL never appears in the refusal."""
+
+    def refuse(problem: str) -> NoReturn:
+        hint = "Write redis://host:6379/0, rediss://user:password@host:6379/0 or unix:/path/to/redis.sock."
+        raise invalid(f"{source} {problem}.", hint)
+
+    if not isinstance(value, str) or value == "":
+        refuse("is not text")
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*:)", value)
+    if scheme is None:
+        refuse("is not a URL")
+    try:
+        url = urlsplit(value)
+        port = url.port
+    except ValueError:  # also a port that is no number, or beyond 65535
+        refuse("is not a URL")
+    # As it was written: urlsplit would make the host lower case.
+    host = re.sub(r"^\[(.*)\]$", r"\1", re.sub(r":[0-9]*$", "", url.netloc.rpartition("@")[2]))
+    username, password = unquote(url.username or "") or None, unquote(url.password or "") or None
+    if scheme[1].lower() == "unix:":
+        path = unquote(url.path)
+        if not path.startswith("/"):
+            refuse("names no absolute path")
+        db = parse_qs(url.query, keep_blank_values=True).get("db", ["0"])[0]
+        return ConnectionSettings(
+            "", 0, check_whole(db, f"{source}: db", 0, 65_535), tls=False, path=path, username=username, password=password
+        )
+    if scheme[1].lower() not in ("redis:", "rediss:"):
+        refuse(f"has the scheme {shown(scheme[1].lower())}")
+    if not host:
+        refuse("names no host")
+    return ConnectionSettings(
+        host=host,
+        port=_REDIS_PORT if port is None else check_whole(port, f"{source}: port", 1, 65_535),
+        db=check_whole(url.path[1:] or "0", f"{source}: database", 0, 65_535),
+        tls=scheme[1].lower() == "rediss:",
+        username=username,
+        password=password,
+    )

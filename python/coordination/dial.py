@@ -1,0 +1,244 @@
+"""One connection to one server, and what is needed to make it.
+
+Of redis-py this takes the connection itself: the socket, TLS, the login, and reading and writing the protocol. Its pooled
+client is not used because it sends again by itself (a message would be stored long after its sender was told that it was
+not), and because a call that is cancelled leaves its reply to the next one, in redis-py before 4.5.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import sys
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any, Awaitable, Callable, Literal, TypeVar
+
+import redis
+from redis.asyncio import Connection as TcpConnection
+from redis.asyncio import SSLConnection, UnixDomainSocketConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError, ResponseError
+
+from .definition import LIMITS
+from .failures import CLOSED, NeverSent
+
+# As redis-py does it: before 3.11.3 asyncio.timeout may swallow a cancellation.
+if sys.version_info >= (3, 11, 3):
+    from asyncio import timeout, timeout_at
+else:
+    from async_timeout import timeout, timeout_at  # type: ignore[assignment]
+
+__all__ = [
+    "Address",
+    "ConnectionSettings",
+    "Discovery",
+    "Link",
+    "Login",
+    "TlsCertificates",
+    "dial",
+    "timeout",
+    "timeout_at",
+]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Address:
+    host: str
+    port: int
+
+
+@dataclass(frozen=True)
+class Login:
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """Servers that know which one takes the writes of the namespace at the moment."""
+
+    by: Literal["sentinel", "cluster"]
+    at: tuple[Address, ...]
+    #: The name under which Sentinels watch it.
+    master: str | None = None
+    #: Of the Sentinels.
+    login: Login | None = None
+
+
+@dataclass(frozen=True)
+class TlsCertificates:
+    """Files in PEM, since Python reads a client's certificate from nothing else: whom to trust instead of the system's
+    authorities, and who we are."""
+
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
+
+
+@dataclass(frozen=True)
+class ConnectionSettings:
+    host: str
+    port: int
+    db: int
+    tls: bool
+    #: A unix socket; wins over host and port.
+    path: str | None = None
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    certificates: TlsCertificates | None = None
+    #: Who is asked for host and port, which are empty then.
+    discovery: Discovery | None = None
+
+
+class Link:
+    """One connection that is up. Callers do not wait for each other: each command is written at once, and the replies are
+    handed out in the order of the commands."""
+
+    def __init__(self, wire: Any) -> None:
+        self._wire = wire
+        self._on_push: Callable[[list[Any]], None] = lambda push: None
+        self._on_end: Callable[[Link], None] = lambda link: None
+        self._waiting: deque[asyncio.Future[Any]] = deque()
+        self._ended = False
+        self._reading = asyncio.create_task(self._read())
+
+    def serve(self, on_push: Callable[[list[Any]], None], on_end: Callable[[Link], None]) -> None:
+        """From now on somebody is told of pushes, and of its end. Raises NeverSent where it has ended already."""
+        if self._ended:
+            raise NeverSent
+        self._on_push, self._on_end = on_push, on_end
+
+    async def call(self, *command: str) -> Any:
+        """Sends one command and returns its reply.
+
+        Raises ResponseError where Redis answers with an error, NeverSent where the connection had already ended, and
+        RedisError or OSError where it was lost.
+        """
+        # A connection that redis-py has closed would be opened again by the next command.
+        if self._ended or not self._wire.is_connected:
+            raise NeverSent
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        # Written before anybody else can write: nothing is awaited between this line and the socket.
+        self._waiting.append(answer)
+        try:
+            await self._wire.send_command(*command)
+            return await answer
+        except BaseException:
+            # The caller goes: the reply is for nobody, and what it failed with was told already.
+            if answer.done() and not answer.cancelled():
+                answer.exception()
+            answer.cancel()
+            raise
+
+    async def _read(self) -> None:
+        reason: Exception = redis.ConnectionError(CLOSED)
+        try:
+            while True:
+                try:
+                    reply = await self._wire.read_response()
+                except ResponseError as error:
+                    self._answer(error)
+                except (AuthenticationError, BusyLoadingError) as error:
+                    self._answer(error)  # replies as well, behind which redis-py closes the connection
+                    raise
+                else:
+                    if isinstance(reply, list) and reply and reply[0] == "message":
+                        self._on_push(reply)
+                    else:
+                        self._answer(reply)
+        except (RedisError, OSError) as error:
+            reason = error
+        finally:
+            self._end(reason)
+            await self._wire.disconnect()
+
+    def _answer(self, reply: Any) -> None:
+        if not self._waiting:
+            return
+        answer = self._waiting.popleft()
+        if answer.done():
+            return
+        if isinstance(reply, Exception):
+            answer.set_exception(reply)
+        else:
+            answer.set_result(reply)
+
+    def _end(self, reason: Exception) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        while self._waiting:
+            self._answer(reason)
+        self._on_end(self)
+
+    def drop(self) -> None:
+        """Gives up a connection that did not answer; whoever else waits for it is told now."""
+        self._cut(redis.TimeoutError("no answer"))
+
+    async def close(self) -> None:
+        self._cut(redis.ConnectionError(CLOSED))
+        await asyncio.wait([self._reading])
+
+    def _cut(self, reason: Exception) -> None:
+        if not self._ended:  # else it is being closed already, and a cancellation would leave that half done
+            self._end(reason)
+            self._reading.cancel()
+
+
+async def dial(settings: ConnectionSettings, deadline: float, ask: Callable[[Link], Awaitable[T]]) -> T:
+    """Connects and asks the first question: a port that accepts and stays silent is no Redis.
+
+    Returns the answer, after which the connection is open unless the question has closed it. Raises the reason, of whatever
+    kind, when the deadline (of the loop's time) has passed at the latest; the connection is closed then.
+    """
+    wire = _wire(settings)
+    link: Link | None = None
+    try:
+        async with timeout_at(deadline):
+            await wire.connect()
+            link = Link(wire)
+            return await ask(link)
+    except BaseException:
+        # Where the login was refused, redis-py may leave the socket open.
+        await (wire.disconnect() if link is None else link.close())
+        raise
+
+
+def _wire(settings: ConnectionSettings) -> Any:
+    """redis-py's connection, not yet made; its types differ from version to version."""
+    options: dict[str, Any] = {
+        "db": settings.db,
+        "username": settings.username,
+        "password": settings.password,
+        "encoding_errors": "replace",
+        "decode_responses": True,
+        "socket_timeout": None,
+        "socket_connect_timeout": LIMITS["connect_milliseconds"] / 1000,
+        # Nothing is sent again behind our back; Store.run knows what may be sent twice.
+        "retry": Retry(NoBackoff(), 0),
+    }
+    if int(redis.__version__.split(".")[0]) >= 5:
+        options["protocol"] = 2  # what is pushed then arrives among the replies, as before
+    if settings.path is not None:
+        return UnixDomainSocketConnection(path=settings.path, **options)
+    options |= {"host": settings.host, "port": settings.port}
+    if settings.tls:
+        wire: Any = SSLConnection(ssl_cert_reqs="required", ssl_check_hostname=True, **options)
+        wire.ssl_context.context = _tls_context(settings.certificates or TlsCertificates())
+        return wire
+    return TcpConnection(**options)
+
+
+def _tls_context(certificates: TlsCertificates) -> ssl.SSLContext:
+    """Made here because redis-py would trust the system's authorities beside the one that was named."""
+    try:
+        context = ssl.create_default_context(cafile=certificates.ca)
+        if certificates.cert is not None:
+            context.load_cert_chain(certificates.cert, certificates.key)
+    except OSError as error:
+        raise error if isinstance(error, ssl.SSLError) else ssl.SSLError(str(error)) from error
+    return context

@@ -1,0 +1,35 @@
+/** The least a Redis user needs to be a client of one namespace, and no more. */
+import { eventsChannel, keyPattern, notifyChannel } from "./keys.ts";
+
+/** What the scripts call; each call is checked against the user who runs the script. A test compares them with lua/. */
+export const SCRIPT_COMMANDS: readonly string[] = (
+  "del exists get hdel hexists hget hgetall hincrby hkeys hlen hmget hset hsetnx llen lpop lpush lrange lrem " +
+  "publish rpush sadd scan scard set sismember smembers srem strlen time ttl type unlink zadd zcard zintercard " +
+  "zmscore zrange zrem zremrangebyscore zscore"
+).split(" ");
+
+/** What the client sends itself: `role` to a primary that Sentinel named, `wait` for replicas, `select` for REDIS_DB. */
+const CLIENT_COMMANDS = "eval evalsha exists hget ping role select subscribe time unsubscribe wait".split(" ");
+
+export interface AccessRule {
+  user: string;
+  keys: string[];
+  channels: string[];
+  commands: string[];
+  /** One command for redis-cli; PASSWORD stands for a password of your own. */
+  rule: string;
+}
+
+/** @param prefix of the namespace, as it stands in Redis */
+export function accessRule(prefix: string, user: string): AccessRule {
+  const keys = [keyPattern(prefix)];
+  const channels = [notifyChannel(prefix, "*"), eventsChannel(prefix)];
+  const commands = [...new Set([...SCRIPT_COMMANDS, ...CLIENT_COMMANDS])].sort();
+  const rights = [
+    ...keys.map((pattern) => `~${pattern}`),
+    ...channels.map((pattern) => `&${pattern}`),
+    ...commands.map((command) => `+${command}`),
+  ];
+  // What the user was allowed before goes: a rule that only added would keep rights that nobody sees here.
+  return { user, keys, channels, commands, rule: `ACL SETUSER ${user} reset on >PASSWORD ${rights.join(" ")}` };
+}

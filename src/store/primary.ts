@@ -1,0 +1,100 @@
+/**
+ * Finds the server that takes the writes of a namespace, where Sentinels or the nodes of a cluster know it. A namespace
+ * lies in one slot, so that one connection is all a client needs; ioredis' own classes for this queue and resend behind
+ * our back, which `Store.run` must not allow.
+ */
+import { Redis } from "ioredis";
+import { type Address, type ConnectionSettings, dial, type Discovery } from "./dial.ts";
+import { addressOf, explain, isPassing, isReply, NoPrimary } from "./failures.ts";
+import { metaKey } from "./keys.ts";
+
+/** A node that is asked first may know another one, which may have just handed the slot on. */
+const REDIRECTS_MAXIMUM = 3;
+
+/** @throws NoPrimary when the deadline (of performance.now()) has passed at the latest */
+export async function dialPrimary(
+  settings: ConnectionSettings,
+  discovery: Discovery,
+  prefix: string,
+  deadline: number,
+): Promise<Redis> {
+  let trouble: NoPrimary | undefined;
+  for (const [i, address] of discovery.at.entries()) {
+    const now = performance.now();
+    // To each an equal share of what is left: one machine that is silent must not use up the time of the others.
+    const share = now + (deadline - now) / (discovery.at.length - i);
+    try {
+      return discovery.by === "sentinel"
+        ? await askSentinel(settings, discovery, address, share)
+        : await askNode(settings, prefix, address, share);
+    } catch (error) {
+      if (!(error instanceof NoPrimary)) throw error;
+      // What somebody who answers says is worth more than that another one is away.
+      if (error.passing || trouble?.passing !== true) trouble = error;
+    }
+  }
+  throw trouble!;
+}
+
+async function askSentinel(
+  settings: ConnectionSettings,
+  { master, login }: Discovery & { by: "sentinel" },
+  sentinel: Address,
+  deadline: number,
+): Promise<Redis> {
+  const asSentinel = { ...settings, username: login.username, password: login.password, db: 0 };
+  const server = await ask(asSentinel, sentinel, deadline, false, async (redis) => {
+    const answer = await redis.call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", master);
+    redis.disconnect();
+    if (!Array.isArray(answer)) throw new Error(`it watches no ${master}`);
+    return { host: String(answer[0]), port: Number(answer[1]) };
+  });
+  return ask(settings, server, deadline, true, async (redis) => {
+    const answer = await redis.call("ROLE");
+    // Sentinels name the old primary until the new one has been promoted; it may be a replica already.
+    if (!Array.isArray(answer) || answer[0] !== "master") throw new Error("it is no primary any more");
+    return redis;
+  });
+}
+
+async function askNode(settings: ConnectionSettings, prefix: string, seed: Address, deadline: number): Promise<Redis> {
+  let node = seed;
+  for (let redirects = 0; redirects <= REDIRECTS_MAXIMUM; redirects++) {
+    const { host } = node;
+    const found = await ask(settings, node, deadline, redirects > 0, async (redis) => {
+      // Any question about a key is answered by the node that holds its slot, and by every other one with who does.
+      const answer = await redis.exists(metaKey(prefix)).catch((error: Error) => error);
+      if (!(answer instanceof Error)) return redis;
+      const moved = /^MOVED \d+ (.*):(\d+)$/.exec(answer.message);
+      if (moved === null) throw answer;
+      redis.disconnect();
+      // A node that does not know its own name leaves it out.
+      return { host: moved[1] || host, port: Number(moved[2]) };
+    });
+    if (found instanceof Redis) return found;
+    node = found;
+  }
+  throw new NoPrimary("its nodes disagree about who holds the namespace", "Look at CLUSTER NODES.", true);
+}
+
+/**
+ * The answer of one server.
+ * @param led whether somebody else has named it: then it is away for as long as a failover takes
+ * @throws NoPrimary
+ */
+async function ask<T>(
+  settings: ConnectionSettings,
+  { host, port }: Address,
+  deadline: number,
+  led: boolean,
+  question: (redis: Redis) => Promise<T>,
+): Promise<T> {
+  const server = { ...settings, host, port, discovery: undefined };
+  try {
+    return await dial(server, deadline, question);
+  } catch (error) {
+    const [reason, hint] = explain({ ...settings, host, port }, error);
+    const passing = isReply(error) ? isPassing(error) : led;
+    throw new NoPrimary(`${addressOf(server)}: ${reason}`, hint, passing);
+  }
+}

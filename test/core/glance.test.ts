@@ -1,0 +1,83 @@
+/**
+ * [G7] A hook that is told NOTHING starts no Node and shows nothing: so NOTHING must never stand where collect would show
+ * something. Compared over random histories.
+ */
+import * as fc from "fast-check";
+import { expect, test } from "vitest";
+import type { CoordinationClient } from "../../src/client/client.ts";
+import { useRedis } from "../harness.ts";
+
+const bench = useRedis();
+const BOUND = { bytes: 7_500, descriptionBytes: 6_000 };
+const SUPERSEDED = "SUPERSEDED";
+const HISTORIES = 200;
+const STEPS_MAXIMUM = 8;
+
+/** What may happen between two hooks of `me`. Leases are so short that they run out, or so long that they do not. */
+const STEPS: Record<
+  string,
+  (who: { me: CoordinationClient; hasty: CoordinationClient; other: CoordinationClient }) => Promise<unknown>
+> = {
+  message: ({ other }) => other.publishMessage({ type: "GENERAL", subject: "s", description: "d", to: "me" }),
+  note: ({ other }) => other.publishMessage({ type: "NOTIFICATION", subject: "s", description: "d", to: "me" }),
+  question: ({ me }) => me.publishMessage({ type: "GENERAL", subject: "s", description: "d", to: "other" }),
+  answers: async ({ other }) => acknowledgeAll(other),
+  acknowledges: async ({ me }) => acknowledgeAll(me),
+  checks: ({ me }) => me.checkMessages(),
+  takes: ({ me }) => me.getNotifications({ limit: 2 }),
+  "takes and dies": ({ me }) => me.takeNotifications({ limit: 2 }),
+  "shows and dies": ({ me }) => me.collectMail("tool", 10, BOUND),
+  "shows and dies long ago": ({ hasty }) => hasty.collectMail("tool", 10, BOUND),
+  shows: async ({ me }) => me.confirmMail(await me.collectMail("tool", 10, BOUND)),
+  "shows a part": async ({ me }) => me.confirmMail(await me.collectMail("turn", 10, BOUND), 1),
+  begins: ({ me }) => me.join({ id: "mine", host: "here", agentPid: 1 }),
+  "is superseded": ({ other }) => rejoin(other),
+  leaves: ({ me }) => me.leave().catch(() => undefined),
+  "is dropped from": () => bench.raw.rpush("coord:notifications:me", '{"event":"events_skipped","count":7}'),
+};
+
+async function acknowledgeAll(client: CoordinationClient): Promise<void> {
+  const { messages } = await client.checkMessages({ pendingOnly: true });
+  if (messages.length > 0) await client.ackMessage(messages.map(({ id }) => id));
+}
+
+/** Another session speaks for the name. */
+async function rejoin(other: CoordinationClient): Promise<void> {
+  const taker = bench.command("me");
+  await taker.join({ id: `taker of ${other.settings.instanceId}`, host: "there", agentPid: 2 });
+  taker.close();
+}
+
+test("[G7] where glance says NOTHING, collect shows nothing", async () => {
+  let nothing = 0;
+  let something = 0;
+  const names = fc.array(fc.constantFrom(...Object.keys(STEPS)), { minLength: 1, maxLength: STEPS_MAXIMUM });
+  const history = async (steps: readonly string[]): Promise<void> => {
+    await bench.clear();
+    const session = { env: { CLAUDE_CODE_SESSION_ID: "mine" } };
+    const me = bench.command("me", { ...session, leaseSeconds: 60 });
+    const hasty = bench.command("me", { ...session, leaseSeconds: 0 });
+    const other = bench.command("other");
+    for (const step of steps) await STEPS[step]!({ me, hasty, other }).catch(ignoreSuperseded);
+    // A hook is a process of its own: it knows its session by the agent's id.
+    const hook = bench.command("me", session);
+    const said = await hook.hasMail();
+    const before = await bench.state();
+    const mail = await hook.collectMail("tool", 10, BOUND).catch(ignoreSuperseded);
+    const shows = mail !== undefined && mail.messages.length + mail.events.length > 0;
+    if (said) something++;
+    else nothing++;
+    expect(shows && !said).toBe(false);
+    // Told nothing, the hook has left everything as collect would.
+    if (!said) expect(await bench.state()).toEqual(before);
+  };
+  await fc.assert(fc.asyncProperty(names, history), { numRuns: HISTORIES });
+  expect({ nothing: nothing > HISTORIES / 10, something: something > HISTORIES / 10 }).toEqual({
+    nothing: true,
+    something: true,
+  });
+});
+
+function ignoreSuperseded(error: unknown): undefined {
+  expect(error).toMatchObject({ code: SUPERSEDED });
+}

@@ -1,0 +1,18 @@
+/** A little of what `npm run test:fuzz` does at length, so that each run of the tests guards it. */
+import { expect, test } from "vitest";
+import { useRedis } from "./harness.ts";
+import { fuzzFrames } from "./fuzz/frames.ts";
+import { fuzzValues } from "./fuzz/values.ts";
+
+const bench = useRedis();
+
+test("the MCP server answers each request exactly once and goes on, whatever else is sent", async () => {
+  const outcome = await fuzzFrames(bench.redis.url, 1500, 1);
+  expect(outcome).toMatchObject({ sent: 1500, answered: outcome.asked });
+  expect(outcome.asked).toBeGreaterThan(800);
+});
+
+test("whatever another program has written into a namespace: a result or a refusal that names the key, and no deaf hook", async () => {
+  const { problems, cases } = await fuzzValues({ seed: Date.now() % 1_000_000, cases: 40 });
+  expect([problems, cases]).toEqual([[], 40]);
+});

@@ -1,0 +1,38 @@
+/** `npm run test:fuzz [-- --frames n] [--values n] [--seed n]`: what the tests do a little of, at length. */
+import { parseArgs } from "node:util";
+import { startThrowawayRedis } from "../../src/server/throwaway.ts";
+import { writeSection } from "../reliability.ts";
+import { fuzzFrames } from "./frames.ts";
+import { fuzzValues } from "./values.ts";
+
+const FRAMES = 100_000;
+const VALUES = 2000;
+
+const options = { frames: { type: "string" }, values: { type: "string" }, seed: { type: "string" } } as const;
+const { values: given } = parseArgs({ options });
+const [frames, cases] = [Number(given.frames ?? FRAMES), Number(given.values ?? VALUES)];
+const seed = Number(given.seed ?? Date.now() % 1_000_000);
+const number = (value: number): string => value.toLocaleString("en-US");
+let began = performance.now();
+/** Since the last call. */
+const seconds = (): number => {
+  const took = Math.round((performance.now() - began) / 1000);
+  began = performance.now();
+  return took;
+};
+
+await using redis = await startThrowawayRedis();
+const sent = await fuzzFrames(redis.url, frames, seed);
+const aboutFrames = `**Frames.** ${number(sent.sent)} frames sent to \`coord mcp\` in ${seconds()} s: malformed, hostile, huge, in batches and out of order. ${number(sent.asked)} of them were
+requests with an id; each was answered exactly once, ${number(sent.errors)} times with a refusal. After every 500 a valid call worked. The process lived, with
+${sent.residentMegabytes} MB in the end.`;
+console.log(aboutFrames);
+const damaged = await fuzzValues({ seed, cases });
+const aboutValues = `**Values in Redis.** ${number(damaged.cases)} times some of the keys and fields were replaced by other types, cut off JSON, absurd numbers, huge strings and bytes that are no
+text, in ${seconds()} s. Every operation of the client, every text of the hooks and of the shell was tried on it: ${number(damaged.results)} results, ${number(damaged.refused)} refusals that name the
+key, ${damaged.problems.length} of anything else; what was published next was shown, or refused with the key that stands in the way.`;
+console.log(aboutValues);
+for (const problem of damaged.problems) console.log(`  ${problem}`);
+if (damaged.problems.length > 0) process.exitCode = 1;
+const head = `## Hostile input\n\n${new Date().toISOString().slice(0, 10)}, \`npm run test:fuzz\`, seed ${seed}.`;
+if (frames >= FRAMES && cases >= VALUES) await writeSection("fuzz", `${head}\n\n${aboutFrames}\n\n${aboutValues}`);

@@ -1,0 +1,18 @@
+/** Every Redis of the tests lets our programs do what `coord acl` prints and nothing else, so each test proves the rule. */
+import { accessRule } from "../src/store/acl.ts";
+
+/** Who the tests themselves are, where they look behind our programs. */
+export const ADMINISTRATOR = { username: "admin", password: "admin" } as const;
+
+/** Arguments of a redis-server: whoever does not log in is the user that `coord acl` describes for these namespaces. */
+export function leastPrivilege(prefix: string, ...further: string[]): string[] {
+  const [, , ...rule] = accessRule(prefix, "default").rule.replace(">PASSWORD", "nopass").split(" ");
+  const user = ["--user", ...rule, ...further.flatMap(namespaceRights)];
+  return [...user, "--user", ADMINISTRATOR.username, "on", `>${ADMINISTRATOR.password}`, "~*", "&*", "+@all"];
+}
+
+/** What lets a user who has the commands use a further namespace. */
+export function namespaceRights(prefix: string): string[] {
+  const { keys, channels } = accessRule(prefix, "default");
+  return [...keys.map((pattern) => `~${pattern}`), ...channels.map((pattern) => `&${pattern}`)];
+}

@@ -1,0 +1,2 @@
+/** For vitest.config.ts, which is type-checked. */
+export function scriptModule(file: string): Promise<string>;
