@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Mapping
@@ -23,6 +24,7 @@ from .validation import check_identity, check_instance, missing_identity, shown
 from .variables import check_whole, variable_choice, variable_whole
 
 PROJECT_FILE = ".coord.json"
+_PROJECT_FILE_BYTES_MAXIMUM = 65_536
 
 #: The deadline for an acknowledgement where nobody sets one.
 _ACK_TIMEOUT_SECONDS = 900
@@ -143,7 +145,7 @@ class _Project:
         for folder in (start, *start.parents):
             path = folder / PROJECT_FILE
             try:
-                return cls(path, _parse_project(path, path.read_bytes().decode("utf-8", "replace")))
+                return cls(path, _parse_project(path, _read_project(path)))
             except (FileNotFoundError, NotADirectoryError):
                 pass
             except OSError as error:
@@ -155,10 +157,22 @@ class _Project:
         return cls(start / PROJECT_FILE, {})
 
 
+def _read_project(path: Path) -> str:
+    """A repository may bring anything under this name, a link to /dev/zero included; who reads it has to end."""
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode):
+        problem = "it is no file"
+    elif about.st_size > _PROJECT_FILE_BYTES_MAXIMUM:
+        problem = f"it has {about.st_size} bytes, at most {_PROJECT_FILE_BYTES_MAXIMUM} are read"
+    else:
+        return path.read_bytes().decode("utf-8", "replace")
+    raise invalid(f"{path} cannot be read: {problem}.", "Make it readable, or remove it.")
+
+
 def _parse_project(path: Path, text: str) -> Mapping[str, Any]:
     try:
         values = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise invalid(
             f"{path} is not JSON: {error}.", 'It holds, for example, {"instanceId": "backend"}.'
         ) from error

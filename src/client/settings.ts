@@ -2,7 +2,7 @@
  * Identity and configuration, resolved the same way on every surface: option, environment, the nearest `.coord.json`,
  * default. Every value is checked here, and a malformed one is refused by the name of where it stands.
  */
-import { readFileSync, existsSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { KEY_PREFIX_PATTERN, LIMITS, NAMESPACE_SETTINGS, type NamespaceSettingName } from "../protocol/definition.ts";
 import type { NamespaceSettings } from "../protocol/results.ts";
@@ -63,6 +63,7 @@ export interface SettingsSources {
 const ACK_TIMEOUT_SECONDS = 900;
 
 export const PROJECT_FILE = ".coord.json";
+const PROJECT_FILE_BYTES_MAXIMUM = 65_536;
 
 /** More replicas than anybody runs. */
 const REPLICAS_MAXIMUM = 100;
@@ -162,14 +163,20 @@ function readProjectFile(start: string): { path: string; values: Project } | und
   }
 }
 
+/** A repository may bring anything under this name, a link to /dev/zero included; a hook that reads it has to end. */
 function readIfThere(path: string): string | undefined {
+  let problem: string;
   try {
-    return readFileSync(path, "utf8");
+    const stat = statSync(path, { throwIfNoEntry: false });
+    if (stat === undefined) return undefined;
+    if (stat.isFile() && stat.size <= PROJECT_FILE_BYTES_MAXIMUM) return readFileSync(path, "utf8");
+    problem = stat.isFile()
+      ? `it has ${stat.size} bytes, at most ${PROJECT_FILE_BYTES_MAXIMUM} are read`
+      : "it is no file";
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
-    throw invalid(`${path} cannot be read: ${(error as Error).message}.`, "Make it readable, or remove it.");
+    problem = (error as Error).message;
   }
+  throw invalid(`${path} cannot be read: ${problem}.`, "Make it readable, or remove it.");
 }
 
 function parseProject(path: string, text: string): Project {
@@ -177,10 +184,9 @@ function parseProject(path: string, text: string): Project {
   try {
     values = JSON.parse(text);
   } catch (error) {
-    throw invalid(
-      `${path} is not JSON: ${(error as Error).message}.`,
-      'It holds, for example, {"instanceId": "backend"}.',
-    );
+    // Without the piece of the file that V8 quotes: it may be that of a password.
+    const problem = (error as Error).message.replace(/, (?:\.{3})?".*$/s, "");
+    throw invalid(`${path} is not JSON: ${problem}.`, 'It holds, for example, {"instanceId": "backend"}.');
   }
   if (typeof values === "object" && values !== null && !Array.isArray(values)) return values;
   throw invalid(`${path} is not a JSON object.`, 'It holds, for example, {"instanceId": "backend"}.');

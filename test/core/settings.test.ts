@@ -1,4 +1,5 @@
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { execFileSync } from "node:child_process";
+import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -408,6 +409,40 @@ describe("the project file", () => {
     await inProject({ [field]: value });
     const { code, message } = refusal({ cwd: project });
     expect([code, message.startsWith(`${field} in ${join(project, ".coord.json")}`)]).toEqual(["INVALID", true]);
+  });
+
+  test("[G9] what is no file, or a large one, is refused without being read", async () => {
+    const file = join(below, ".coord.json");
+    const reasons: string[] = [];
+    const refuse = async (make: () => unknown): Promise<void> => {
+      await make();
+      reasons.push(refusal({ cwd: below }).message.replace(file, "file"));
+      await rm(file, { force: true });
+    };
+    await refuse(() => symlink("/dev/zero", file));
+    await refuse(() => execFileSync("mkfifo", [file]));
+    await refuse(() => symlink(file, file));
+    await refuse(() => writeFile(file, " ".repeat(65_537)));
+    expect(reasons).toEqual([
+      "file cannot be read: it is no file.",
+      "file cannot be read: it is no file.",
+      expect.stringMatching(/^file cannot be read: ELOOP/),
+      "file cannot be read: it has 65537 bytes, at most 65536 are read.",
+    ]);
+  });
+
+  test("a file with an error in it is refused without its password", async () => {
+    for (const text of [
+      '{"redis":"redis://:s3cret@h",x}',
+      '{"redis":redis://:s3cret@h',
+      "s3cret",
+      '{"redis":"redis://:s3cret@h"',
+    ]) {
+      await writeFile(join(project, ".coord.json"), text);
+      const { code, message } = refusal({ cwd: project });
+      expect([code, message]).toEqual(["INVALID", expect.stringMatching(/coord\.json is not JSON: [A-Z]/)]);
+      expect(message).not.toMatch(/s3c|cret/);
+    }
   });
 
   test("a folder in its place is refused, unknown fields of a newer version are not", async () => {
