@@ -1,7 +1,7 @@
 /** What leaves a namespace, what never does, and what happens when it is full. */
 import { expect, test } from "vitest";
 import { type CoordinationClient, MessageType, type PublishRequest } from "../../src/index.ts";
-import { type State, refused, useRedis } from "../harness.ts";
+import { PREFIX, type State, refused, useRedis } from "../harness.ts";
 
 const bench = useRedis();
 const NOTE: PublishRequest = { type: MessageType.NOTIFICATION, subject: "note", description: "text", to: "bob" };
@@ -13,7 +13,7 @@ async function publish(client: CoordinationClient, count: number, request: Publi
   return ids;
 }
 
-const stored = (): Promise<string[]> => bench.raw.zrange("coord:timeline", "0", "-1");
+const stored = (): Promise<string[]> => bench.raw.zrange(`${PREFIX}:timeline`, "0", "-1");
 
 /** Without what only counts, and what expires by itself. */
 function lasting({ meta: _meta, presence: _presence, ...state }: State): State {
@@ -30,7 +30,7 @@ test("[G2] a settled message that goes leaves no trace: not in inbox, outbox, th
   await bob.publishMessage({ ...NOTE, subject: "answer", to: "alice", replyTo: question! });
   await bob.ackMessage(note!);
   await carol.publishMessage({ ...NOTE, subject: "unseen", to: "bob", replyTo: question! });
-  await bench.raw.hset("coord:meta", "retention_days", "0");
+  await bench.raw.hset(`${PREFIX}:meta`, "retention_days", "0");
   expect(await alice.sweep()).toMatchObject({ removed: 5, more: false });
   const { "notifications:alice": events, ...rest } = lasting(await bench.state());
   expect(rest).toEqual(before);
@@ -64,7 +64,7 @@ test("[G2] a long tail of unanswered messages neither blocks retention nor is ta
   const left = unanswered.filter((id) => id !== unanswered[3]);
   expect(await stored()).toEqual([...left, ...notes.slice(-10), last]);
   // The tail was passed once: nothing of it is looked at again.
-  expect(await bench.raw.zrange("coord:expired", "0", "-1")).toEqual([unanswered[7]]);
+  expect(await bench.raw.zrange(`${PREFIX}:expired`, "0", "-1")).toEqual([unanswered[7]]);
 });
 
 test("[G2] a namespace full of unanswered messages refuses, names who holds it up, and stores nothing", async () => {
@@ -92,8 +92,8 @@ test("[G2] what is dead fills a namespace too, until it is dropped", async () =>
   await alice.changeNamespaceSetting("ack_attempts", 0);
   const [id] = await publish(alice, 1, { ...ASK, ackWithin: 60 });
   for (let i = 0; i < 2; i++) {
-    for (const member of await bench.raw.zrange("coord:deadlines", "0", "-1")) {
-      await bench.raw.zadd("coord:deadlines", "XX", "1", member);
+    for (const member of await bench.raw.zrange(`${PREFIX}:deadlines`, "0", "-1")) {
+      await bench.raw.zadd(`${PREFIX}:deadlines`, "XX", "1", member);
     }
     await alice.sweep();
   }
@@ -106,7 +106,7 @@ test("[G2] what is dead fills a namespace too, until it is dropped", async () =>
 test("one sweep does a bounded part, and says that there is more", async () => {
   const [alice] = await bench.clients("alice", "bob");
   await Promise.all(Array.from({ length: 1200 }, () => alice.publishMessage(NOTE)));
-  await bench.raw.hset("coord:meta", "retention_days", "0");
+  await bench.raw.hset(`${PREFIX}:meta`, "retention_days", "0");
   const parts = [];
   for (let part = await alice.sweep(); ; part = await alice.sweep()) {
     parts.push(part.removed);
@@ -121,8 +121,8 @@ test("a key of another type keeps its trace and keeps nothing else from going", 
   const [alice] = await bench.clients("alice", "bob", "carol");
   await publish(alice, 2);
   await publish(alice, 1, { ...NOTE, to: "carol" });
-  await bench.raw.set("coord:inbox:bob", "text");
-  await bench.raw.hset("coord:meta", "retention_days", "0");
+  await bench.raw.set(`${PREFIX}:inbox:bob`, "text");
+  await bench.raw.hset(`${PREFIX}:meta`, "retention_days", "0");
   expect(await alice.sweep()).toMatchObject({ removed: 3 });
   const { "inbox:bob": inbox, ...rest } = lasting(await bench.state());
   expect([inbox, rest]).toMatchObject([{ text: "text" }, {}]);
