@@ -5,7 +5,7 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import type { CoordinationClient } from "../../src/client/client.ts";
-import { useRedis } from "../harness.ts";
+import { PREFIX, useRedis } from "../harness.ts";
 
 const bench = useRedis();
 const BOUND = { bytes: 7_500, descriptionBytes: 6_000 };
@@ -33,7 +33,7 @@ const STEPS: Record<
   begins: ({ me }) => me.join({ id: "mine", host: "here", agentPid: 1 }),
   "is superseded": ({ other }) => rejoin(other),
   leaves: ({ me }) => me.leave().catch(() => undefined),
-  "is dropped from": () => bench.raw.rpush("coord:notifications:me", '{"event":"events_skipped","count":7}'),
+  "is dropped from": () => bench.raw.rpush(`${PREFIX}:notifications:me`, '{"event":"events_skipped","count":7}'),
 };
 
 async function acknowledgeAll(client: CoordinationClient): Promise<void> {
