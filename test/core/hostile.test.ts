@@ -99,7 +99,11 @@ test("[G2] counts of a message that are none leave no acknowledgement half-way",
   const [alice, bob] = await bench.clients("alice", "bob");
   for (const value of ["abc", "nan", "-3", "1e308", "9".repeat(30)]) {
     const { messageId } = await alice.publishMessage({ ...GENERAL, ackWithin: 60 });
-    await bench.raw.hset(`coord:msg:${messageId}`, { dead: value, dropped: value, "history:bob": "d1700000000000000" });
+    await bench.raw.hset(`${PREFIX}:msg:${messageId}`, {
+      dead: value,
+      dropped: value,
+      "history:bob": "d1700000000000000",
+    });
     expect(await bob.ackMessage(messageId)).toMatchObject({ already: false });
     expect(await alice.getStats()).toMatchObject({ pending: 0, dead: 0 });
     expect((await bob.checkMessages({ pendingOnly: true })).count).toBe(0);
