@@ -1,6 +1,7 @@
 /** A little of what `npm run test:fuzz` does at length, so that each run of the tests guards it. */
 import { expect, test } from "vitest";
 import { useRedis } from "./harness.ts";
+import { fuzzCommands } from "./fuzz/commands.ts";
 import { fuzzFrames } from "./fuzz/frames.ts";
 import { fuzzValues } from "./fuzz/values.ts";
 
@@ -15,4 +16,9 @@ test("the MCP server answers each request exactly once and goes on, whatever els
 test("whatever another program has written into a namespace: a result or a refusal that names the key, and no deaf hook", async () => {
   const { problems, cases } = await fuzzValues({ seed: Date.now() % 1_000_000, cases: 40 });
   expect([problems, cases]).toEqual([[], 40]);
+});
+
+test("[G9] [G10] whatever stands on the command line, in the environment and in .coord.json", async () => {
+  const outcome = await fuzzCommands(bench.redis.url, 20, Date.now() % 1_000_000);
+  expect(outcome).toEqual({ commands: 20, settings: 1000, problems: [] });
 });

@@ -128,7 +128,7 @@ local function load_message(id, me, everyone)
   message[11] = acknowledged and '1' or '0'
   message[12] = (everyone or message[3] == me) and receipts_of(id, to) or false
   if message[12] and #message[12] == 0 then message[12] = false end -- cjson writes an empty table as an object
-  message[13] = announced and not acknowledged and waiting_seconds(id)
+  message[13] = announced and not acknowledged and waiting_seconds(id) or false
   return message, mine and (not presented or announced and not acknowledged)
 end
 

@@ -63,7 +63,7 @@ export function readSession(stored: unknown): SessionFacts {
   const values = stored as Record<string, unknown>;
   const facts: SessionFacts = {};
   for (const name of TEXTS) if (typeof values[name] === "string") facts[name] = values[name];
-  if (typeof values["pid"] === "number") facts.pid = values["pid"];
-  if (typeof values["agent_pid"] === "number") facts.agentPid = values["agent_pid"];
+  if (Number.isSafeInteger(values["pid"])) facts.pid = values["pid"] as number;
+  if (Number.isSafeInteger(values["agent_pid"])) facts.agentPid = values["agent_pid"] as number;
   return facts;
 }

@@ -1,7 +1,7 @@
 /** Export and import: everything comes back, twice is as good as once, and nothing that is there is changed. */
 import { expect, test } from "vitest";
 import { type CoordinationClient, MessageType } from "../../src/index.ts";
-import { type State, refused, useRedis } from "../harness.ts";
+import { PREFIX, type State, refused, useRedis } from "../harness.ts";
 
 const bench = useRedis();
 
@@ -31,8 +31,8 @@ async function populate(): Promise<CoordinationClient> {
   await alice.publishMessage({ ...ask, to: "later" });
   await alice.publishMessage({ type: MessageType.NOTIFICATION, subject: "note", description: "", to: "carol" });
   for (let i = 0; i < 2; i++) {
-    for (const member of await bench.raw.zrange("coord:deadlines", "0", "-1")) {
-      await bench.raw.zadd("coord:deadlines", "XX", "1", member);
+    for (const member of await bench.raw.zrange(`${PREFIX}:deadlines`, "0", "-1")) {
+      await bench.raw.zadd(`${PREFIX}:deadlines`, "XX", "1", member);
     }
     await alice.sweep();
   }
@@ -86,7 +86,7 @@ test("[G3] what goes on after an import comes behind what was imported, and repe
   const first = await alice.publishMessage({ ...again, to: "bob", idempotencyKey: "a:b*c" });
   expect(first.repeated).toBe(true);
   const { messageId } = await alice.publishMessage({ ...again, to: "bob" });
-  expect((await bench.raw.zrange("coord:timeline", "0", "-1")).at(-1)).toBe(messageId);
+  expect((await bench.raw.zrange(`${PREFIX}:timeline`, "0", "-1")).at(-1)).toBe(messageId);
 });
 
 test("[G5] an import into a namespace that has gone on takes nothing back", async () => {

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import * as fc from "fast-check";
 import { type CoordinationClient, type CoordinationEvent, MessageType, type PublishRequest } from "../../src/index.ts";
-import { refused, useRedis } from "../harness.ts";
+import { PREFIX, refused, useRedis } from "../harness.ts";
 
 const bench = useRedis();
 const REQUEST = { type: MessageType.GENERAL, subject: "tests", description: "run them", ackWithin: 60 };
@@ -11,8 +11,8 @@ const DAY_SECONDS = 86_400;
 
 /** Every deadline passes now. */
 async function pass(): Promise<void> {
-  const members = await bench.raw.zrange("coord:deadlines", "0", "-1");
-  for (const member of members) await bench.raw.zadd("coord:deadlines", "XX", "1", member);
+  const members = await bench.raw.zrange(`${PREFIX}:deadlines`, "0", "-1");
+  for (const member of members) await bench.raw.zadd(`${PREFIX}:deadlines`, "XX", "1", member);
 }
 
 async function passAndSweep(client: CoordinationClient): Promise<object> {
@@ -182,7 +182,7 @@ describe("a recipient that is not there", () => {
     expect(await bob.sweep()).toEqual(NOTHING);
     const { paused, "paused:bob": ids, deadlines } = await bench.state();
     expect([paused, ids, deadlines]).toEqual([undefined, undefined, ["m1 bob scored <time>"]]);
-    const due = Number(await bench.raw.zscore("coord:deadlines", `${messageId} bob`));
+    const due = Number(await bench.raw.zscore(`${PREFIX}:deadlines`, `${messageId} bob`));
     expect(due / 1000 - Date.now()).toBeGreaterThan(50_000); // all of the sixty seconds
     expect(await passAndSweep(alice)).toEqual({ ...NOTHING, announced: 1 });
   });
@@ -369,11 +369,11 @@ test("[G2] whatever happens in whatever order: stored = settled + pending + dead
         await attempt?.().catch((error: { code?: string }) => {
           if (!["INVALID", "NOT_FOUND", "NOT_RECIPIENT", "FULL"].includes(error.code ?? "")) throw error;
         });
-        const pending = new Set(await bench.raw.smembers("coord:pending"));
-        const dead = new Set(await bench.raw.zrange("coord:dead", "0", "-1"));
-        const stored = new Set(await bench.raw.zrange("coord:timeline", "0", "-1"));
+        const pending = new Set(await bench.raw.smembers(`${PREFIX}:pending`));
+        const dead = new Set(await bench.raw.zrange(`${PREFIX}:dead`, "0", "-1"));
+        const stored = new Set(await bench.raw.zrange(`${PREFIX}:timeline`, "0", "-1"));
         for (const other of unsettled) {
-          const message = await bench.raw.hgetall(`coord:msg:${other}`);
+          const message = await bench.raw.hgetall(`${PREFIX}:msg:${other}`);
           const names = message["to"] === "all" ? (message["recipients"] ?? "").split(" ") : [message["to"]!];
           const states = names.map((one) => {
             const last = message[`history:${one}`]?.split(" ").at(-1)?.at(0);

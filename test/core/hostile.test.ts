@@ -1,6 +1,6 @@
 /** Single values that stopped something for good, or half-way; test/fuzz/values.ts looks for more of their kind. */
 import { expect, test } from "vitest";
-import { useRedis } from "../harness.ts";
+import { PREFIX, useRedis } from "../harness.ts";
 
 const bench = useRedis();
 const GENERAL = { type: "GENERAL", subject: "s", description: "d", to: "bob" } as const;
@@ -8,8 +8,8 @@ const BOUND = { bytes: 7_500, descriptionBytes: 6_000 };
 const RUN = { host: "h", agentPid: 1 };
 
 async function due(): Promise<void> {
-  for (const member of await bench.raw.zrange("coord:deadlines", "0", "-1")) {
-    await bench.raw.zadd("coord:deadlines", "XX", "1", member);
+  for (const member of await bench.raw.zrange(`${PREFIX}:deadlines`, "0", "-1")) {
+    await bench.raw.zadd(`${PREFIX}:deadlines`, "XX", "1", member);
   }
 }
 
@@ -17,9 +17,9 @@ test("[G7] a deadline of nobody does not keep the others from passing", async ()
   const [alice, bob] = await bench.clients("alice", "bob");
   await alice.publishMessage({ ...GENERAL, ackWithin: 60 });
   await due();
-  for (const member of ["", " ", "nobody", "  bob", "\0"]) await bench.raw.zadd("coord:deadlines", "0", member);
+  for (const member of ["", " ", "nobody", "  bob", "\0"]) await bench.raw.zadd(`${PREFIX}:deadlines`, "0", member);
   expect(await bob.sweep()).toMatchObject({ announced: 1 });
-  expect(await bench.raw.zrange("coord:deadlines", "0", "-1")).toHaveLength(1); // its next reminder
+  expect(await bench.raw.zrange(`${PREFIX}:deadlines`, "0", "-1")).toHaveLength(1); // its next reminder
 });
 
 test.each(["nan", "inf", "-inf", "1e308", "0", "-5", "0x10", "9".repeat(20), "soon", ""])(
@@ -36,13 +36,13 @@ test.each(["nan", "inf", "-inf", "1e308", "0", "-5", "0x10", "9".repeat(20), "so
     const usual = await alice.getNamespaceSettings();
     await alice.publishMessage({ ...GENERAL, type: "NOTIFICATION" });
     await bench.raw.hset(
-      "coord:meta",
+      `${PREFIX}:meta`,
       Object.fromEntries(names.filter((name) => name !== "ack_attempts" || value !== "0").map((name) => [name, value])),
     );
     await alice.publishMessage({ ...GENERAL, ackWithin: 60 });
     await due();
     expect(await bob.sweep()).toMatchObject({ announced: 1, removed: 0 });
-    const [, next] = await bench.raw.zrange("coord:deadlines", "0", "0", "WITHSCORES");
+    const [, next] = await bench.raw.zrange(`${PREFIX}:deadlines`, "0", "0", "WITHSCORES");
     const seconds = Number(next) / 1e6 - Date.now() / 1000;
     expect(Math.round(seconds / 10)).toBe(30); // the default interval
     expect(await alice.getNamespaceSettings()).toEqual(usual);
@@ -53,7 +53,7 @@ test.each(["nan", "inf", "-inf", "1e308", "0", "-5", "0x10", "9".repeat(20), "so
 test("[G7] counters that are none stop neither sessions nor leases", async () => {
   const [alice] = await bench.clients("alice");
   for (const value of ["nan", "9223372036854775807", "-7", "x", "1e308"]) {
-    await bench.raw.hset("coord:meta", { sessions: value, leases: value });
+    await bench.raw.hset(`${PREFIX}:meta`, { sessions: value, leases: value });
     const bob = bench.command("bob");
     await bob.join({ ...RUN, agentPid: value.length });
     await bob.setActivity("at work"); // the number that it was given is its own
@@ -63,7 +63,7 @@ test("[G7] counters that are none stop neither sessions nor leases", async () =>
     await bob.confirmMail(mail);
     const { result, confirm } = await bob.takeNotifications();
     await confirm();
-    expect([result.count, await bench.raw.exists("coord:leases:bob")]).toEqual([0, 0]);
+    expect([result.count, await bench.raw.exists(`${PREFIX}:leases:bob`)]).toEqual([0, 0]);
   }
 });
 
@@ -71,11 +71,11 @@ test("[G7] what was lent until the year 9999 comes again", async () => {
   const [alice, bob] = await bench.clients("alice", "bob");
   await alice.publishMessage(GENERAL);
   await bob.collectMail("tool", 10, BOUND);
-  const [id] = await bench.raw.zrange("coord:leased:bob", "0", "-1");
-  await bench.raw.zadd("coord:leased:bob", "253402300799000000", id!);
-  const [event] = await bench.raw.lrange("coord:notifications:bob", 0, -1);
-  await bench.raw.del("coord:notifications:bob");
-  await bench.raw.hset("coord:leases:bob", {
+  const [id] = await bench.raw.zrange(`${PREFIX}:leased:bob`, "0", "-1");
+  await bench.raw.zadd(`${PREFIX}:leased:bob`, "253402300799000000", id!);
+  const [event] = await bench.raw.lrange(`${PREFIX}:notifications:bob`, 0, -1);
+  await bench.raw.del(`${PREFIX}:notifications:bob`);
+  await bench.raw.hset(`${PREFIX}:leases:bob`, {
     1: `253402300799000000 ${JSON.stringify([event, 5, {}])}`,
     2: '1 "x"',
     3: "1 5",
@@ -87,7 +87,7 @@ test("[G7] what was lent until the year 9999 comes again", async () => {
 test("[G7] a hook shows what is new beside thousands of events that another program wrote", async () => {
   const [alice, bob] = await bench.clients("alice", "bob");
   await bench.raw.rpush(
-    "coord:notifications:bob",
+    `${PREFIX}:notifications:bob`,
     ...Array.from({ length: 20_000 }, (_, n) => `{"event":"x","n":${n}}`),
   );
   await alice.publishMessage(GENERAL);
@@ -99,7 +99,11 @@ test("[G2] counts of a message that are none leave no acknowledgement half-way",
   const [alice, bob] = await bench.clients("alice", "bob");
   for (const value of ["abc", "nan", "-3", "1e308", "9".repeat(30)]) {
     const { messageId } = await alice.publishMessage({ ...GENERAL, ackWithin: 60 });
-    await bench.raw.hset(`coord:msg:${messageId}`, { dead: value, dropped: value, "history:bob": "d1700000000000000" });
+    await bench.raw.hset(`${PREFIX}:msg:${messageId}`, {
+      dead: value,
+      dropped: value,
+      "history:bob": "d1700000000000000",
+    });
     expect(await bob.ackMessage(messageId)).toMatchObject({ already: false });
     expect(await alice.getStats()).toMatchObject({ pending: 0, dead: 0 });
     expect((await bob.checkMessages({ pendingOnly: true })).count).toBe(0);
@@ -108,25 +112,25 @@ test("[G2] counts of a message that are none leave no acknowledgement half-way",
 
 test("[G2] a dead message that is gone can be dropped, and is pending nowhere after that", async () => {
   const [alice] = await bench.clients("alice", "bob");
-  await bench.raw.zadd("coord:dead", 1, "msg-0000000001");
+  await bench.raw.zadd(`${PREFIX}:dead`, 1, "msg-0000000001");
   expect(await alice.dropDead(["msg-0000000001"])).toMatchObject({ count: 0, unreadable: [{ id: "msg-0000000001" }] });
   expect(await alice.getStats()).toMatchObject({ total: 0, pending: 0, dead: 0 });
-  expect(await bench.raw.exists("coord:msg:msg-0000000001")).toBe(0);
+  expect(await bench.raw.exists(`${PREFIX}:msg:msg-0000000001`)).toBe(0);
 });
 
 test("[G2] retention goes on where its place is lost", async () => {
   const [alice] = await bench.clients("alice", "bob");
   await alice.changeNamespaceSetting("max_messages", 3);
   for (const place of ["msg-zzzzzzzzzz", "nonsense", ""]) {
-    await bench.raw.hset("coord:meta", "retained", place);
+    await bench.raw.hset(`${PREFIX}:meta`, "retained", place);
     for (let n = 0; n < 6; n++) await alice.publishMessage({ ...GENERAL, type: "NOTIFICATION" });
-    expect(await bench.raw.zcard("coord:timeline")).toBe(3);
+    expect(await bench.raw.zcard(`${PREFIX}:timeline`)).toBe(3);
   }
 });
 
 test("[G6] what is no name in presence is no recipient, and does not hold up the others", async () => {
   const [alice, bob] = await bench.clients("alice", "bob");
-  await bench.raw.hset("coord:presence", { "a b": "{}", "": "{}", "x\ny": "{}", ["n".repeat(65)]: "{}" });
+  await bench.raw.hset(`${PREFIX}:presence`, { "a b": "{}", "": "{}", "x\ny": "{}", ["n".repeat(65)]: "{}" });
   const { messageId, recipients } = await alice.publishMessage({ ...GENERAL, to: "all" });
   expect(recipients.map(({ instance }) => instance)).toEqual(["bob"]);
   await bob.ackMessage(messageId);
@@ -143,7 +147,7 @@ test("[G8] a session whose facts are none is superseded and renewed like any oth
   ];
   for (const session of facts) {
     await bench.raw.hset(
-      "coord:presence",
+      `${PREFIX}:presence`,
       "bob",
       `{"last_heartbeat":"${new Date().toISOString()}","left":false,"session":{${session}}}`,
     );

@@ -1,7 +1,7 @@
 /** What leaves a namespace, what never does, and what happens when it is full. */
 import { expect, test } from "vitest";
 import { type CoordinationClient, MessageType, type PublishRequest } from "../../src/index.ts";
-import { type State, refused, useRedis } from "../harness.ts";
+import { PREFIX, type State, refused, useRedis } from "../harness.ts";
 
 const bench = useRedis();
 const NOTE: PublishRequest = { type: MessageType.NOTIFICATION, subject: "note", description: "text", to: "bob" };
@@ -13,10 +13,11 @@ async function publish(client: CoordinationClient, count: number, request: Publi
   return ids;
 }
 
-const stored = (): Promise<string[]> => bench.raw.zrange("coord:timeline", "0", "-1");
+const stored = (): Promise<string[]> => bench.raw.zrange(`${PREFIX}:timeline`, "0", "-1");
 
 /** All that is stored becomes decades old. */
-const age = (): Promise<unknown> => bench.raw.zunionstore("coord:timeline", 1, "coord:timeline", "WEIGHTS", 0.5);
+const age = (): Promise<unknown> =>
+  bench.raw.zunionstore(`${PREFIX}:timeline`, 1, `${PREFIX}:timeline`, "WEIGHTS", 0.5);
 
 /** Without what only counts, and what expires by itself. */
 function lasting({ meta: _meta, presence: _presence, ...state }: State): State {
@@ -67,7 +68,7 @@ test("[G2] a long tail of unanswered messages neither blocks retention nor is ta
   const left = unanswered.filter((id) => id !== unanswered[3]);
   expect(await stored()).toEqual([...left, ...notes.slice(-10), last]);
   // The tail was passed once: nothing of it is looked at again.
-  expect(await bench.raw.zrange("coord:expired", "0", "-1")).toEqual([unanswered[7]]);
+  expect(await bench.raw.zrange(`${PREFIX}:expired`, "0", "-1")).toEqual([unanswered[7]]);
 });
 
 test("[G2] a namespace full of unanswered messages refuses, names who holds it up, and stores nothing", async () => {
@@ -95,8 +96,8 @@ test("[G2] what is dead fills a namespace too, until it is dropped", async () =>
   await alice.changeNamespaceSetting("ack_attempts", 0);
   const [id] = await publish(alice, 1, { ...ASK, ackWithin: 60 });
   for (let i = 0; i < 2; i++) {
-    for (const member of await bench.raw.zrange("coord:deadlines", "0", "-1")) {
-      await bench.raw.zadd("coord:deadlines", "XX", "1", member);
+    for (const member of await bench.raw.zrange(`${PREFIX}:deadlines`, "0", "-1")) {
+      await bench.raw.zadd(`${PREFIX}:deadlines`, "XX", "1", member);
     }
     await alice.sweep();
   }
@@ -124,7 +125,7 @@ test("a key of another type keeps its trace and keeps nothing else from going", 
   const [alice] = await bench.clients("alice", "bob", "carol");
   await publish(alice, 2);
   await publish(alice, 1, { ...NOTE, to: "carol" });
-  await bench.raw.set("coord:inbox:bob", "text");
+  await bench.raw.set(`${PREFIX}:inbox:bob`, "text");
   await age();
   expect(await alice.sweep()).toMatchObject({ removed: 3 });
   const { "inbox:bob": inbox, ...rest } = lasting(await bench.state());

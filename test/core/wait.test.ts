@@ -131,11 +131,11 @@ describe("the own inbox", () => {
   test("what cannot be read is told once, and does not stand before what is new", async () => {
     const [alice, bob] = await bench.clients("alice", "bob");
     const gone = await alice.publishMessage({ ...GENERAL, to: "bob" });
-    await bench.raw.del(`coord:msg:${gone.messageId}`);
+    await bench.raw.del(`${PREFIX}:msg:${gone.messageId}`);
     const request = { waitSeconds: LONG, limit: 1 };
     const unreadable = [{ id: gone.messageId, reason: "the message is gone" }];
     expect(await bob.checkMessages(request)).toMatchObject({ count: 0, unreadable });
-    const [result] = await waiting(bob, request, "coord:notify:bob");
+    const [result] = await waiting(bob, request, `${PREFIX}:notify:bob`);
     await alice.publishMessage({ ...GENERAL, to: "bob" });
     expect((await result).messages).toHaveLength(1);
     // It stays pending, since nobody can say that it is done; there it ends a wait only where nothing else has room.

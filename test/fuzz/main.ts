@@ -2,11 +2,13 @@
 import { parseArgs } from "node:util";
 import { startThrowawayRedis } from "../../src/server/throwaway.ts";
 import { writeSection } from "../reliability.ts";
+import { fuzzCommands } from "./commands.ts";
 import { fuzzFrames } from "./frames.ts";
 import { fuzzValues } from "./values.ts";
 
 const FRAMES = 100_000;
 const VALUES = 2000;
+const COMMANDS = 300;
 
 const options = { frames: { type: "string" }, values: { type: "string" }, seed: { type: "string" } } as const;
 const { values: given } = parseArgs({ options });
@@ -32,7 +34,13 @@ const aboutValues = `**Values in Redis.** ${number(damaged.cases)} times some of
 text, in ${seconds()} s. Every operation of the client, every text of the hooks and of the shell was tried on it: ${number(damaged.results)} results, ${number(damaged.refused)} refusals that name the
 key, ${damaged.problems.length} of anything else; what was published next was shown, or refused with the key that stands in the way.`;
 console.log(aboutValues);
-for (const problem of damaged.problems) console.log(`  ${problem}`);
-if (damaged.problems.length > 0) process.exitCode = 1;
+const commands = await fuzzCommands(redis.url, given.frames === undefined ? COMMANDS : 10, seed);
+const aboutCommands = `**Commands.** ${number(commands.commands)} command lines with arguments, environment and \`.coord.json\` of every kind of wrong, and ${number(commands.settings)} more resolutions of the
+environment and the file, in ${seconds()} s: ${commands.problems.length} ended without a documented exit code, late, with a stack trace, or having stored what they refused.`;
+console.log(aboutCommands);
+const problems = [...damaged.problems, ...commands.problems];
+for (const problem of problems) console.log(`  ${problem}`);
+if (problems.length > 0) process.exitCode = 1;
 const head = `## Hostile input\n\n${new Date().toISOString().slice(0, 10)}, \`npm run test:fuzz\`, seed ${seed}.`;
-if (frames >= FRAMES && cases >= VALUES) await writeSection("fuzz", `${head}\n\n${aboutFrames}\n\n${aboutValues}`);
+if (frames >= FRAMES && cases >= VALUES)
+  await writeSection("fuzz", `${head}\n\n${aboutFrames}\n\n${aboutValues}\n\n${aboutCommands}`);
