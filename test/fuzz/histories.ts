@@ -9,6 +9,7 @@ import { CoordinationClient } from "../../src/client/client.ts";
 import { resolveSettings } from "../../src/client/settings.ts";
 import { CoordinationError } from "../../src/protocol/errors.ts";
 import type { PublishResult } from "../../src/protocol/results.ts";
+import { startThrowawayRedis } from "../../src/server/throwaway.ts";
 
 /** Two clients speak for alice, as two agents under one name do. */
 const CLIENTS = ["alice", "alice", "bob", "carol"] as const;
@@ -205,16 +206,14 @@ export interface HistoryFigures {
   problems: string[];
 }
 
-export async function fuzzHistories(
-  url: string,
-  { seed, cases }: { seed: number; cases: number },
-): Promise<HistoryFigures> {
-  const raw = new Redis(url.replace(/^unix:/, ""));
+export async function fuzzHistories({ seed, cases }: { seed: number; cases: number }): Promise<HistoryFigures> {
+  await using redis = await startThrowawayRedis();
+  const raw = new Redis({ path: redis.socketPath });
   const figures: HistoryFigures = { histories: 0, calls: 0, problems: [] };
   try {
     for (const chosen of fc.sample(plans, { seed, numRuns: cases })) {
       await raw.flushall();
-      const { before, calls, ids } = await record(url, chosen);
+      const { before, calls, ids } = await record(redis.url, chosen);
       figures.histories++;
       figures.calls += calls.length;
       if (!explained(before, calls, ids)) figures.problems.push(calls.map((call) => JSON.stringify(call)).join("\n"));

@@ -4,11 +4,13 @@ import { startThrowawayRedis } from "../../src/server/throwaway.ts";
 import { writeSection } from "../reliability.ts";
 import { fuzzCommands } from "./commands.ts";
 import { fuzzFrames } from "./frames.ts";
+import { fuzzHistories } from "./histories.ts";
 import { fuzzValues } from "./values.ts";
 
 const FRAMES = 100_000;
 const VALUES = 2000;
 const COMMANDS = 300;
+const HISTORIES = 3000;
 
 const options = { frames: { type: "string" }, values: { type: "string" }, seed: { type: "string" } } as const;
 const { values: given } = parseArgs({ options });
@@ -38,9 +40,13 @@ const commands = await fuzzCommands(redis.url, given.frames === undefined ? COMM
 const aboutCommands = `**Commands.** ${number(commands.commands)} command lines with arguments, environment and \`.coord.json\` of every kind of wrong, and ${number(commands.settings)} more resolutions of the
 environment and the file, in ${seconds()} s: ${commands.problems.length} ended without a documented exit code, late, with a stack trace, or having stored what they refused.`;
 console.log(aboutCommands);
-const problems = [...damaged.problems, ...commands.problems];
+const histories = await fuzzHistories({ seed, cases: given.frames === undefined ? HISTORIES : 30 });
+const aboutHistories = `**Histories.** ${number(histories.histories)} times four clients at once, two of them under one name, published, answered, acknowledged, read, took events and their
+leases and took over from each other, ${number(histories.calls)} calls in ${seconds()} s; ${histories.problems.length} had a result that no order of the calls explains.`;
+console.log(aboutHistories);
+const problems = [...damaged.problems, ...commands.problems, ...histories.problems];
 for (const problem of problems) console.log(`  ${problem}`);
 if (problems.length > 0) process.exitCode = 1;
 const head = `## Hostile input\n\n${new Date().toISOString().slice(0, 10)}, \`npm run test:fuzz\`, seed ${seed}.`;
 if (frames >= FRAMES && cases >= VALUES)
-  await writeSection("fuzz", `${head}\n\n${aboutFrames}\n\n${aboutValues}\n\n${aboutCommands}`);
+  await writeSection("fuzz", `${head}\n\n${aboutFrames}\n\n${aboutValues}\n\n${aboutCommands}\n\n${aboutHistories}`);

@@ -24,23 +24,24 @@ const STATUS_COLORS = { active: green, stale: yellow, offline: dim, unknown: red
 const LISTED_NAMES = 10;
 
 const colored = (status: PresenceStatus): string => STATUS_COLORS[status](status);
+/** Also of what another program wrote: a line break could begin a line that looks like ours. */
 const oneLine = (text: string): string => printable(text).replaceAll(/\s+/g, " ");
-const idLine = (id: string): string => `  ID: ${cyan(printable(id))}`;
+const idLine = (id: string): string => `  ID: ${cyan(oneLine(id))}`;
 
 export function renderPublish(result: PublishResult): string {
   const { type, to, recipients, repeated, acknowledged, messageId, requiresAck, replicas } = result;
   const listed = recipients
     .slice(0, LISTED_NAMES)
     .map(({ instance, presence }) =>
-      to === instance ? colored(presence) : `${printable(instance)} ${colored(presence)}`,
+      to === instance ? colored(presence) : `${oneLine(instance)} ${colored(presence)}`,
     );
   if (recipients.length > LISTED_NAMES) listed.push(`${recipients.length - LISTED_NAMES} more`);
   return [
-    `${bold(repeated ? "Already sent" : "Sent")} ${type} to ${to}${listed.length === 0 ? "" : ` (${listed.join(", ")})`}`,
+    `${bold(repeated ? "Already sent" : "Sent")} ${oneLine(type)} to ${oneLine(to)}${listed.length === 0 ? "" : ` (${listed.join(", ")})`}`,
     idLine(messageId),
     ...(acknowledged ? ["  The message it answers is acknowledged."] : []),
     ...(replicas === undefined ? [] : [`  Replicas that have it: ${replicas}`]),
-    ...(requiresAck ? [dim(`  Who has acknowledged: coord show ${messageId}`)] : []),
+    ...(requiresAck ? [dim(`  Who has acknowledged: coord show ${oneLine(messageId)}`)] : []),
   ].join("\n");
 }
 
@@ -48,7 +49,7 @@ export function renderCheck(result: CheckResult, nothing: string): string {
   const blocks = result.messages.map(renderMessage);
   if (blocks.length === 0 && result.unreadable.length === 0) blocks.push(nothing);
   for (const { id, reason } of result.unreadable) {
-    blocks.push(`${red("Unreadable message")}: ${printable(reason)}\n${idLine(id)}`);
+    blocks.push(`${red("Unreadable message")}: ${oneLine(reason)}\n${idLine(id)}`);
   }
   if (result.stoppedEarly === true)
     blocks.push(yellow("The search stopped after 20,000 messages; go on from the cursor."));
@@ -61,13 +62,13 @@ function renderMessage(message: Message): string {
   const asked = requiresAck && !(receipts !== undefined && receipts.every(({ state: its }) => SETTLED.has(its)));
   const state = acknowledged ? green("acknowledged") : asked ? yellow("to be acknowledged") : dim("no answer needed");
   return [
-    `${bold(printable(type))} ${printable(from)} → ${printable(to)}  ${dim(printable(timestamp))}  ${state}`,
+    `${bold(oneLine(type))} ${oneLine(from)} → ${oneLine(to)}  ${dim(oneLine(timestamp))}  ${state}`,
     idLine(id),
-    ...(replyTo === undefined ? [] : [`  Reply to: ${printable(replyTo)}`]),
+    ...(replyTo === undefined ? [] : [`  Reply to: ${oneLine(replyTo)}`]),
     ...(waitingSeconds === undefined
       ? []
       : [yellow(`  Announced again: it has been waiting for ${duration(waitingSeconds)}.`)]),
-    `  Subject: ${bold(printable(subject))}`,
+    `  Subject: ${bold(oneLine(subject))}`,
     // Deeper than the lines of ours: no text can pose as an id line.
     ...(description === ""
       ? []
@@ -87,14 +88,14 @@ function renderReceipt({ instance, state, presentedAt, acknowledgedAt, comment, 
   const when = acknowledgedAt ?? ended ?? presentedAt;
   const said = comment ?? reason;
   const words = said === undefined ? "" : `: ${oneLine(said)}`;
-  return `    ${printable(instance)} ${color(state)}${when === undefined ? "" : dim(` ${when}`)}${words}`;
+  return `    ${oneLine(instance)} ${color(state)}${when === undefined ? "" : dim(` ${oneLine(when)}`)}${words}`;
 }
 
 export function renderAck(result: AckResult | AckRefusal): string {
-  if ("code" in result) return `${red("Not acknowledged")}: ${printable(result.error)}\n${idLine(result.messageId)}`;
+  if ("code" in result) return `${red("Not acknowledged")}: ${oneLine(result.error)}\n${idLine(result.messageId)}`;
   const { already, timestamp, comment, messageId } = result;
   const words = comment === undefined ? "" : `: ${oneLine(comment)}`;
-  return `${green(already ? "Already acknowledged" : "Acknowledged")} ${dim(timestamp)}${words}\n${idLine(messageId)}`;
+  return `${green(already ? "Already acknowledged" : "Acknowledged")} ${dim(oneLine(timestamp))}${words}\n${idLine(messageId)}`;
 }
 
 export function renderPresence({ instances }: PresenceResult): string {
@@ -104,11 +105,11 @@ export function renderPresence({ instances }: PresenceResult): string {
       (fact) => fact !== undefined,
     );
     return [
-      printable(instanceId),
+      oneLine(instanceId),
       colored(status),
       age === null ? "" : `seen ${duration(age)} ago`,
       pending === 0 ? "" : `${pending} pending`,
-      printable(unreadable ?? facts.join(" · ")),
+      oneLine(unreadable ?? facts.join(" · ")),
     ];
   });
   return rows.length === 0 ? "Nobody has been seen yet." : columns(rows);
@@ -135,26 +136,26 @@ export function renderEvent({
   instances,
   instancesTotal,
 }: CoordinationEvent): string {
-  const of = `${bold(printable(type ?? ""))} ${printable(subject ?? "")}`;
-  const names = (instances ?? []).slice(0, LISTED_NAMES).map(printable);
+  const of = `${bold(oneLine(type ?? ""))} ${oneLine(subject ?? "")}`;
+  const names = (instances ?? []).slice(0, LISTED_NAMES).map(oneLine);
   const others = (instancesTotal ?? names.length) - names.length;
   const silent = `${names.join(", ")}${others > 0 ? ` and ${others} more` : ""} ${names.length + others === 1 ? "is" : "are"}`;
   const waiting = waitingSeconds === undefined ? "an unknown time" : duration(waitingSeconds);
   const heads: Readonly<Record<string, string>> = {
-    message_published: `${printable(from ?? "")} sent ${of}`,
-    message_acknowledged: `${printable(from ?? "")} acknowledged ${of}${comment === undefined ? "" : `: ${oneLine(comment)}`}`,
-    message_overdue: `${of} from ${printable(from ?? "")} has been waiting for an answer for ${waiting}`,
+    message_published: `${oneLine(from ?? "")} sent ${of}`,
+    message_acknowledged: `${oneLine(from ?? "")} acknowledged ${of}${comment === undefined ? "" : `: ${oneLine(comment)}`}`,
+    message_overdue: `${of} from ${oneLine(from ?? "")} has been waiting for an answer for ${waiting}`,
     message_undelivered: `${silent} offline: ${of} waits there`,
     message_unanswered: `${silent} silent on ${of} for ${waiting}`,
     message_dead: `${silent} no longer reminded of ${of}: coord dead`,
-    instance_joined: `${printable(from ?? "")} joined`,
-    instance_left: `${printable(from ?? "")} left`,
+    instance_joined: `${oneLine(from ?? "")} joined`,
+    instance_left: `${oneLine(from ?? "")} left`,
     events_skipped: `${count ?? "some"} older events were dropped; coord check still lists their messages`,
-    unreadable: `${red("Unreadable event")}: ${printable(reason ?? "")}`,
+    unreadable: `${red("Unreadable event")}: ${oneLine(reason ?? "")}`,
   };
   const head = Object.hasOwn(heads, event) ? heads[event] : undefined;
   const line =
-    `${dim(printable(timestamp ?? ""))} ${head ?? printable(`${event} ${type ?? ""} ${subject ?? ""}`)}`.trimStart();
+    `${dim(oneLine(timestamp ?? ""))} ${head ?? oneLine(`${event} ${type ?? ""} ${subject ?? ""}`)}`.trimStart();
   return messageId === undefined ? line : `${line}\n${idLine(messageId)}`;
 }
 
@@ -162,11 +163,11 @@ export function renderStats(result: StatsResult): string {
   const { total, pending, dead, settled, byType, oldestPending, instances } = result;
   const lines = [`${bold(String(total))} messages: ${settled} settled, ${pending} pending, ${dead} dead`];
   if (oldestPending !== null)
-    lines.push(`Oldest pending: ${printable(oldestPending.timestamp)}`.trimEnd(), idLine(oldestPending.id));
-  const types = Object.entries(byType).map(([type, count]) => [printable(type), String(count)]);
+    lines.push(`Oldest pending: ${oneLine(oldestPending.timestamp)}`.trimEnd(), idLine(oldestPending.id));
+  const types = Object.entries(byType).map(([type, count]) => [oneLine(type), String(count)]);
   if (types.length > 0) lines.push("", columns([[dim("ever published"), ""], ...types]));
   const rows = Object.entries(instances).map(([name, { inbox, outbox, pending: open, unread, notifications }]) =>
-    [printable(name), inbox, outbox, open, unread, notifications].map(String),
+    [oneLine(name), inbox, outbox, open, unread, notifications].map(String),
   );
   if (rows.length > 0) {
     lines.push(
@@ -193,7 +194,7 @@ export function renderForget({ instance, pending }: ForgetResult): string {
     pending === 0
       ? ""
       : ` It had not acknowledged ${pending} ${pending === 1 ? "message" : "messages"}; they stay pending.`;
-  return `Forgot ${instance}: broadcasts no longer reach it, until it is seen again.${open}`;
+  return `Forgot ${oneLine(instance)}: broadcasts no longer reach it, until it is seen again.${open}`;
 }
 
 function duration(seconds: number): string {
