@@ -107,6 +107,15 @@ export class Cluster extends Topology {
 }
 
 /** One primary, its replicas and Sentinels, any majority of which elects another primary. */
+/** Every replica has all that the primary has: what is killed next loses nothing, whichever is promoted. */
+export async function inStep({ raw }: { raw: Redis }): Promise<void> {
+  await eventually("every replica in step", async () => {
+    const info = await raw.info("replication");
+    const offset = /master_repl_offset:(\d+)/.exec(info)?.[1];
+    return [...info.matchAll(/,offset=(\d+)/g)].every(([, theirs]) => theirs === offset);
+  });
+}
+
 export async function startWatched(
   prefix: string,
   { replicas = 2, sentinels = 3 }: { replicas?: number; sentinels?: number } = {},

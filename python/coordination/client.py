@@ -320,6 +320,7 @@ class CoordinationClient(NamespaceClient):
             self._store,
             self._sweeper,
             self._speaker.instance,
+            self.settings.lease_seconds,
             lambda: self._take(_EVENTS_AT_ONCE),
             _has_events,
         )

@@ -123,6 +123,7 @@ async def take_forever(
     store: Store,
     sweeper: Sweeper,
     instance: str,
+    lease_seconds: float,
     take: Callable[[], Awaitable[T]],
     has_some: Callable[[T], bool],
 ) -> AsyncGenerator[T, None]:
@@ -142,4 +143,5 @@ async def take_forever(
             if has_some(taken):
                 yield taken
             else:
-                await bell.wait(await sweeper.sweep_when_due())
+                # What a reader that was killed had taken comes back without a ring, when its lease ends.
+                await bell.wait(min(await sweeper.sweep_when_due(), max(lease_seconds, _AWAY_SECONDS)))

@@ -192,7 +192,8 @@ export class CoordinationClient extends NamespaceClient {
     undefined
   > {
     const take = (): ReturnType<typeof this.takeNotifications> => this.takeNotifications({ limit: EVENTS_AT_ONCE });
-    const taken = takeForever(this.store, this.sweeper, this.speaker.instance, signal, take, hasEvents);
+    const lease = this.settings.leaseSeconds * 1000;
+    const taken = takeForever(this.store, this.sweeper, this.speaker.instance, lease, signal, take, hasEvents);
     for await (const { result, confirm } of taken) {
       try {
         yield* result.notifications;

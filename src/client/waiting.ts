@@ -123,6 +123,7 @@ export async function* takeForever<T>(
   store: Store,
   sweeper: Sweeper,
   instance: string,
+  leaseMilliseconds: number,
   signal: AbortSignal | undefined,
   take: () => Promise<T>,
   hasSome: (taken: T) => boolean,
@@ -140,7 +141,9 @@ export async function* takeForever<T>(
         continue;
       }
       if (hasSome(taken)) yield taken;
-      else await bell.wait(await sweeper.sweepWhenDue(), signal);
+      // What a reader that was killed had taken comes back without a ring, when its lease ends.
+      else
+        await bell.wait(Math.min(await sweeper.sweepWhenDue(), Math.max(leaseMilliseconds, AWAY_MILLISECONDS)), signal);
     }
   } finally {
     await stopListening();

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type CoordinationClient, CoordinationError, getCoordinationClient } from "../../src/index.ts";
 import { coord, environment } from "../surfaces/run.ts";
-import { startCluster, startWatched, type Topology } from "../topologies.ts";
+import { inStep, startCluster, startWatched, type Topology } from "../topologies.ts";
 
 const REQUEST = { type: "GENERAL", subject: "s", description: "d", to: "bob" } as const;
 
@@ -53,6 +53,7 @@ describe.each([
     await sleep(200); // the wait has looked: one that has not may be refused
 
     const killed = await world.primary();
+    await inStep(killed); // of two replicas one was waited for, and the other may be promoted
     await killed.stop();
     const during = await publish(after, "during");
     await world.replaced(killed);

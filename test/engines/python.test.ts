@@ -6,7 +6,7 @@ import path from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import { until } from "../harness.ts";
 import { ROOT } from "../surfaces/run.ts";
-import { startCluster, startWatched } from "../topologies.ts";
+import { inStep, startCluster, startWatched } from "../topologies.ts";
 
 interface Outcome {
   result?: unknown;
@@ -89,6 +89,7 @@ test.concurrent.each(WORLDS)(
     await until(async () => (await killed.raw.pubsub("CHANNELS")).length > 0);
     await python.call("bob", "touch"); // by its answer, the waiting one has sent its first look
 
+    await inStep(killed); // of two replicas one was waited for, and the other may be promoted
     await killed.stop();
     const during = await publish("during");
     const { raw } = await world.replaced(killed);
