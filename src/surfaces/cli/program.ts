@@ -157,7 +157,9 @@ export function buildProgram(
             ? successToWire(results[0]!)
             : { success: refused.length === 0, results: results.map(toWire) };
         show(options, wire, results.map(render.renderAck).join("\n"));
-        if (refused.length > 0) finish(EXIT.refused);
+        if (refused.length === 0) return;
+        printWarnings([`${refused.length} of ${ids.length} messages were not acknowledged.`]);
+        finish(EXIT.refused);
       });
     });
 
