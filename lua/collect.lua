@@ -6,7 +6,7 @@
 -- ARGV     instance session moment waiter limit budget cut lease_seconds
 --          moment: "start" of a session, with all that is pending; "turn", a prompt, with reminders of what is pending;
 --          "tool", within a turn; "stop", with what is pending, was shown and is neither answered nor was reminded of
---          in this session; "wake", messages only
+--          in this session; "wake", what wakes. At "stop" and "wake" acknowledgements come only beside something else
 --          waiter: its token, at "wake"; budget, cut: as in check
 -- Returns  JSON text of strings and false: [[lease, how many more messages wait, how many are pending], messages, events,
 --          the oldest pending messages (three, at "stop" those to be reminded of) without their texts]

@@ -44,6 +44,7 @@ for id, names in pairs(recipients) do
   local open, _, dropped = read_counts(known[1], known[2], known[3], known[4])
   local seconds = whole(known[5]) or 0
   if action == 'drop' then dropped = dropped + #names end
+  local event = reminder_event('overdue', id, known[6] or '', known[7] or '', known[1] or '', known[8] or '')
   for _, name in ipairs(names) do
     redis.call('HSET', message, 'history:' .. name,
       redis.call('HGET', message, 'history:' .. name) .. (action == 'drop' and ' x' or ' r') .. exact(NOW))
@@ -53,9 +54,10 @@ for id, names in pairs(recipients) do
     else
       redis.call('ZADD', key('unread', name), exact(stamp_of(id) or 0), id)
       redis.call('ZADD', key('deadlines'), exact(NOW + seconds * 1000000), id .. ' ' .. name)
-      queue_event(name, reminder_event('overdue', id, known[6], known[7], known[1], known[8]))
+      queue_event(name, event)
     end
   end
+  if action == 'retry' and #names > 0 then redis.call('PUBLISH', key('events'), event) end
   if known[1] then
     redis.call('HSET', message, 'dead', 0, 'dropped', dropped)
     place(id, open, 0, dropped)

@@ -122,7 +122,7 @@ end
 
 local root = replied and (replied[3] or reply_to)
 problem = wrong_type('zset', key('timeline')) or wrong_type('zset', key('outbox', me))
-  or wrong_type('set', key('pending')) or wrong_type('zset', key('deadlines'))
+  or wrong_type('set', key('pending')) or (ack_within ~= '' and wrong_type('zset', key('deadlines')))
   or (root and wrong_type('zset', key('thread', root))) or (root and wrong_type('zset', key('inbox', me)))
 local answers = replied and not problem and is_recipient(me, reply_to, replied[2])
 if answers and not problem then problem = acknowledge_problem(me, replied[1]) end

@@ -18,8 +18,8 @@ if part == 'meta' then
     local field, value = ARGV[i], ARGV[i + 1]
     local count = field == 'stamp' or field == 'sessions' or field:find('^published:')
     if count then -- order goes on behind both, and numbers are given once
-      local here = tonumber(redis.call('HGET', KEYS[1], field) or '0') or 0
-      redis.call('HSET', KEYS[1], field, exact(math.max(here, tonumber(value) or 0)))
+      local here = whole(redis.call('HGET', KEYS[1], field)) or 0
+      redis.call('HSET', KEYS[1], field, exact(math.max(here, whole(value) or 0)))
     else
       redis.call('HSETNX', KEYS[1], field, value)
     end
@@ -78,7 +78,7 @@ for _, recipient in ipairs(names) do
   local state = read_history(message['history:' .. recipient])
   if message.requires_ack == '1' and not acknowledged and state ~= 'x' then
     redis.call('ZADD', key('pending', recipient), score, id)
-    if message.ack_within and state ~= 'd' then -- begins anew: nobody could answer meanwhile
+    if whole(message.ack_within) and state ~= 'd' then -- begins anew: nobody could answer meanwhile
       redis.call('ZADD', key('deadlines'), exact(NOW + message.ack_within * 1000000), id .. ' ' .. recipient)
     end
   end

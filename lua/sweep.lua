@@ -16,7 +16,6 @@
 local me, session, orchestrator = unpack(ARGV)
 local WORK_MAXIMUM = 1000 -- recipients looked at
 local RETURNS_MAXIMUM = 20 -- instances asked for their return
-local OFFLINE_FACTOR = 3
 local problem = retain_problem() or wrong_type('zset', key('deadlines')) or wrong_type('zset', key('paused'))
 if problem then return problem end
 
@@ -30,8 +29,8 @@ local function after(seconds)
   return exact(NOW + seconds * 1000000)
 end
 
--- When an instance was heard of last, in microseconds; nil when it is not there: never seen, left, or damaged.
-local function heard(instance)
+-- Whether an instance is "active" or "stale"; nil where it is offline, was never seen, or its entry is damaged.
+local function presence_of(instance)
   local entry = redis.call('HGET', key('presence'), instance)
   local heartbeat = entry and not entry:find(LEFT, 1, true) and entry:match(HEARTBEAT)
   if not heartbeat then return nil end
@@ -75,7 +74,7 @@ local function remind(id, instance)
     redis.call('HSET', message, 'history:' .. instance,
       (known[2] and known[2] .. ' ' or '') .. letter .. exact(NOW))
   end
-  local presence = heard(instance)
+  local presence = presence_of(instance)
   if presence == 'stale' then
     -- It may come back or turn offline: the interval then tells which.
     schedule(id, instance, interval)
@@ -125,7 +124,7 @@ if redis.call('ZSCORE', key('paused'), me) then table.insert(away, 1, me) end
 for _, instance in ipairs(away) do
   redis.call('ZADD', key('paused'), 'XX', exact(NOW), instance)
   local readable = not (wrong_type('zset', key('paused', instance)) or wrong_type('zset', key('pending', instance)))
-  local back = readable and heard(instance) == 'active'
+  local back = readable and presence_of(instance) == 'active'
   for _, id in ipairs(back and redis.call('ZRANGE', key('paused', instance), 0, math.max(WORK_MAXIMUM - work, 0)) or {}) do
     local seconds = redis.pcall('HGET', key('msg', id), 'ack_within')
     if type(seconds) == 'string' and redis.call('ZSCORE', key('pending', instance), id) then

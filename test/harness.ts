@@ -103,6 +103,12 @@ export class Bench {
     return { instanceId, keyPrefix: PREFIX, cwd: "/", ...given, env: { ...here, ...given.env } };
   }
 
+  /** Lets every deadline pass now. */
+  async passDeadlines(): Promise<void> {
+    const key = `${PREFIX}:deadlines`;
+    for (const member of await this.raw.zrange(key, "0", "-1")) await this.raw.zadd(key, "XX", "1", member);
+  }
+
   /** Puts instances into presence as if they were last heard of so many seconds ago. */
   async seen(ages: Record<string, number>, left = false): Promise<void> {
     for (const [name, age] of Object.entries(ages)) {

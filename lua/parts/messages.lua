@@ -15,7 +15,7 @@ end
 local function acknowledge_problem(instance, sender)
   return wrong_type('zset', key('unread', instance)) or wrong_type('zset', key('pending', instance))
     or wrong_type('set', key('pending')) or wrong_type('zset', key('dead')) or wrong_type('zset', key('deadlines'))
-    or wrong_type('zset', key('expired')) or wrong_type('list', key('notifications', sender))
+    or META[5] and wrong_type('zset', key('expired')) or wrong_type('list', key('notifications', sender))
 end
 
 -- What became of a receipt whose deadline has passed, from its history (see sweep.lua): the last thing that happened, a
@@ -31,21 +31,27 @@ local function read_counts(to, open, dead, dropped)
   return to == 'all' and whole(open) or 1, whole(dead) or 0, whole(dropped) or 0
 end
 
+-- Nobody is waited for any more, nor was given up. Retention has passed some by while they were not settled: those go next.
+local function settle(id)
+  redis.call('SREM', key('pending'), id)
+  if META[5] and id <= META[5] then redis.call('ZADD', key('expired'), exact(stamp_of(id) or 0), id) end
+end
+
 -- Puts a message that asks for acknowledgements where it belongs (G2): pending while somebody is still waited for, else
--- dead while a receipt is, else settled. Retention has passed some by while they were not settled: those go next.
+-- dead while a receipt is, else settled.
 local function place(id, open, dead, dropped)
   if open > dead + dropped then
     redis.call('SADD', key('pending'), id)
     redis.call('ZREM', key('dead'), id)
     return
   end
-  redis.call('SREM', key('pending'), id)
   if dead > 0 then
+    redis.call('SREM', key('pending'), id)
     redis.call('ZADD', key('dead'), 'NX', exact(NOW), id)
     return
   end
   redis.call('ZREM', key('dead'), id)
-  if META[5] and id <= META[5] then redis.call('ZADD', key('expired'), exact(stamp_of(id) or 0), id) end
+  settle(id)
 end
 
 -- Settles a message for one of its recipients (G5): the first time counts, a repeat changes nothing. Returns when it
@@ -74,7 +80,10 @@ local function acknowledge(instance, id, to, comment)
     redis.call('HSET', message, 'dropped', dropped)
   end
   if known[6] then redis.call('ZREM', key('deadlines'), id .. ' ' .. instance, open <= 0 and id or '') end
-  if open <= dead + dropped then place(id, open, dead, dropped) end
+  if open <= dead + dropped then
+    -- What never died, and that is nearly all, need not be looked for among the dead.
+    if known[4] then place(id, open, dead, dropped) else settle(id) end
+  end
   return NOW, false, comment
 end
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import NoReturn
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from .definition import LIMITS
 from .dial import Address, ConnectionSettings, Discovery, Login, TlsCertificates
 from .errors import invalid
 from .validation import shown
@@ -28,8 +29,6 @@ _CONNECTION_VARIABLES = (
     "REDIS_TLS_KEY_FILE",
 )
 
-#: More than anybody runs.
-_ADDRESSES_MAXIMUM = 16
 _SENTINEL_PORT = 26_379
 _REDIS_PORT = 6379
 
@@ -119,8 +118,9 @@ def _parse_addresses(value: str, source: str, default_port: int) -> tuple[Addres
     if "@" in value:
         raise invalid(f"{source} holds a login: it takes servers only.", "Put it into REDIS_USERNAME and REDIS_PASSWORD.")
     parts = [part.strip() for part in value.split(",")]
-    if len(parts) > _ADDRESSES_MAXIMUM:
-        raise invalid(f"{source} names {len(parts)} servers: it takes 1-{_ADDRESSES_MAXIMUM}.", "Name some of them.")
+    maximum = LIMITS["addresses_maximum"]
+    if len(parts) > maximum:
+        raise invalid(f"{source} names {len(parts)} servers: it takes 1-{maximum}.", "Name some of them.")
 
     def parsed(part: str) -> Address:
         match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::([0-9]+))?", part)

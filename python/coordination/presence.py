@@ -6,10 +6,8 @@ import json
 from datetime import datetime, timezone
 from typing import Mapping, cast
 
+from .definition import LIMITS
 from .results import InstancePresence, PresenceStatus, SessionFacts
-
-#: From so many times the presence timeout on, an instance counts as offline.
-OFFLINE_FACTOR = 3
 
 
 def parse_time(text: object) -> float | None:
@@ -65,7 +63,7 @@ def _unreadable(instance: str, pending: int, reason: str) -> InstancePresence:
 def _status_at(age_seconds: float, timeout_seconds: int) -> PresenceStatus:
     if age_seconds < timeout_seconds:
         return "active"
-    return "stale" if age_seconds < OFFLINE_FACTOR * timeout_seconds else "offline"
+    return "stale" if age_seconds < LIMITS["offline_factor"] * timeout_seconds else "offline"
 
 
 _TEXT = (str,)

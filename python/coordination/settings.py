@@ -24,15 +24,6 @@ from .validation import check_identity, check_instance, missing_identity, shown
 from .variables import check_whole, variable_choice, variable_whole
 
 PROJECT_FILE = ".coord.json"
-_PROJECT_FILE_BYTES_MAXIMUM = 65_536
-
-#: The deadline for an acknowledgement where nobody sets one.
-_ACK_TIMEOUT_SECONDS = 900
-
-#: More replicas than anybody runs.
-_REPLICAS_MAXIMUM = 100
-#: Waiting is part of the operation, which ends after 5 seconds: time is left to store, and to answer.
-_REPLICAS_MILLISECONDS_MAXIMUM = 4000
 
 
 @dataclass(frozen=True)
@@ -96,7 +87,10 @@ def resolve_settings(
         rule = NAMESPACE_SETTINGS[name]
         return variable_whole(environment, rule["variable"], rule["default"], rule["minimum"], rule["maximum"])
 
-    presence_timeout = setting("presence_timeout_seconds") if timeout is None else check_whole(*timeout, 1, 31_536_000)
+    rule = NAMESPACE_SETTINGS["presence_timeout_seconds"]
+    presence_timeout = (
+        rule["default"] if timeout is None else check_whole(*timeout, rule["minimum"], rule["maximum"])
+    )
     project_redis = (project.values["redis"], f"redis in {project.path}") if "redis" in project.values else None
     connection = resolve_connection(redis, environment, project_redis)
     key_prefix, prefix_source = ("coord", "") if prefix is None else (_check_key_prefix(*prefix), prefix[1])
@@ -108,9 +102,13 @@ def resolve_settings(
         key_prefix=_check_one_slot(key_prefix, prefix_source) if on_cluster else key_prefix,
         orchestrator="orchestrator" if reviewer is None else check_instance(*reviewer),
         replication=Replication(
-            replicas=variable_whole(environment, "COORD_WAIT_REPLICAS", 0, 0, _REPLICAS_MAXIMUM),
+            replicas=variable_whole(environment, "COORD_WAIT_REPLICAS", 0, 0, LIMITS["replicas_maximum"]),
             milliseconds=variable_whole(
-                environment, "COORD_WAIT_REPLICAS_MILLISECONDS", 1000, 1, _REPLICAS_MILLISECONDS_MAXIMUM
+                environment,
+                "COORD_WAIT_REPLICAS_MILLISECONDS",
+                LIMITS["replicas_milliseconds_default"],
+                1,
+                LIMITS["replicas_milliseconds_maximum"],
             ),
         ),
         presence_timeout_seconds=presence_timeout,
@@ -118,7 +116,11 @@ def resolve_settings(
         if lease_seconds is None
         else check_whole(lease_seconds, "lease_seconds", 0, LIMITS["lease_seconds_maximum"]),
         ack_timeout_seconds=variable_whole(
-            environment, "COORD_ACK_TIMEOUT_SECONDS", _ACK_TIMEOUT_SECONDS, 0, LIMITS["ack_within_seconds_maximum"]
+            environment,
+            "COORD_ACK_TIMEOUT_SECONDS",
+            LIMITS["ack_within_seconds_default"],
+            0,
+            LIMITS["ack_within_seconds_maximum"],
         ),
         namespace={
             "retention_days": setting("retention_days"),
@@ -159,11 +161,11 @@ class _Project:
 
 def _read_project(path: Path) -> str:
     """A repository may bring anything under this name, a link to /dev/zero included; who reads it has to end."""
-    about = path.stat()
+    about, maximum = path.stat(), LIMITS["project_file_bytes"]
     if not stat.S_ISREG(about.st_mode):
         problem = "it is no file"
-    elif about.st_size > _PROJECT_FILE_BYTES_MAXIMUM:
-        problem = f"it has {about.st_size} bytes, at most {_PROJECT_FILE_BYTES_MAXIMUM} are read"
+    elif about.st_size > maximum:
+        problem = f"it has {about.st_size} bytes, at most {maximum} are read"
     else:
         return path.read_bytes().decode("utf-8", "replace")
     raise invalid(f"{path} cannot be read: {problem}.", "Make it readable, or remove it.")

@@ -11,7 +11,7 @@ from typing import Any, Awaitable, Callable, Mapping, Sequence, TypeVar
 
 from .definition import LIMITS
 from .errors import CoordinationError, ErrorCode
-from .presence import OFFLINE_FACTOR, read_stored_session
+from .presence import read_stored_session
 from .replies import read_presences
 from .results import Joined, SessionFacts
 from .settings import Settings
@@ -98,7 +98,7 @@ class Speaker:
                 "host": facts.get("host", ""),
                 "agent_pid": str(facts.get("agent_pid", "")),
                 "yield": "1" if unless_taken else "0",
-                "offline_seconds": str(OFFLINE_FACTOR * self._settings.presence_timeout_seconds),
+                "offline_seconds": str(LIMITS["offline_factor"] * self._settings.presence_timeout_seconds),
                 "tell": "1" if tell else "0",
             },
         )

@@ -2,11 +2,11 @@
  * A namespace as lines of JSON, and back. Each line is put back by one script that changes nothing which is there already,
  * so a file may be imported again after an interruption, or into a namespace that has gone on meanwhile.
  */
-import { randomUUID } from "node:crypto";
 import { INSTANCE_PATTERN, NAMESPACE_SETTINGS, PROTOCOL_VERSION } from "../protocol/definition.ts";
 import { CoordinationError } from "../protocol/errors.ts";
 import type { ImportResult } from "../protocol/results.ts";
 import { invalid, shown } from "../protocol/validation.ts";
+import { newKey } from "./publishing.ts";
 import type { Speaker } from "./speaker.ts";
 
 const FORMAT = 1;
@@ -39,7 +39,7 @@ export async function* exportLines(speaker: Speaker, prefix: string): AsyncGener
 
   const [meta, presence] = (await page("head", "", 0)) as [string[], string[]];
   const kept = Object.entries(pairs(meta)).filter(([name]) => isKept(name));
-  const head = { format: FORMAT, protocol: PROTOCOL_VERSION, export: randomUUID(), prefix };
+  const head = { format: FORMAT, protocol: PROTOCOL_VERSION, export: newKey(), prefix };
   yield line({ kind: "namespace", ...head, meta: Object.fromEntries(kept) });
   const names = new Set<string>();
   for (const [instance, entry] of Object.entries(pairs(presence))) {

@@ -15,11 +15,11 @@ import { checkActivity, checkComment, checkLimit, checkMessageIds, checkWaitSeco
 import type { AgentRun } from "./agent-run.ts";
 import { checkArguments, newestArguments, type ResultBound } from "./checking.ts";
 import { NamespaceClient } from "./namespace.ts";
-import { publishArguments, readPublish, requireReplicas } from "./publishing.ts";
+import { newKey, publishArguments, readPublish, requireReplicas } from "./publishing.ts";
 import { type Mail, type MailMoment, readAcks, readCheck, readMail, readNotifications } from "./replies.ts";
 import { requireIdentity, resolveSettings, type SettingsOptions } from "./settings.ts";
 import type { Joined } from "./speaker.ts";
-import { lookUntil, takeForever } from "./waiting.ts";
+import { AWAY, lookUntil, takeForever } from "./waiting.ts";
 
 /** How many events the iterator takes at a time. They are confirmed together, so more would come twice after a crash. */
 const EVENTS_AT_ONCE = 1;
@@ -30,7 +30,6 @@ const BEGINNING = "msg-0000000000";
 /** How long the place of a background waiter is held; as long as it may run at all. */
 const WAITER_SECONDS = 86_400;
 
-const AWAY: ReadonlySet<ErrorCode> = new Set([ErrorCode.UNAVAILABLE, ErrorCode.TIMEOUT]);
 /** After these a publish is expected again with the same content. */
 const UNSETTLED: ReadonlySet<ErrorCode> = new Set([...AWAY, ErrorCode.NOT_REPLICATED]);
 
@@ -287,16 +286,6 @@ export class CoordinationClient extends NamespaceClient {
   get #leaseSeconds(): string {
     return String(this.settings.leaseSeconds);
   }
-}
-
-/** Names one publish among those of its sender. Not a secret: node:crypto would cost a command a twentieth of its start. */
-function newKey(): string {
-  const digits = Array.from({ length: 4 }, () =>
-    Math.floor(Math.random() * 2 ** 32)
-      .toString(16)
-      .padStart(8, "0"),
-  );
-  return digits.join("").replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
 }
 
 function hasEvents({ result }: { result: NotificationsResult }): boolean {

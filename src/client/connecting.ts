@@ -1,4 +1,5 @@
 /** Where Redis is and how to log in: taken whole from the first place that names any part of it. */
+import { LIMITS } from "../protocol/definition.ts";
 import { invalid, shown } from "../protocol/validation.ts";
 import type { Address, ConnectionSettings, Discovery, Login, TlsCertificates } from "../store/dial.ts";
 import { checkWhole, variableFile, variableWhole, type Variables } from "./variables.ts";
@@ -19,8 +20,6 @@ const CONNECTION_VARIABLES = [
   "REDIS_TLS_KEY_FILE",
 ];
 
-/** More than anybody runs. */
-const ADDRESSES_MAXIMUM = 16;
 const SENTINEL_PORT = 26_379;
 const REDIS_PORT = 6379;
 
@@ -121,8 +120,9 @@ function parseAddresses(value: string, source: string, defaultPort: number): Add
     throw invalid(`${source} holds a login: it takes servers only.`, "Put it into REDIS_USERNAME and REDIS_PASSWORD.");
   }
   const parts = value.split(",").map((part) => part.trim());
-  if (parts.length > ADDRESSES_MAXIMUM) {
-    throw invalid(`${source} names ${parts.length} servers: it takes 1-${ADDRESSES_MAXIMUM}.`, "Name some of them.");
+  const maximum = LIMITS.addresses_maximum;
+  if (parts.length > maximum) {
+    throw invalid(`${source} names ${parts.length} servers: it takes 1-${maximum}.`, "Name some of them.");
   }
   return parts.map((part) => {
     const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::(\d+))?$/.exec(part);

@@ -20,6 +20,7 @@ import {
 import { accessRule, type AccessRule } from "../store/acl.ts";
 import { inspectServer, type ServerFacts } from "../store/inspect.ts";
 import { Store } from "../store/store.ts";
+import { exportLines, importLines } from "./archive.ts";
 import { namespaceArguments } from "./publishing.ts";
 import { readCheck, readNamespaceSettings, readPresences, readStats, readSweep } from "./replies.ts";
 import type { Settings } from "./settings.ts";
@@ -138,9 +139,8 @@ export class NamespaceClient {
   }
 
   /** The whole namespace as lines of JSON, without line ends; what belongs to running sessions is left out. */
-  async *exportLines(): AsyncGenerator<string, void, undefined> {
-    const { exportLines } = await import("./archive.ts"); // with node:crypto, which no other operation loads
-    yield* exportLines(this.speaker, this.settings.keyPrefix);
+  exportLines(): AsyncGenerator<string, void, undefined> {
+    return exportLines(this.speaker, this.settings.keyPrefix);
   }
 
   /**
@@ -152,7 +152,6 @@ export class NamespaceClient {
     lines: AsyncIterable<string>,
     onProgress: (result: ImportResult) => void = () => undefined,
   ): Promise<ImportResult> {
-    const { importLines } = await import("./archive.ts");
     return importLines(this.speaker, lines, onProgress);
   }
 
@@ -161,7 +160,7 @@ export class NamespaceClient {
     return readNamespaceSettings(await this.speaker.read("settings", args));
   }
 
-  /** What can be seen of the server itself; nothing is changed.  @throws CoordinationError UNAVAILABLE */
+  /** What can be seen of the server itself; nothing is changed. @throws CoordinationError UNAVAILABLE */
   async inspectServer(): Promise<ServerFacts> {
     return inspectServer(this.settings.connection, this.settings.keyPrefix);
   }

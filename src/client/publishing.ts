@@ -74,6 +74,16 @@ export function namespaceArguments(settings: NamespaceSettings): Record<Namespac
   };
 }
 
+/** Names one publish among those of its sender, or one export. Not a secret: node:crypto would cost a command a twentieth of its start. */
+export function newKey(): string {
+  const digits = Array.from({ length: 4 }, () =>
+    Math.floor(Math.random() * 2 ** 32)
+      .toString(16)
+      .padStart(8, "0"),
+  );
+  return digits.join("").replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+}
+
 export function readPublish(
   reply: readonly string[],
   type: string,

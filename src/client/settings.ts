@@ -59,16 +59,7 @@ export interface SettingsSources {
   readonly projectFile: string | undefined;
 }
 
-/** The deadline for an acknowledgement where nobody sets one. */
-const ACK_TIMEOUT_SECONDS = 900;
-
 export const PROJECT_FILE = ".coord.json";
-const PROJECT_FILE_BYTES_MAXIMUM = 65_536;
-
-/** More replicas than anybody runs. */
-const REPLICAS_MAXIMUM = 100;
-/** Waiting is part of the operation, which ends after 5 seconds: time is left to store, and to answer. */
-const REPLICAS_MILLISECONDS_MAXIMUM = 4000;
 
 /** @throws CoordinationError IDENTITY for a malformed name, INVALID for any other malformed value */
 export function resolveSettings(options: SettingsOptions = {}): Settings {
@@ -93,11 +84,11 @@ export function resolveSettings(options: SettingsOptions = {}): Settings {
   const orchestrator = first("orchestrator", "COORD_ORCHESTRATOR", "orchestrator");
   const timeout = first("presenceTimeoutSeconds", "COORD_PRESENCE_TIMEOUT_SECONDS");
   const setting = (name: NamespaceSettingName): number => {
-    const { variable, default: usual, minimum, maximum } = NAMESPACE_SETTINGS[name];
-    return variableWhole(env, variable, usual, minimum, maximum);
+    const rule = NAMESPACE_SETTINGS[name];
+    return variableWhole(env, rule.variable, rule.default, rule.minimum, rule.maximum);
   };
-  const presenceTimeoutSeconds =
-    timeout === undefined ? setting("presence_timeout_seconds") : checkWhole(...timeout, 1, 31_536_000);
+  const { default: usual, minimum, maximum } = NAMESPACE_SETTINGS.presence_timeout_seconds;
+  const presenceTimeoutSeconds = timeout === undefined ? usual : checkWhole(...timeout, minimum, maximum);
   const connection = resolveConnection(options.redis, env, file);
   const keyPrefix = prefix === undefined ? "coord" : checkKeyPrefix(...prefix);
   return {
@@ -107,8 +98,14 @@ export function resolveSettings(options: SettingsOptions = {}): Settings {
     keyPrefix: connection.discovery?.by === "cluster" ? checkOneSlot(keyPrefix, prefix?.[1]) : keyPrefix,
     orchestrator: orchestrator === undefined ? "orchestrator" : checkInstance(...orchestrator),
     replication: {
-      replicas: variableWhole(env, "COORD_WAIT_REPLICAS", 0, 0, REPLICAS_MAXIMUM),
-      milliseconds: variableWhole(env, "COORD_WAIT_REPLICAS_MILLISECONDS", 1000, 1, REPLICAS_MILLISECONDS_MAXIMUM),
+      replicas: variableWhole(env, "COORD_WAIT_REPLICAS", 0, 0, LIMITS.replicas_maximum),
+      milliseconds: variableWhole(
+        env,
+        "COORD_WAIT_REPLICAS_MILLISECONDS",
+        LIMITS.replicas_milliseconds_default,
+        1,
+        LIMITS.replicas_milliseconds_maximum,
+      ),
     },
     presenceTimeoutSeconds,
     leaseSeconds:
@@ -118,7 +115,7 @@ export function resolveSettings(options: SettingsOptions = {}): Settings {
     ackTimeoutSeconds: variableWhole(
       env,
       "COORD_ACK_TIMEOUT_SECONDS",
-      ACK_TIMEOUT_SECONDS,
+      LIMITS.ack_within_seconds_default,
       0,
       LIMITS.ack_within_seconds_maximum,
     ),
@@ -169,9 +166,9 @@ function readIfThere(path: string): string | undefined {
   try {
     const stat = statSync(path, { throwIfNoEntry: false });
     if (stat === undefined) return undefined;
-    if (stat.isFile() && stat.size <= PROJECT_FILE_BYTES_MAXIMUM) return readFileSync(path, "utf8");
+    if (stat.isFile() && stat.size <= LIMITS.project_file_bytes) return readFileSync(path, "utf8");
     problem = stat.isFile()
-      ? `it has ${stat.size} bytes, at most ${PROJECT_FILE_BYTES_MAXIMUM} are read`
+      ? `it has ${stat.size} bytes, at most ${LIMITS.project_file_bytes} are read`
       : "it is no file";
   } catch (error) {
     problem = (error as Error).message;

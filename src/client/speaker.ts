@@ -16,9 +16,6 @@ import type { Sweeper } from "./waiting.ts";
 /** What a script takes besides who speaks. */
 export type OwnArguments<N extends ScriptName> = Omit<ScriptArguments<N>, "instance" | "session">;
 
-/** Times the presence timeout after which a session counts as gone. */
-const OFFLINE_FACTOR = 3;
-
 /** How soon joining is tried again where Redis was away. */
 const JOIN_SECONDS = 5;
 
@@ -119,7 +116,7 @@ export class Speaker {
       host: run.host ?? "",
       agent_pid: agentPid === undefined ? "" : String(agentPid),
       yield: yielding ? "1" : "0",
-      offline_seconds: String(OFFLINE_FACTOR * this.#settings.presenceTimeoutSeconds),
+      offline_seconds: String(LIMITS.offline_factor * this.#settings.presenceTimeoutSeconds),
       tell: tell ? "1" : "0",
     })) as [string, string, string];
     this.#session = number;

@@ -15,13 +15,13 @@ export class Bell {
   };
 
   /** Resolves at the next ring, after `milliseconds`, or when the signal aborts; whichever comes first. */
-  async wait(milliseconds: number | undefined, signal: AbortSignal | undefined): Promise<void> {
+  async wait(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     let aborted: (() => void) | undefined;
     if (!this.#rung && !signal?.aborted) {
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
-        if (milliseconds !== undefined) timer = setTimeout(resolve, milliseconds);
+        timer = setTimeout(resolve, milliseconds);
         aborted = resolve;
         signal?.addEventListener("abort", aborted);
       });
@@ -74,9 +74,10 @@ export class Sweeper {
 const AWAY_MILLISECONDS = 1000;
 
 /** A server that was stopped and not ended does not refuse, it is silent. */
+export const AWAY: ReadonlySet<ErrorCode> = new Set([ErrorCode.UNAVAILABLE, ErrorCode.TIMEOUT]);
+
 function awayForNow(store: Store, error: unknown): boolean {
-  const codes: readonly ErrorCode[] = [ErrorCode.UNAVAILABLE, ErrorCode.TIMEOUT];
-  return CoordinationError.is(error) && codes.includes(error.code) && !store.closed;
+  return CoordinationError.is(error) && AWAY.has(error.code) && !store.closed;
 }
 
 /**

@@ -49,6 +49,7 @@ export interface Limits {
   readonly examined_maximum: number;
   readonly wait_seconds_maximum: number;
   readonly ack_ids_maximum: number;
+  readonly ack_within_seconds_default: number;
   readonly ack_within_seconds_maximum: number;
   readonly queue_events_maximum: number;
   readonly lease_seconds: number;
@@ -57,6 +58,15 @@ export interface Limits {
   readonly sweep_seconds_maximum: number;
   readonly connect_milliseconds: number;
   readonly operation_milliseconds: number;
+  /** From so many times the presence timeout on, an instance counts as offline. */
+  readonly offline_factor: number;
+  /** More than anybody runs; likewise of addresses. */
+  readonly replicas_maximum: number;
+  readonly replicas_milliseconds_default: number;
+  /** Waiting is part of the operation: time is left to store, and to answer. */
+  readonly replicas_milliseconds_maximum: number;
+  readonly addresses_maximum: number;
+  readonly project_file_bytes: number;
 }
 
 /** Every bound of the protocol. */

@@ -1,8 +1,6 @@
 /** Presence as the reader computes it from the stored heartbeat and Redis' clock. */
+import { LIMITS } from "./definition.ts";
 import type { InstancePresence, PresenceStatus, SessionFacts } from "./results.ts";
-
-/** From so many times the presence timeout on, an instance counts as offline. */
-const OFFLINE_FACTOR = 3;
 
 const UNREADABLE = { lastHeartbeat: null, secondsSinceHeartbeat: null, session: {} } as const;
 
@@ -43,7 +41,7 @@ export function readPresence(
 
 function statusAt(ageSeconds: number, timeoutSeconds: number): PresenceStatus {
   if (ageSeconds < timeoutSeconds) return "active";
-  return ageSeconds < OFFLINE_FACTOR * timeoutSeconds ? "stale" : "offline";
+  return ageSeconds < LIMITS.offline_factor * timeoutSeconds ? "stale" : "offline";
 }
 
 const TEXTS = ["id", "agent", "host", "cwd", "branch", "activity", "joined"] as const;

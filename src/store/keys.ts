@@ -1,4 +1,4 @@
-/** The names a client needs itself; all other keys are named in lua/prelude.lua. */
+/** The names a client needs itself; all others are named in lua/. */
 
 /** What a cluster hashes instead of the whole key: the text in the first braces, unless they are empty. */
 const HASH_TAG = /^[^{]*\{[^}]+\}/;

@@ -31,9 +31,7 @@ async function populate(): Promise<CoordinationClient> {
   await alice.publishMessage({ ...ask, to: "later" });
   await alice.publishMessage({ type: MessageType.NOTIFICATION, subject: "note", description: "", to: "carol" });
   for (let i = 0; i < 2; i++) {
-    for (const member of await bench.raw.zrange(`${PREFIX}:deadlines`, "0", "-1")) {
-      await bench.raw.zadd(`${PREFIX}:deadlines`, "XX", "1", member);
-    }
+    await bench.passDeadlines();
     await alice.sweep();
   }
   const { messageId: last } = await carol.publishMessage({ ...ask, to: "bob" });
@@ -145,4 +143,21 @@ test("a message that no client would have stored is refused by its line", async 
     const { code, message } = await refused(alice.importLines(streamed(lines)));
     expect([code, message]).toEqual(["INVALID", `Line 2: The message "${id}" is not one that was exported.`]);
   }
+});
+
+test("[G2] numbers of an export that are none are passed over, and the message is put back whole", async () => {
+  const [alice] = await bench.clients("alice");
+  const meta = { stamp: "1e300", sessions: "x", "published:GENERAL": "-1" };
+  const head = JSON.stringify({ kind: "namespace", format: 1, protocol: 1, export: "x", prefix: "p", meta });
+  const fields = { id: "msg-hoggrkz047", from: "alice", to: "bob", requires_ack: "1", ack_within: "soon" };
+  const line = JSON.stringify({ kind: "message", id: fields.id, fields, new_for: ["bob"] });
+  await alice.importLines(streamed([head, line, '{"kind":"end","messages":1}']));
+  const { meta: kept, deadlines, pending, "pending:bob": open, "unread:bob": unread } = await bench.state();
+  expect({ kept, deadlines, pending, open, unread }).toEqual({
+    kept: { stamp: "0", sessions: "0", "published:GENERAL": "0" },
+    deadlines: undefined,
+    pending: ["m1"],
+    open: ["m1"],
+    unread: ["m1"],
+  });
 });

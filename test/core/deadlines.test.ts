@@ -2,21 +2,15 @@
 import { describe, expect, test } from "vitest";
 import * as fc from "fast-check";
 import { type CoordinationClient, type CoordinationEvent, MessageType, type PublishRequest } from "../../src/index.ts";
-import { PREFIX, refused, useRedis } from "../harness.ts";
+import { PREFIX, refused, until, useRedis } from "../harness.ts";
 
 const bench = useRedis();
 const REQUEST = { type: MessageType.GENERAL, subject: "tests", description: "run them", ackWithin: 60 };
 const NOTHING = { announced: 0, told: 0, dead: 0, removed: 0, more: false };
 const DAY_SECONDS = 86_400;
 
-/** Every deadline passes now. */
-async function pass(): Promise<void> {
-  const members = await bench.raw.zrange(`${PREFIX}:deadlines`, "0", "-1");
-  for (const member of members) await bench.raw.zadd(`${PREFIX}:deadlines`, "XX", "1", member);
-}
-
 async function passAndSweep(client: CoordinationClient): Promise<object> {
-  await pass();
+  await bench.passDeadlines();
   return client.sweep();
 }
 
@@ -277,6 +271,22 @@ describe("what is dead", () => {
     expect(again?.reason).toBe("Not acknowledged in the 0 seconds after it was retried, with 0 reminders.");
   });
 
+  test("retried, everybody who listens to the namespace hears of it once", async () => {
+    const [alice, bob] = await bench.clients("alice", "bob");
+    const [id] = await die(alice, "bob");
+    const heard: (string | undefined)[] = [];
+    const stop = await alice.listenToAll((event) => heard.push(event));
+    await alice.retryDead([id!]);
+    await until(async () => heard.length > 0);
+    await bob.ackMessage(id!);
+    await until(async () => heard.length > 1);
+    await stop();
+    expect(heard.map((event) => (JSON.parse(event!) as { event: string }).event)).toEqual([
+      "message_overdue",
+      "message_acknowledged",
+    ]);
+  });
+
   test("dropped, it is settled without being acknowledged, and asks for nothing; a late answer still counts", async () => {
     const [alice, bob] = await bench.clients("alice", "bob");
     const [id] = await die(alice, "bob");
@@ -359,7 +369,7 @@ test("[G2] whatever happens in whatever order: stored = settled + pending + dead
             ids.push(messageId);
             if (number % 4 > 0 && recipients.length > 0) unsettled.add(messageId);
           },
-          pass,
+          pass: () => bench.passDeadlines(),
           sweep: () => client.sweep(),
           ack: () => client.ackMessage(id),
           retry: () => client.retryDead([id]),

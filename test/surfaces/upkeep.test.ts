@@ -26,18 +26,13 @@ test(
     const lines = [await printed("settings", "ack_attempts", "1")];
     lines.push(await printed("publish", "GENERAL", "tests", "", "--to", "bob", "--ack-within", "600"));
     const [id] = await bench.raw.zrange("coord:timeline", "0", "0");
-    const pass = async (): Promise<void> => {
-      for (const member of await bench.raw.zrange("coord:deadlines", "0", "-1")) {
-        await bench.raw.zadd("coord:deadlines", "XX", "1", member);
-      }
-    };
     for (let step = 0; step < 3; step++) {
-      await pass();
+      await bench.passDeadlines();
       lines.push(await printed("sweep"));
     }
     lines.push(await printed("dead"), await printed("dead", "retry", id!), await printed("dead"));
     for (let step = 0; step < 3; step++) {
-      await pass();
+      await bench.passDeadlines();
       await coord(["sweep"], { env: env() });
     }
     lines.push(await printed("dead", "drop", id!), await printed("notifications", "--limit", "3"));

@@ -220,7 +220,7 @@ export function buildProgram(
       });
     });
 
-  addUpkeep({ command, json, number: numberOrText, withClient });
+  addUpkeep({ command, json, number: numberOrText, withClient, show });
 
   command("forget", "Take an instance out of presence and broadcasts; its messages stay", "coord forget old-feature")
     .argument("<name>", "The instance to forget")

@@ -3,30 +3,31 @@ import { createReadStream } from "node:fs";
 import type { Command, Option } from "commander";
 import type { CoordinationClient } from "../../client/client.ts";
 import { LIMITS, NAMESPACE_SETTINGS } from "../../protocol/definition.ts";
-import type { ImportResult, SweepResult } from "../../protocol/results.ts";
-import { checkSettingName, invalid } from "../../protocol/validation.ts";
+import type { CheckResult, ImportResult } from "../../protocol/results.ts";
+import { checkSettingName, invalid, shown } from "../../protocol/validation.ts";
 import { successToWire, toWire } from "../../protocol/wire.ts";
-import { print, printJson, printProgress } from "./outcome.ts";
+import { printProgress } from "./outcome.ts";
 import { renderCheck, renderSettings, renderSweep } from "./render.ts";
-
-/** What the commands are made with; program.ts has it. */
-export interface Grammar {
-  command: (grammar: string, description: string, ...examples: string[]) => Command;
-  json: () => Option;
-  number: (value: string) => number | string;
-  withClient: (options: { instance?: string }, use: (client: CoordinationClient) => Promise<void>) => Promise<void>;
-}
-
-/** Each does at most 1,000 things: with so many sweeps a namespace of a million messages is done. */
-const SWEEPS_MAXIMUM = 2000;
-const PROGRESS_LINES = 10_000;
 
 interface Shared {
   instance?: string;
   json?: true;
 }
 
-export function addUpkeep({ command, json, number, withClient }: Grammar): void {
+/** What the commands are made with; program.ts has it. */
+export interface Grammar {
+  command: (grammar: string, description: string, ...examples: string[]) => Command;
+  json: () => Option;
+  number: (value: string) => number | string;
+  withClient: (options: Shared, use: (client: CoordinationClient) => Promise<void>) => Promise<void>;
+  show: (options: Shared, wire: Record<string, unknown>, text: string) => void;
+}
+
+/** Each does at most 1,000 things: with so many sweeps a namespace of a million messages is done. */
+const SWEEPS_MAXIMUM = 2000;
+const PROGRESS_LINES = 10_000;
+
+export function addUpkeep({ command, json, number, withClient, show }: Grammar): void {
   command(
     "dead",
     "Messages that nobody is reminded of any more: list, retry or drop them",
@@ -40,12 +41,10 @@ export function addUpkeep({ command, json, number, withClient }: Grammar): void 
     .addOption(json())
     .action(async (action: string, ids: string[], options: Shared & { limit?: number }) => {
       await withClient(options, async (client) => {
-        const result = await actions(client, options)(action, ids);
-        if (options.json) return printJson(successToWire(result));
-        const done = { retry: "Announced again:", drop: "Dropped:" }[action];
-        if (done !== undefined) print(done);
-        print(renderCheck(result, "Nothing is dead."));
-        if (result.more) print("\nMore: coord dead --limit 1000, or retry or drop these first.");
+        const result = await actOnDead(client, action, ids, options.limit);
+        const done = { retry: "Announced again:\n", drop: "Dropped:\n" }[action] ?? "";
+        const more = result.more ? "\n\nMore: coord dead --limit 1000, or retry or drop these first." : "";
+        show(options, successToWire(result), `${done}${renderCheck(result, "Nothing is dead.")}${more}`);
       });
     });
 
@@ -65,7 +64,7 @@ export function addUpkeep({ command, json, number, withClient }: Grammar): void 
           total.more = result.more;
           if (sweeps % 100 === 0) printProgress(`${renderSweep(total)} …`);
         }
-        report(options, total);
+        show(options, successToWire(total), renderSweep(total));
       });
     });
 
@@ -107,8 +106,8 @@ export function addUpkeep({ command, json, number, withClient }: Grammar): void 
         const { createInterface } = await import("node:readline");
         const lines = createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
         const result = await Promise.race([client.importLines(lines, progress), failed]);
-        if (options.json) printJson(successToWire(result));
-        else print(`${result.messages} messages: ${result.restored} put back, ${result.present} here already`);
+        const { messages, restored, present } = result;
+        show(options, successToWire(result), `${messages} messages: ${restored} put back, ${present} here already`);
       });
     });
 
@@ -134,27 +133,22 @@ export function addUpkeep({ command, json, number, withClient }: Grammar): void 
           name === undefined
             ? await client.getNamespaceSettings()
             : await client.changeNamespaceSetting(name, number(value!) as number);
-        if (options.json) printJson(successToWire(settings));
-        else print(renderSettings(toWire(settings) as Record<string, unknown>));
+        show(options, successToWire(settings), renderSettings(toWire(settings) as Record<string, unknown>));
       });
     });
 }
 
-function actions(client: CoordinationClient, { limit }: { limit?: number }) {
-  return (action: string, ids: readonly string[]) => {
-    if (action === "list" && ids.length === 0) return client.listDead({ limit });
-    if (action === "retry") return client.retryDead(ids);
-    if (action === "drop") return client.dropDead(ids);
-    throw invalid(
-      action === "list"
-        ? "list takes no message ids."
-        : `action is ${JSON.stringify(action)}: it is list, retry or drop.`,
-      "coord dead --help shows examples.",
-    );
-  };
-}
-
-function report(options: Shared, result: SweepResult): void {
-  if (options.json) printJson(successToWire(result));
-  else print(renderSweep(result));
+function actOnDead(
+  client: CoordinationClient,
+  action: string,
+  ids: readonly string[],
+  limit: number | undefined,
+): Promise<CheckResult> {
+  if (action === "list" && ids.length === 0) return client.listDead({ limit });
+  if (action === "retry") return client.retryDead(ids);
+  if (action === "drop") return client.dropDead(ids);
+  throw invalid(
+    action === "list" ? "list takes no message ids." : `action is ${shown(action)}: it is list, retry or drop.`,
+    "coord dead --help shows examples.",
+  );
 }
