@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Reads messages and marks as presented those that are addressed to the reader.
 --
--- USES     messages
+-- USES     receipts messages
 -- KEYS     P:meta
 -- ARGV     instance session inbox from type thread since before pending unread limit budget cut
 --          inbox: whose, "" for the whole namespace; unread: only what was not presented yet; budget: how many bytes the

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- What an agent that did not ask should be shown: new messages and acknowledgements, under a lease until confirmed.
 --
--- USES     messages events
+-- USES     receipts messages leases
 -- KEYS     P:meta
 -- ARGV     instance session moment waiter limit budget cut lease_seconds
 --          moment: "start" of a session, with all that is pending; "turn", a prompt, with reminders of what is pending;
@@ -23,7 +23,7 @@ if problem then return problem end
 if moment == 'wake' and waiter ~= '' and redis.pcall('GET', key('waiter', me)) ~= waiter then
   return refuse('SUPERSEDED', 'Another waiter has taken the place of this one.', 'End it.')
 end
-redis.call('ZREMRANGEBYSCORE', leased, '-inf', exact(NOW))
+redis.call('ZREMRANGEBYSCORE', leased, '-inf', NOW_TEXT)
 -- Written by a clock that has been stepped back since: its message would be shown to nobody until then.
 redis.call('ZREMRANGEBYSCORE', leased, '(' .. exact(NOW + LEASE_SECONDS_MAXIMUM * 1000000), '+inf')
 

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Says that what was handed out has reached the agent: its events never come again, its messages are presented.
 --
--- USES     messages events
+-- USES     receipts leases
 -- KEYS     P:meta
 -- ARGV     instance session lease reminded shown message_id…
 --          lease: "" where no events were handed out; reminded: how many ids, the first, are pending ones that the session was

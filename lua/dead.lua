@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Lists what nobody is reminded of any more, those that died first first; retries or drops some of them.
 --
--- USES     messages events
+-- USES     receipts messages events
 -- KEYS     P:meta
 -- ARGV     instance session action limit message_id…
 --          action: "list" the first limit of all; "retry", which reminds of them anew, or "drop", which asks nobody any more
@@ -47,14 +47,14 @@ for id, names in pairs(recipients) do
   local event = reminder_event('overdue', id, known[6] or '', known[7] or '', known[1] or '', known[8] or '')
   for _, name in ipairs(names) do
     redis.call('HSET', message, 'history:' .. name,
-      redis.call('HGET', message, 'history:' .. name) .. (action == 'drop' and ' x' or ' r') .. exact(NOW))
+      redis.call('HGET', message, 'history:' .. name) .. (action == 'drop' and ' x' or ' r') .. NOW_TEXT)
     if action == 'drop' then
       redis.call('ZREM', key('unread', name), id)
       redis.call('ZREM', key('pending', name), id)
     else
       redis.call('ZADD', key('unread', name), exact(stamp_of(id) or 0), id)
       redis.call('ZADD', key('deadlines'), exact(NOW + seconds * 1000000), id .. ' ' .. name)
-      queue_event(name, event)
+      announce(name, event)
     end
   end
   if action == 'retry' and #names > 0 then redis.call('PUBLISH', key('events'), event) end

@@ -2,7 +2,7 @@
 -- One page of all that a namespace holds, apart from what only a running session has. Each message is read in one step
 -- with all that is known of it, so that what is published meanwhile is exported whole or not at all.
 --
--- USES     messages events
+-- USES     receipts leases
 -- KEYS     P:meta
 -- ARGV     instance session part cursor limit
 --          part: "head"; "messages", oldest first, after the score cursor ("" from the first on); "queue" of the instance

@@ -2,7 +2,7 @@
 -- Whether collect at "tool" would find nothing, as it mostly does: for a hook that would rather not start Node to hear
 -- that. In doubt there is something. Where there is nothing, this is the caller's sign of life, as collect would be.
 --
--- USES     events
+-- USES     leases
 -- KEYS     P:meta
 -- ARGV     instance session
 --          session: "" where the caller does not know it, and cannot be told from one that was superseded

@@ -2,7 +2,7 @@
 -- Begins a session for an instance, or renews it when it is the same run of the same agent: the same session id, or the
 -- same host and process of the agent. Any other session that speaks for the name is superseded.
 --
--- USES     events
+-- USES     leases
 -- KEYS     P:meta
 -- ARGV     instance facts id host agent_pid yield offline_seconds tell
 --          facts: JSON object of what presence shows; yield: "1" joins only when nobody else is there; tell: "1" where

@@ -2,7 +2,7 @@
 -- Hands out the oldest events of the caller's queue under a lease: confirmed, they are gone; not confirmed in time, or
 -- superseded, they come again (G7). What was presented since by another way is passed over.
 --
--- USES     events
+-- USES     leases
 -- KEYS     P:meta
 -- ARGV     instance session limit budget lease_seconds
 --          budget: how many bytes the events may have together ("0": no bound); one is always handed out

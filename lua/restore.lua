@@ -1,7 +1,7 @@
 #!lua
 -- Puts back what was exported; what is there already stays as it is, so that importing twice does no more than once.
 --
--- USES     messages events retention
+-- USES     receipts settings events leases retention
 -- KEYS     P:meta
 -- ARGV     instance session part name value…
 --          part: "meta", fields and values; "presence" of the instance name, its entry; "message" of the id name, for whom
@@ -40,7 +40,7 @@ if part == 'queue' then
   local problem = event_problem(name) or wrong_type('set', key('imported'))
   if problem then return problem end
   if redis.call('SADD', key('imported'), ARGV[5] .. ' ' .. name) == 0 then return '0' end
-  for i = 6, #ARGV do queue_event(name, ARGV[i]) end
+  for i = 6, #ARGV do announce(name, ARGV[i]) end
   return '1'
 end
 

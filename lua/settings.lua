@@ -1,15 +1,15 @@
 #!lua flags=allow-oom
 -- The settings that act on everyone, and a change of one of them.
 --
--- USES     retention
+-- USES     settings
 -- KEYS     P:meta
--- ARGV     instance session name value retention_days max_messages ack_attempts ack_interval_seconds presence_timeout_seconds
---          name: "" changes nothing; the last five are those of a namespace that has none yet
+-- ARGV     instance session name value settings
+--          name: "" changes nothing; settings: those of a namespace that has none yet, see parts/settings.lua
 -- Returns  name and value of each
 -- Refuses  INTERNAL
-local me, session, name, value = unpack(ARGV)
+local me, session, name, value, settings = unpack(ARGV)
 touch(me, session)
-local first = first_settings(5)
+local first = first_settings(settings)
 if name ~= '' then
   if not META[1] then redis.call('HSET', KEYS[1], 'protocol', PROTOCOL_VERSION, unpack(first)) end
   redis.call('HSET', KEYS[1], name, value)

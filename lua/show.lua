@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Reads one message whole with everybody's receipts, or the whole conversation it belongs to, oldest first.
 --
--- USES     messages
+-- USES     receipts messages
 -- KEYS     P:meta
 -- ARGV     instance session message_id thread limit
 --          instance: "" reads for nobody and marks nothing; thread: "1" for the conversation, its first limit messages

@@ -2,7 +2,7 @@
 -- Does what nobody else is there to do, a bounded part of it: announces what is overdue, tells its sender, lists it as
 -- dead, and takes what retention lets go. Long-lived clients run it with each heartbeat and while they wait.
 --
--- USES     messages events retention
+-- USES     receipts settings events retention
 -- KEYS     P:meta
 -- ARGV     instance session orchestrator
 -- Returns  how many messages were announced again, told of, listed as dead and removed; "1" when there is more to do now;
@@ -20,7 +20,7 @@ local problem = retain_problem() or wrong_type('zset', key('deadlines')) or wron
 if problem then return problem end
 
 local function in_force(name)
-  return setting(name, redis.call('HGET', KEYS[1], name)) or SETTING_BOUNDS[name][3]
+  return setting(name, redis.call('HGET', KEYS[1], name)) or tonumber(SETTING_BOUNDS[name]:match('%d+$'))
 end
 local attempts, interval = in_force('ack_attempts'), in_force('ack_interval_seconds')
 local timeout = in_force('presence_timeout_seconds')
@@ -53,7 +53,7 @@ end
 
 local function pause(id, instance)
   redis.call('ZADD', key('paused', instance), exact(stamp_of(id) or 0), id)
-  redis.call('ZADD', key('paused'), 'NX', exact(NOW), instance)
+  redis.call('ZADD', key('paused'), 'NX', NOW_TEXT, instance)
 end
 
 local function schedule(id, instance, seconds)
@@ -72,7 +72,7 @@ local function remind(id, instance)
   if not known[3] or acknowledged or state == 'd' or state == 'x' then return end
   local function happened(letter)
     redis.call('HSET', message, 'history:' .. instance,
-      (known[2] and known[2] .. ' ' or '') .. letter .. exact(NOW))
+      (known[2] and known[2] .. ' ' or '') .. letter .. NOW_TEXT)
   end
   local presence = presence_of(instance)
   if presence == 'stale' then
@@ -104,7 +104,7 @@ end
 
 local work = 0
 repeat
-  local due = redis.call('ZRANGE', key('deadlines'), '-inf', exact(NOW), 'BYSCORE', 'LIMIT', 0, 1)
+  local due = redis.call('ZRANGE', key('deadlines'), '-inf', NOW_TEXT, 'BYSCORE', 'LIMIT', 0, 1)
   if due[1] then
     redis.call('ZREM', key('deadlines'), due[1])
     local id, instance = due[1]:match('^(%S*) ?(.*)$')
@@ -122,7 +122,7 @@ until not due[1] or work >= WORK_MAXIMUM
 local away = redis.call('ZRANGE', key('paused'), 0, RETURNS_MAXIMUM - 1)
 if redis.call('ZSCORE', key('paused'), me) then table.insert(away, 1, me) end
 for _, instance in ipairs(away) do
-  redis.call('ZADD', key('paused'), 'XX', exact(NOW), instance)
+  redis.call('ZADD', key('paused'), 'XX', NOW_TEXT, instance)
   local readable = not (wrong_type('zset', key('paused', instance)) or wrong_type('zset', key('pending', instance)))
   local back = readable and presence_of(instance) == 'active'
   for _, id in ipairs(back and redis.call('ZRANGE', key('paused', instance), 0, math.max(WORK_MAXIMUM - work, 0)) or {}) do
@@ -154,7 +154,7 @@ for _, item in ipairs(told) do
     if known and not (#item == 1 and item[1] == orchestrator) then hear[#hear + 1] = orchestrator end
   end
   for _, instance in ipairs(hear) do
-    if not wrong_type('list', key('notifications', instance)) then queue_event(instance, event) end
+    if not wrong_type('list', key('notifications', instance)) then announce(instance, event) end
   end
   redis.call('PUBLISH', key('events'), event)
 end

@@ -3,19 +3,27 @@ import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 
-/** The first line of a verb holds its flags and must come first; the prelude follows, the parts that it USES, then the verb. */
-async function readParts(file) {
+/**
+ * The pieces of the script, files of lua/ and texts, in their order: the first line of the verb, which holds its flags and
+ * must come first; the prelude; the rest of the verb, with the parts where it says that it USES them.
+ */
+async function readPieces(file) {
   const verb = await readFile(file, "utf8");
   const end = verb.indexOf("\n") + 1;
-  const uses = /^-- USES +(.+)$/m.exec(verb)?.[1].split(" ") ?? [];
-  const shared = ["prelude.lua", ...uses.map((part) => `parts/${part}.lua`)];
-  return { head: verb.slice(0, end), shared, body: verb.slice(end) };
+  const [head, ...others] = verb.slice(end).split(/^-- USES +(.+)\n/m);
+  const pieces = [{ text: verb.slice(0, end) }, { file: "prelude.lua" }, { text: head }];
+  for (let i = 0; i < others.length; i += 2) {
+    for (const part of others[i].split(" ")) pieces.push({ file: `parts/${part}.lua` });
+    pieces.push({ text: others[i + 1] });
+  }
+  return pieces;
 }
 
 export async function assembleScript(file) {
-  const { head, shared, body } = await readParts(file);
-  const texts = shared.map((part) => readFile(path.join(path.dirname(file), part), "utf8"));
-  const source = [head, ...(await Promise.all(texts)), body].join("");
+  const pieces = await readPieces(file);
+  const folder = path.dirname(file);
+  const texts = pieces.map((piece) => piece.text ?? readFile(path.join(folder, piece.file), "utf8"));
+  const source = (await Promise.all(texts)).join("");
   // The name by which Redis knows it. Hashed here, no program loads node:crypto for it.
   return { source, sha: createHash("sha1").update(source).digest("hex") };
 }
@@ -25,11 +33,10 @@ export async function scriptModule(file) {
   if (path.basename(file) === "prelude.lua" || path.basename(path.dirname(file)) === "parts") {
     return `export default () => ${JSON.stringify(await readFile(file, "utf8"))};`;
   }
-  const [{ head, shared, body }, { sha }] = await Promise.all([readParts(file), assembleScript(file)]);
-  const imports = shared.map((part, i) => `import part${i} from "./${part}";`);
-  const calls = shared.map((_, i) => `part${i}()`).join(" + ");
-  return `${imports.join("\n")}
-    export default { sha: "${sha}", get source() { return ${JSON.stringify(head)} + ${calls} + ${JSON.stringify(body)}; } };`;
+  const [pieces, { sha }] = await Promise.all([readPieces(file), assembleScript(file)]);
+  const imports = pieces.map((piece, i) => (piece.file === undefined ? "" : `import part${i} from "./${piece.file}";\n`));
+  const texts = pieces.map(({ text }, i) => (text === undefined ? `part${i}()` : JSON.stringify(text)));
+  return `${imports.join("")}export default { sha: "${sha}", get source() { return ${texts.join(" + ")}; } };`;
 }
 
 /** For esbuild. */

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Sequence, TypeVar
 
 from .definition import LIMITS
-from .publishing import namespace_arguments
+from .publishing import namespace_argument
 from .replies import read_check, read_namespace_settings, read_presences, read_stats, read_sweep
 from .results import CheckResult, ForgetResult, NamespaceSettings, PresenceResult, StatsResult, SweepResult
 from .settings import Settings
@@ -111,5 +111,5 @@ class NamespaceClient:
         return await self._settings(known, str(check_setting(value, known)))
 
     async def _settings(self, name: str, value: str) -> NamespaceSettings:
-        arguments = {"name": name, "value": value, **namespace_arguments(self.settings.namespace)}
+        arguments = {"name": name, "value": value, "settings": namespace_argument(self.settings.namespace)}
         return read_namespace_settings(await self._speaker.read("settings", arguments))

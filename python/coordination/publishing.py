@@ -74,13 +74,13 @@ def publish_arguments(
         "direction": rule["to"] if strict and rule["to"] != "any" else "",
         "orchestrator": settings.orchestrator,
         "unknown": settings.unknown_recipient,
-        **namespace_arguments(settings.namespace),
+        "settings": namespace_argument(settings.namespace),
     }
 
 
-def namespace_arguments(settings: NamespaceSettings) -> dict[str, str]:
+def namespace_argument(settings: NamespaceSettings) -> str:
     """The settings that this client would give a new namespace, as the scripts take them."""
-    return {name: str(value) for name, value in settings.items()}
+    return " ".join(str(value) for value in settings.values())
 
 
 def read_publish(reply: Sequence[Any], kind: str, me: str, settings: Settings) -> PublishResult:

@@ -26,12 +26,15 @@ class Script:
 
 @cache
 def script(name: str) -> Script:
-    """The first line of a verb holds its flags and must come first; the prelude follows, the parts it uses, then the verb."""
+    """The first line of a verb holds its flags and must come first; then the prelude, and the rest with the parts it USES."""
     flags, newline, verb = _lua(name).partition("\n")
-    uses = re.search(r"^-- USES +(.+)$", verb, re.MULTILINE)
-    parts = [_lua(f"parts/{part}") for part in uses[1].split(" ")] if uses else []
-    source = "".join((flags, newline, _lua("prelude"), *parts, verb))
+    rest = re.sub(r"^-- USES +(.+)\n", _parts, verb, flags=re.MULTILINE)
+    source = "".join((flags, newline, _lua("prelude"), rest))
     return Script(source, sha1(source.encode()).hexdigest(), _arguments(verb), name not in _NOT_REPEATABLE)
+
+
+def _parts(uses: re.Match[str]) -> str:
+    return "".join(_lua(f"parts/{part}") for part in uses[1].split(" "))
 
 
 def _lua(name: str) -> str:

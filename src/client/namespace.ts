@@ -21,7 +21,7 @@ import { accessRule, type AccessRule } from "../store/acl.ts";
 import { inspectServer, type ServerFacts } from "../store/inspect.ts";
 import { Store } from "../store/store.ts";
 import { exportLines, importLines } from "./archive.ts";
-import { namespaceArguments } from "./publishing.ts";
+import { namespaceArgument } from "./publishing.ts";
 import { readCheck, readNamespaceSettings, readPresences, readStats, readSweep } from "./replies.ts";
 import type { Settings } from "./settings.ts";
 import { Speaker } from "./speaker.ts";
@@ -156,7 +156,7 @@ export class NamespaceClient {
   }
 
   async #settings(name: string, value: string): Promise<NamespaceSettings> {
-    const args = { name, value, ...namespaceArguments(this.settings.namespace) };
+    const args = { name, value, settings: namespaceArgument(this.settings.namespace) };
     return readNamespaceSettings(await this.speaker.read("settings", args));
   }
 

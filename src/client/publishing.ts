@@ -1,6 +1,6 @@
 /** A publish as the script takes it, and its receipt as the caller gets it. */
 import { asksForAcknowledgement, defaultRecipient, directionProblem, nearestNames } from "../protocol/addressing.ts";
-import { BROADCAST, type MessageType, type NamespaceSettingName, TYPE_RULES } from "../protocol/definition.ts";
+import { BROADCAST, type MessageType, TYPE_RULES } from "../protocol/definition.ts";
 import { CoordinationError, ErrorCode } from "../protocol/errors.ts";
 import { readPresence } from "../protocol/presence.ts";
 import type { NamespaceSettings, PublishRequest, PublishResult } from "../protocol/results.ts";
@@ -59,19 +59,14 @@ export function publishArguments(request: PublishRequest, me: string, settings: 
     direction: direction === "strict" && rule.to !== "any" ? rule.to : "",
     orchestrator,
     unknown: unknownRecipient,
-    ...namespaceArguments(settings.namespace),
+    settings: namespaceArgument(settings.namespace),
   };
 }
 
 /** The settings that this client would give a new namespace, as the scripts take them. */
-export function namespaceArguments(settings: NamespaceSettings): Record<NamespaceSettingName, string> {
-  return {
-    retention_days: String(settings.retentionDays),
-    max_messages: String(settings.maxMessages),
-    ack_attempts: String(settings.ackAttempts),
-    ack_interval_seconds: String(settings.ackIntervalSeconds),
-    presence_timeout_seconds: String(settings.presenceTimeoutSeconds),
-  };
+export function namespaceArgument(settings: NamespaceSettings): string {
+  const { retentionDays, maxMessages, ackAttempts, ackIntervalSeconds, presenceTimeoutSeconds } = settings;
+  return [retentionDays, maxMessages, ackAttempts, ackIntervalSeconds, presenceTimeoutSeconds].join(" ");
 }
 
 /** Names one publish among those of its sender, or one export. Not a secret: node:crypto would cost a command a twentieth of its start. */

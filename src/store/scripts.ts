@@ -36,8 +36,7 @@ export interface Script {
 // prettier-ignore
 const ARGUMENTS = {
   publish: ["instance", "session", "type", "to", "subject", "description", "requires_ack", "ack_within", "reply_to",
-    "idempotency_key", "direction", "orchestrator", "unknown", "retention_days", "max_messages", "ack_attempts",
-    "ack_interval_seconds", "presence_timeout_seconds"],
+    "idempotency_key", "direction", "orchestrator", "unknown", "settings"],
   check: ["instance", "session", "inbox", "from", "type", "thread", "since", "before", "pending", "unread", "limit",
     "budget", "cut"],
   show: ["instance", "session", "message_id", "thread", "limit"],
@@ -56,8 +55,7 @@ const ARGUMENTS = {
   waiter: ["instance", "session", "waiter", "seconds"],
   sweep: ["instance", "session", "orchestrator"],
   dead: ["instance", "session", "action", "limit"],
-  settings: ["instance", "session", "name", "value", "retention_days", "max_messages", "ack_attempts",
-    "ack_interval_seconds", "presence_timeout_seconds"],
+  settings: ["instance", "session", "name", "value", "settings"],
   export: ["instance", "session", "part", "cursor", "limit"],
   restore: ["instance", "session", "part", "name"],
   register: ["instance"],
