@@ -34,7 +34,9 @@ export async function scriptModule(file) {
     return `export default () => ${JSON.stringify(await readFile(file, "utf8"))};`;
   }
   const [pieces, { sha }] = await Promise.all([readPieces(file), assembleScript(file)]);
-  const imports = pieces.map((piece, i) => (piece.file === undefined ? "" : `import part${i} from "./${piece.file}";\n`));
+  const imports = pieces.map((piece, i) =>
+    piece.file === undefined ? "" : `import part${i} from "./${piece.file}";\n`,
+  );
   const texts = pieces.map(({ text }, i) => (text === undefined ? `part${i}()` : JSON.stringify(text)));
   return `${imports.join("")}export default { sha: "${sha}", get source() { return ${texts.join(" + ")}; } };`;
 }

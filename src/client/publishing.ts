@@ -69,14 +69,22 @@ export function namespaceArgument(settings: NamespaceSettings): string {
   return [retentionDays, maxMessages, ackAttempts, ackIntervalSeconds, presenceTimeoutSeconds].join(" ");
 }
 
-/** Names one publish among those of its sender, or one export. Not a secret: node:crypto would cost a command a twentieth of its start. */
+/**
+ * Names one publish among those of its sender, or one export: 80 random bits for this process, then a number. Not a secret:
+ * node:crypto would cost a command a twentieth of its start, and random bits for each a twentieth of its time.
+ */
 export function newKey(): string {
-  const digits = Array.from({ length: 4 }, () =>
-    Math.floor(Math.random() * 2 ** 32)
-      .toString(16)
-      .padStart(8, "0"),
-  );
-  return digits.join("").replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+  processKey ??= [8, 4, 4, 4].map(randomDigits).join("-");
+  return `${processKey}-${(++keys).toString(16).padStart(12, "0")}`;
+}
+let processKey: string | undefined;
+let keys = 0;
+
+/** Hexadecimal. */
+function randomDigits(count: number): string {
+  return Math.floor(Math.random() * 16 ** count)
+    .toString(16)
+    .padStart(count, "0");
 }
 
 export function readPublish(

@@ -32,6 +32,11 @@ export class Connection {
     this.#events = events;
   }
 
+  /** The connection, while there is one. */
+  get opened(): Redis | undefined {
+    return this.#redis;
+  }
+
   /**
    * Resolves to a connection to the server that takes the writes of the namespace.
    *

@@ -86,7 +86,8 @@ export class Store {
     const values = script.args.map((arg) => (args as Record<string, string>)[arg]!);
     values.push(...further);
     const deadline = performance.now() + LIMITS.operation_milliseconds;
-    let redis = await this.#connection.open(deadline);
+    // Where there is a connection, it is sent before this returns: whoever does not wait for the answer may close then.
+    let redis = this.#connection.opened ?? (await this.#connection.open(deadline));
     // An answer that was lost: from then on it may have happened, whatever a later send is told.
     let loss: unknown;
     for (let sends = 1; ;) {
@@ -145,13 +146,13 @@ export class Store {
     const answer = redis.evalsha(script.sha, 1, key, ...values);
     const count = waiting();
     try {
-      return { reply: await answer, replicas: await confirmed(count) };
+      return { reply: await answer, replicas: count && (await confirmed(count)) };
     } catch (error) {
       if (!isReply(error) || !error.message.startsWith("NOSCRIPT")) throw error;
       // After a restart or SCRIPT FLUSH: EVAL loads and runs it in one step.
       const loaded = redis.eval(script.source, 1, key, ...values);
       const recount = waiting();
-      return { reply: await loaded, replicas: await confirmed(recount) };
+      return { reply: await loaded, replicas: recount && (await confirmed(recount)) };
     }
   }
 
@@ -186,7 +187,7 @@ function neverSent(error: unknown): boolean {
 }
 
 /** The script has run: a refusal to wait is an answer that was lost, and not a refusal of the script. */
-async function confirmed(count: Promise<number> | undefined): Promise<number | undefined> {
+async function confirmed(count: Promise<number>): Promise<number> {
   try {
     return await count;
   } catch (error) {
