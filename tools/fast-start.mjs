@@ -12,7 +12,7 @@ import { transform } from "esbuild";
 const root = fileURLToPath(new URL("..", import.meta.url));
 
 /** `const tls_1 = require("tls")`, as TypeScript writes an import, and two that were written by hand. */
-const IMPORT = /^(?:const|var) (\w+_1|assert|childProcess|process) = require\(["']([^"']+)["']\);?$/gm;
+const IMPORT = /^(?:const|var) (\w+_1|assert|calculateSlot|childProcess|process) = require\(["']([^"']+)["']\);?$/gm;
 
 /**
  * A module of ioredis is loaded where it is first used and not where it is imported: a command uses neither Cluster nor
@@ -34,6 +34,11 @@ const lazyImports = {
             .replaceAll(IMPORT, "")
             // The one use at load time of a class that nobody needs then.
             .replace("Redis.Cluster = cluster_1.default;", "")
+            // Copying each method of another class takes more memory than inheriting them.
+            .replace(
+              "(0, applyMixin_1.default)(Redis, events_1.EventEmitter);",
+              "Object.setPrototypeOf(Commander_1.default.prototype, events_1.EventEmitter.prototype);",
+            )
             // Every command a second time, with its reply as a buffer.
             .replace(/^ *Commander\.prototype\[commandName \+ "Buffer"\] = .*$/m, ""),
         );
