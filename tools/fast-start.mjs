@@ -157,6 +157,18 @@ const noDebug = {
   },
 };
 
+/** The SDK checks messages with zod, which else would write and compile a function for each schema on its first use. */
+const noGeneratedCode = {
+  name: "no-generated-code",
+  setup({ onLoad }) {
+    onLoad({ filter: /[\\/]node_modules[\\/](zod|@modelcontextprotocol)[\\/].*\.m?js$/ }, async (file) => {
+      const text = await readFile(file.path, "utf8");
+      const contents = text.replace("__zod_globalConfig = {}", "__zod_globalConfig = { jitless: true }");
+      return { contents: (await transform(contents, { minifyIdentifiers: true })).code, loader: "js" };
+    });
+  },
+};
+
 /** The SDK's validator of schemas checks only what users fill in when a server asks them, and we ask nobody. */
 const noElicitation = {
   name: "no-elicitation",
@@ -176,6 +188,7 @@ export const fastStart = [
   usedCommands,
   onlyVersion,
   noDebug,
+  noGeneratedCode,
   noElicitation,
 ];
 
