@@ -218,7 +218,7 @@ const RUN_MILLISECONDS = 30_000;
 
 /**
  * Has V8 compile the bundles in `folder` as far as such runs do, on a server that refuses everything. A bundle is then the
- * length of its source in 16 characters, the source, and what V8 has compiled of it: for tools/launcher.cjs.
+ * lengths of both in 32 characters, the source, and what V8 has compiled of it: for tools/launcher.cjs.
  */
 export async function compileAhead(folder) {
   const sources = new Map();
