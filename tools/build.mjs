@@ -5,19 +5,7 @@
  */
 import { execFile } from "node:child_process";
 import { realpathSync } from "node:fs";
-import {
-  chmod,
-  copyFile,
-  lstat,
-  mkdir,
-  mkdtemp,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  stat,
-  writeFile,
-} from "node:fs/promises";
+import { chmod, lstat, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -32,11 +20,12 @@ const STAMP = ".built";
 
 /** What main.ts imports lazily is a program of its own, so that a command does not load the MCP SDK, nor the server commander. */
 const PROGRAMS = {
-  "src/surfaces/cli/main.ts": "cli.cjs",
-  "src/hook.ts": "hook.cjs",
-  "src/surfaces/mcp/main.ts": "mcp.cjs",
-  "src/surfaces/cli/demo.ts": "demo.cjs",
-  "src/surfaces/cli/setup/commands.ts": "setup.cjs",
+  "src/surfaces/cli/main.ts": "cli",
+  "src/hook.ts": "hook",
+  "src/surfaces/mcp/main.ts": "mcp",
+  "src/surfaces/cli/demo.ts": "demo",
+  "src/surfaces/cli/setup/commands.ts": "setup",
+  "src/surfaces/cli/local-redis.ts": "local-redis",
 };
 
 const INPUTS = ["src", "lua", "tools", "protocol.json", "package.json", "package-lock.json"];
@@ -110,23 +99,22 @@ async function bundlePrograms(outdir) {
     inject: ["tools/clock.mjs"],
     logLevel: "error",
   };
-  const outfile = path.join(outdir, "coord.cjs");
-  await build({ ...options, entryPoints: ["src/main.ts"], outfile, banner: { js: "#!/usr/bin/env node" } });
+  const start = { ...options, banner: { js: "#!/usr/bin/env node" } };
+  const hook = { contents: 'require("./launcher.cjs")("hook");', resolveDir: path.join(root, "tools") };
+  await build({ ...start, entryPoints: ["src/main.ts"], outfile: path.join(outdir, "coord.cjs") });
+  await build({ ...start, stdin: hook, outfile: path.join(outdir, "hook.cjs") });
   const { metafile } = await build({
     ...options,
-    entryPoints: Object.entries(PROGRAMS).map(([entry, file]) => ({ in: entry, out: path.parse(file).name })),
+    entryPoints: Object.entries(PROGRAMS).map(([entry, name]) => ({ in: entry, out: name })),
     outdir,
     outExtension: { ".js": ".bundle" },
-    // The function of a module, as Node makes it of a file; the launcher calls it.
+    // The function of a module, as Node makes it of a file; tools/launcher.cjs calls it.
     banner: { js: "(function (exports, require, module, __filename, __dirname) {" },
     footer: { js: "})" },
   });
-  for (const file of Object.values(PROGRAMS)) {
-    await copyFile(path.join(root, "tools/launcher.cjs"), path.join(outdir, file));
-  }
   const { sha } = await assembleScript(path.join(root, "lua/glance.lua"));
-  const hook = await readFile(path.join(root, "src/surfaces/hook/coord-hook.bash"), "utf8");
-  await writeFile(path.join(outdir, "coord-hook"), hook.replace("@glance@", sha));
+  const glance = await readFile(path.join(root, "src/surfaces/hook/coord-hook.bash"), "utf8");
+  await writeFile(path.join(outdir, "coord-hook"), glance.replace("@glance@", sha));
   await Promise.all(["coord.cjs", "coord-hook", "hook.cjs"].map((file) => chmod(path.join(outdir, file), 0o755)));
   await compileAhead(outdir);
   await writeLicences(outdir, metafile);
@@ -145,15 +133,19 @@ async function writeLicences(outdir, metafile) {
   await writeFile(path.join(outdir, "THIRD-PARTY-LICENSES.txt"), texts.join(`\n${"-".repeat(80)}\n\n`));
 }
 
-/** An import of one program by another is left to run time, beside it in dist/, instead of being bundled in. */
+/** An import of one program by another launches it, instead of being bundled in. */
 const programsStaySeparate = {
   name: "programs-stay-separate",
-  setup({ onResolve }) {
+  setup({ onResolve, onLoad }) {
     onResolve({ filter: /^\.\.?\/.*\.ts$/ }, ({ kind, path: imported, resolveDir }) => {
       if (kind === "entry-point") return undefined;
-      const file = PROGRAMS[path.relative(root, path.join(resolveDir, imported)).split(path.sep).join("/")];
-      return file === undefined ? undefined : { path: `./${file}`, external: true };
+      const name = PROGRAMS[path.relative(root, path.join(resolveDir, imported)).split(path.sep).join("/")];
+      return name === undefined ? undefined : { path: name, namespace: "program" };
     });
+    onLoad({ filter: /^/, namespace: "program" }, ({ path: name }) => ({
+      contents: `module.exports = require("./launcher.cjs")("${name}");`,
+      resolveDir: path.join(root, "tools"),
+    }));
   },
 };
 

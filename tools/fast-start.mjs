@@ -7,11 +7,12 @@ import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import { transform } from "esbuild";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
 /** `const tls_1 = require("tls")`, as TypeScript writes an import, and two that were written by hand. */
-const IMPORT = /^(?:const|var) (\w+_1|assert|childProcess) = require\(["']([^"']+)["']\);?$/gm;
+const IMPORT = /^(?:const|var) (\w+_1|assert|calculateSlot|childProcess|process) = require\(["']([^"']+)["']\);?$/gm;
 
 /**
  * A module of ioredis is loaded where it is first used and not where it is imported: a command uses neither Cluster nor
@@ -29,19 +30,74 @@ const lazyImports = {
           // In parentheses, or `new x_1.default()` would become `new require("x")`.
           (code, [, name, module]) =>
             code.replaceAll(new RegExp(String.raw`\b${name}\b`, "g"), `(require("${module}"))`),
-          // The one use at load time of a class that nobody needs then.
-          text.replaceAll(IMPORT, "").replace("Redis.Cluster = cluster_1.default;", ""),
+          text
+            .replaceAll(IMPORT, "")
+            // The one use at load time of a class that nobody needs then.
+            .replace("Redis.Cluster = cluster_1.default;", "")
+            // Copying each method of another class takes more memory than inheriting them.
+            .replace(
+              "(0, applyMixin_1.default)(Redis, events_1.EventEmitter);",
+              "Object.setPrototypeOf(Commander_1.default.prototype, events_1.EventEmitter.prototype);",
+            )
+            // Every command a second time, with its reply as a buffer.
+            .replace(/^ *Commander\.prototype\[commandName \+ "Buffer"\] = .*$/m, ""),
         );
-        return { contents, loader: "js" };
+        return { contents: (await transform(contents, { minifyIdentifiers: true })).code, loader: "js" };
       },
     );
   },
 };
 
-/** What ioredis itself sends: its handshake, and subscriptions that it restores. */
-// prettier-ignore
-const SENT_BY_IOREDIS = ["auth", "client", "hello", "info", "ping", "psubscribe", "quit", "readonly", "select", "ssubscribe",
-  "subscribe"];
+/** What is imported of packages in CommonJS: whole, each export of theirs would be copied at every start. */
+const IMPORTED = {
+  commander: `export const { Command } = require("./lib/command.js");
+    export const { CommanderError } = require("./lib/error.js");
+    export const { Option } = require("./lib/option.js");`,
+  ioredis: 'export const Redis = require("./built/Redis.js").default;',
+  // It makes its colours when it is loaded: not before something is printed.
+  picocolors: 'export default { createColors: (...given) => require("./picocolors.js").createColors(...given) };',
+};
+
+const onlyImported = {
+  name: "only-imported",
+  setup({ onResolve, onLoad }) {
+    const filter = new RegExp(`^(${Object.keys(IMPORTED).join("|")})$`);
+    onResolve({ filter }, ({ path: name }) => ({ path: name, namespace: "only-imported" }));
+    onLoad({ filter, namespace: "only-imported" }, ({ path: name }) => ({
+      contents: IMPORTED[name],
+      resolveDir: path.join(root, "node_modules", name),
+    }));
+  },
+};
+
+/** Modules of ioredis that this program never reaches, and what is asked of them when it loads and sends. */
+const LEFT_OUT = {
+  "./cluster": "",
+  "./connectors/SentinelConnector": "",
+  "./SentinelConnector": "",
+  "../constants/TLSProfiles": "exports.default = {};",
+  "./Pipeline": "",
+  "./transaction": "exports.addTransactionSupport = () => {};",
+  "./tracing": "exports.traceCommand = exports.traceConnect = (work) => work();",
+  "./himport/HimportCoordinator": `exports.hasHimportCoordinator = Symbol("left out");
+    exports.cloneHimportFieldsets = exports.getHimportBinding = exports.isInternalHimportCommand = () => undefined;`,
+};
+LEFT_OUT["../himport/HimportCoordinator"] = LEFT_OUT["./himport/HimportCoordinator"];
+
+const leftOut = {
+  name: "left-out",
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^\.\.?\// }, ({ path: imported, importer }) =>
+      /[\\/]ioredis[\\/]built[\\/]/.test(importer) && Object.hasOwn(LEFT_OUT, imported)
+        ? { path: imported, namespace: "ioredis" }
+        : undefined,
+    );
+    onLoad({ filter: /^/, namespace: "ioredis" }, ({ path: name }) => ({ contents: LEFT_OUT[name] }));
+  },
+};
+
+/** What ioredis sends by itself, to log in. */
+const SENT_BY_IOREDIS = ["auth", "select"];
 
 /**
  * Of the 301 commands that ioredis knows only those that src/store calls: it makes the methods of each anew at every
@@ -54,10 +110,39 @@ const usedCommands = {
       const folder = path.join(root, "src/store");
       const sources = (await readdir(folder)).map((name) => readFile(path.join(folder, name), "utf8"));
       const store = (await Promise.all(sources)).join("\n");
-      const isUsed = ([name]) => SENT_BY_IOREDIS.includes(name) || store.includes(`.${name}(`);
+      const isUsed = ([name]) => SENT_BY_IOREDIS.includes(name) || store.includes(`redis.${name}(`);
       const commands = Object.entries(JSON.parse(await readFile(file.path, "utf8"))).filter(isUsed);
       return { contents: JSON.stringify(Object.fromEntries(commands)), loader: "json" };
     });
+  },
+};
+
+/** Of package.json, which src/protocol/version.ts imports. */
+const onlyVersion = {
+  name: "only-version",
+  setup({ onLoad }) {
+    onLoad({ filter: /[\\/]package\.json$/ }, async (file) => {
+      const { version } = JSON.parse(await readFile(file.path, "utf8"));
+      return { contents: JSON.stringify({ version }), loader: "json" };
+    });
+  },
+};
+
+/** What every program of ours imports and a command does not call, by the modules of Node that it would load. */
+const CALLED_LATER = { "node:os": ["homedir", "hostname", "tmpdir"], "node:timers/promises": ["setTimeout"] };
+
+const lazyNode = {
+  name: "lazy-node",
+  setup({ onResolve, onLoad }) {
+    const filter = new RegExp(`^(${Object.keys(CALLED_LATER).join("|")})$`);
+    onResolve({ filter }, ({ kind, path: name }) =>
+      kind === "import-statement" ? { path: name, namespace: "lazy-node" } : { path: name, external: true },
+    );
+    onLoad({ filter, namespace: "lazy-node" }, ({ path: name }) => ({
+      contents: CALLED_LATER[name]
+        .map((called) => `export const ${called} = (...given) => require("${name}").${called}(...given);`)
+        .join("\n"),
+    }));
   },
 };
 
@@ -72,6 +157,18 @@ const noDebug = {
   },
 };
 
+/** The SDK checks messages with zod, which else would write and compile a function for each schema on its first use. */
+const noGeneratedCode = {
+  name: "no-generated-code",
+  setup({ onLoad }) {
+    onLoad({ filter: /[\\/]node_modules[\\/](zod|@modelcontextprotocol)[\\/].*\.m?js$/ }, async (file) => {
+      const text = await readFile(file.path, "utf8");
+      const contents = text.replace("__zod_globalConfig = {}", "__zod_globalConfig = { jitless: true }");
+      return { contents: (await transform(contents, { minifyIdentifiers: true })).code, loader: "js" };
+    });
+  },
+};
+
 /** The SDK's validator of schemas checks only what users fill in when a server asks them, and we ask nobody. */
 const noElicitation = {
   name: "no-elicitation",
@@ -83,7 +180,17 @@ const noElicitation = {
   },
 };
 
-export const fastStart = [lazyImports, usedCommands, noDebug, noElicitation];
+export const fastStart = [
+  onlyImported,
+  leftOut,
+  lazyNode,
+  lazyImports,
+  usedCommands,
+  onlyVersion,
+  noDebug,
+  noGeneratedCode,
+  noElicitation,
+];
 
 const MCP_REQUESTS = [
   {
@@ -111,7 +218,7 @@ const RUN_MILLISECONDS = 30_000;
 
 /**
  * Has V8 compile the bundles in `folder` as far as such runs do, on a server that refuses everything. A bundle is then the
- * length of its source in 16 characters, the source, and what V8 has compiled of it: for tools/launcher.cjs.
+ * lengths of both in 32 characters, the source, and what V8 has compiled of it: for tools/launcher.cjs.
  */
 export async function compileAhead(folder) {
   const sources = new Map();
@@ -145,8 +252,6 @@ export async function compileAhead(folder) {
 }
 
 async function pack(file, source, compiled) {
-  await writeFile(
-    file,
-    Buffer.concat([String(source.length).padEnd(16), source, compiled].map((part) => Buffer.from(part))),
-  );
+  const head = `${source.length} ${compiled.length}`.padEnd(32);
+  await writeFile(file, Buffer.concat([head, source, compiled].map((part) => Buffer.from(part))));
 }

@@ -1,13 +1,18 @@
-#!/usr/bin/env bash
+#!/bin/sh
 # check-messages.sh [--pending] [--all] [--from <instance>] [--type <type>] [--since <id>] [--limit <n>] [--wait <s>] [--json]
-set -euo pipefail
-here=${BASH_SOURCE[0]}
-while [[ -L $here ]]; do # also when it was linked into a bin folder
+set -eu
+here=$0
+while [ -L "$here" ]; do # also when it was linked into a bin folder
   target=$(readlink -- "$here")
-  [[ $target == /* ]] || target=$(dirname -- "$here")/$target
-  here=$target
+  case $target in
+  /*) here=$target ;;
+  *) here=$(dirname -- "$here")/$target ;;
+  esac
 done
-[[ $here == */* ]] || here=./$here
+case $here in
+*/*) ;;
+*) here=./$here ;;
+esac
 # shellcheck source=scripts/coordination/coord.sh
-source "${here%/*}/coord.sh"
-coord check "$@"
+. "${here%/*}/coord.sh"
+coord "${here%/*}" check "$@"

@@ -1,6 +1,6 @@
 /**
  * What the tests of live delivery share: a real Redis for each file, and stand-ins for coding agents. An agent is a process
- * of its own, named like the real one, that starts our programs as its children: `dist/hook.cjs`, `dist/mcp.cjs` and
+ * of its own, named like the real one, that starts our programs as its children: `dist/hook.cjs` and
  * `dist/coord.cjs`, with the environment and the JSON that the real agents give them.
  */
 import { type ChildProcess, fork } from "node:child_process";

@@ -6,7 +6,7 @@ import { LIMITS, MESSAGE_TYPES } from "../../protocol/definition.ts";
 import { OPERATIONS, type OperationName } from "../../protocol/operations.ts";
 import type { CheckRequest, PublishRequest } from "../../protocol/results.ts";
 import { VERSION } from "../../protocol/version.ts";
-import { successToWire, toWire } from "../../protocol/wire.ts";
+import { successToWire } from "../../protocol/wire.ts";
 import { completionScript } from "./completion.ts";
 import { readText } from "./input.ts";
 import { EXIT, flushed, print, printJson, printWarnings } from "./outcome.ts";
@@ -69,102 +69,109 @@ export function buildProgram(
   const json = (): Option => new Option("--json", "Print JSON");
   const types = MESSAGE_TYPES.join(", ");
 
-  operation(
-    "publish",
-    "publish",
-    'coord publish READY_FOR_REVIEW "login form" "Branch feat/login, tests pass"',
-    'coord publish REVIEW_FAILED "login form" "No tests for logout" --reply-to msg-hoggrkz047',
-    'git diff main | coord publish GENERAL "my diff" - --to backend',
-  )
-    .argument("<type>", types)
-    .argument("<subject>", about("publish", "subject"))
-    .argument("<description>", 'The text, up to 64 KiB; "-" reads standard input')
-    .option("--to <instance>", about("publish", "to_instance"))
-    .option("--no-ack", "Ask for no acknowledgement")
-    .option("--reply-to <id>", about("publish", "reply_to"))
-    .option("--ack-within <seconds>", "Announce it again where it is not acknowledged by then; 0 never", numberOrText)
-    .option("--idempotency-key <key>", "Repeat safely for 24 hours: the same key and content is stored once")
-    .addOption(json())
-    .action(async (type: string, subject: string, description: string, options: Shared & PublishOptions) => {
-      const request = {
-        type,
-        subject,
-        description: description === "-" ? await readText(process.stdin) : description,
-        to: options.to,
-        requiresAck: options.ack ? undefined : false,
-        replyTo: options.replyTo,
-        ackWithin: options.ackWithin,
-        idempotencyKey: options.idempotencyKey,
-      } as PublishRequest;
-      await withClient(options, async (client) => {
-        const result = await client.publishMessage(request);
-        show(options, successToWire(result), render.renderPublish(result));
-        printWarnings(result.warnings);
-      });
-    });
-
-  operation(
-    "check",
-    "check",
-    "coord check --pending                   what you still have to acknowledge, oldest first",
-    "coord check --wait 50                   wait for a message",
-    "coord check --from backend --limit 5    the newest five from backend",
-    "coord check --from $CLAUDE_INSTANCE_ID  what you sent, and who has acknowledged it",
-    "coord check --all --since msg-hoggrkz047",
-  )
-    .option("--pending", about("check", "pending_only"))
-    .option("--all", about("check", "all"))
-    .option("--to <instance>", about("check", "to_instance"))
-    .option("--from <instance>", "Only from this sender")
-    .option("--type <type>", `Only this type: ${types}`)
-    .option("--thread <id>", about("check", "thread"))
-    .option("--since <id>", "Only newer messages, oldest first")
-    .option("--before <id>", "Only older messages")
-    .option("--limit <n>", `${about("check", "limit")}, default ${LIMITS.list_default}`, numberOrText)
-    .option(
-      "--wait <seconds>",
-      `Wait for a match, up to ${LIMITS.wait_seconds_maximum}; exit 75 when none came`,
-      numberOrText,
-    )
-    .addOption(json())
-    .action(async ({ pending, wait, ...options }: Shared & CheckOptions) => {
-      const request: CheckRequest = { ...options, pendingOnly: pending, waitSeconds: wait };
-      await withClient(options, async (client) => {
-        const result = await client.checkMessages(request);
-        show(options, successToWire(result), render.renderCheck(result, pending ? "Nothing pending." : "No messages."));
-        if (!options.json && result.more) print(`\nMore: coord check with ${moreHint(request, result)}`);
-        if (wait !== undefined && result.count + result.unreadable.length === 0) finish(EXIT.timedOut);
-      });
-    });
-
-  operation(
-    "ack",
-    "ack",
-    "coord ack msg-hoggrkz047",
-    'coord ack msg-hoggrkz047 msg-hoggrkz5ww --comment "done in 3f2a1c"',
-  )
-    .argument("<message-id...>", "Ids of messages addressed to you")
-    .option("--comment <comment>", about("ack", "comment"))
-    .addOption(json())
-    .action(async (ids: string[], options: Shared & { comment?: string }) => {
-      await withClient(options, async (client) => {
-        // One id is one operation: its refusal is the refusal of the command.
-        const results =
-          ids.length === 1 ? [await client.ackMessage(ids[0]!, options)] : await client.ackMessage(ids, options);
-        const refused = results.filter((result) => "code" in result);
-        const wire =
-          ids.length === 1
-            ? successToWire(results[0]!)
-            : { success: refused.length === 0, results: results.map(toWire) };
-        show(options, wire, results.map(render.renderAck).join("\n"));
-        if (refused.length === 0) return;
-        printWarnings([`${refused.length} of ${ids.length} messages were not acknowledged.`]);
-        finish(EXIT.refused);
-      });
-    });
-
-  // The commands that run all the time do not wait for the rest to be described.
-  if (program.commands.some((defined) => defined.name() === asked)) return program;
+  // The commands that run all the time: each is described alone, and does not wait for the rest.
+  const daily: Record<string, () => Command> = {
+    publish: () =>
+      operation(
+        "publish",
+        "publish",
+        'coord publish READY_FOR_REVIEW "login form" "Branch feat/login, tests pass"',
+        'coord publish REVIEW_FAILED "login form" "No tests for logout" --reply-to msg-hoggrkz047',
+        'git diff main | coord publish GENERAL "my diff" - --to backend',
+      )
+        .argument("<type>", types)
+        .argument("<subject>", about("publish", "subject"))
+        .argument("<description>", 'The text, up to 64 KiB; "-" reads standard input')
+        .option("--to <instance>", about("publish", "to_instance"))
+        .option("--no-ack", "Ask for no acknowledgement")
+        .option("--reply-to <id>", about("publish", "reply_to"))
+        .option(
+          "--ack-within <seconds>",
+          "Announce it again where it is not acknowledged by then; 0 never",
+          numberOrText,
+        )
+        .option("--idempotency-key <key>", "Repeat safely for 24 hours: the same key and content is stored once")
+        .addOption(json())
+        .action(async (type: string, subject: string, description: string, options: Shared & PublishOptions) => {
+          const request = {
+            type,
+            subject,
+            description: description === "-" ? await readText(process.stdin) : description,
+            to: options.to,
+            requiresAck: options.ack ? undefined : false,
+            replyTo: options.replyTo,
+            ackWithin: options.ackWithin,
+            idempotencyKey: options.idempotencyKey,
+          } as PublishRequest;
+          await withClient(options, async (client) => {
+            const result = await client.publishMessage(request);
+            show(options, result, render.renderPublish(result));
+            printWarnings(result.warnings);
+          });
+        }),
+    check: () =>
+      operation(
+        "check",
+        "check",
+        "coord check --pending                   what you still have to acknowledge, oldest first",
+        "coord check --wait 50                   wait for a message",
+        "coord check --from backend --limit 5    the newest five from backend",
+        "coord check --from $CLAUDE_INSTANCE_ID  what you sent, and who has acknowledged it",
+        "coord check --all --since msg-hoggrkz047",
+      )
+        .option("--pending", about("check", "pending_only"))
+        .option("--all", about("check", "all"))
+        .option("--to <instance>", about("check", "to_instance"))
+        .option("--from <instance>", "Only from this sender")
+        .option("--type <type>", `Only this type: ${types}`)
+        .option("--thread <id>", about("check", "thread"))
+        .option("--since <id>", "Only newer messages, oldest first")
+        .option("--before <id>", "Only older messages")
+        .option("--limit <n>", `${about("check", "limit")}, default ${LIMITS.list_default}`, numberOrText)
+        .option(
+          "--wait <seconds>",
+          `Wait for a match, up to ${LIMITS.wait_seconds_maximum}; exit 75 when none came`,
+          numberOrText,
+        )
+        .addOption(json())
+        .action(async ({ pending, wait, ...options }: Shared & CheckOptions) => {
+          const request: CheckRequest = { ...options, pendingOnly: pending, waitSeconds: wait };
+          await withClient(options, async (client) => {
+            const result = await client.checkMessages(request);
+            show(options, result, render.renderCheck(result, pending ? "Nothing pending." : "No messages."));
+            if (!options.json && result.more) print(`\nMore: coord check with ${moreHint(request, result)}`);
+            if (wait !== undefined && result.count + result.unreadable.length === 0) finish(EXIT.timedOut);
+          });
+        }),
+    ack: () =>
+      operation(
+        "ack",
+        "ack",
+        "coord ack msg-hoggrkz047",
+        'coord ack msg-hoggrkz047 msg-hoggrkz5ww --comment "done in 3f2a1c"',
+      )
+        .argument("<message-id...>", "Ids of messages addressed to you")
+        .option("--comment <comment>", about("ack", "comment"))
+        .addOption(json())
+        .action(async (ids: string[], options: Shared & { comment?: string }) => {
+          await withClient(options, async (client) => {
+            // One id is one operation: its refusal is the refusal of the command.
+            const results =
+              ids.length === 1 ? [await client.ackMessage(ids[0]!, options)] : await client.ackMessage(ids, options);
+            const refused = results.filter((result) => "code" in result);
+            const result = ids.length === 1 ? results[0]! : { success: refused.length === 0, results };
+            show(options, result, results.map(render.renderAck).join("\n"));
+            if (refused.length === 0) return;
+            printWarnings([`${refused.length} of ${ids.length} messages were not acknowledged.`]);
+            finish(EXIT.refused);
+          });
+        }),
+  };
+  if (asked !== undefined && Object.hasOwn(daily, asked)) {
+    daily[asked]!();
+    return program;
+  }
+  for (const describe of Object.values(daily)) describe();
 
   operation(
     "presence",
@@ -179,7 +186,7 @@ export function buildProgram(
       await withClient(options, async (client) => {
         if (options.activity !== undefined) await client.setActivity(options.activity);
         const result = await client.getPresence();
-        show(options, successToWire(result), render.renderPresence(result));
+        show(options, result, render.renderPresence(result));
       });
     });
 
@@ -189,7 +196,7 @@ export function buildProgram(
     .action(async (options: Shared & { limit?: number }) => {
       await withClient(options, async (client) => {
         const { result, confirm } = await client.takeNotifications({ limit: options.limit });
-        show(options, successToWire(result), render.renderNotifications(result));
+        show(options, result, render.renderNotifications(result));
         await flushed(); // only what was written is confirmed; the rest comes again
         await confirm();
       });
@@ -207,7 +214,7 @@ export function buildProgram(
     .action(async (id: string, options: Shared & { thread?: true }) => {
       await withClient(options, async (client) => {
         const result = await client.showMessage(id, { thread: options.thread === true });
-        show(options, successToWire(result), render.renderCheck(result, ""));
+        show(options, result, render.renderCheck(result, ""));
       });
     });
 
@@ -216,7 +223,7 @@ export function buildProgram(
     .action(async (options: Shared) => {
       await withClient(options, async (client) => {
         const result = await client.getStats();
-        show(options, successToWire(result), render.renderStats(result));
+        show(options, result, render.renderStats(result));
       });
     });
 
@@ -228,7 +235,7 @@ export function buildProgram(
     .action(async (name: string, options: Shared) => {
       await withClient(options, async (client) => {
         const result = await client.forgetInstance(name);
-        show(options, successToWire(result), render.renderForget(result));
+        show(options, result, render.renderForget(result));
       });
     });
 
@@ -307,7 +314,7 @@ export function buildProgram(
     .addOption(json())
     .action((options: Shared & { user: string }) => {
       const result = new CoordinationClient(resolveSettings()).accessRule(options.user);
-      show(options, successToWire(result), result.rule);
+      show(options, result, result.rule);
     });
 
   program
@@ -403,7 +410,7 @@ async function withClient(options: Shared, use: (client: CoordinationClient) => 
   }
 }
 
-function show(options: Shared, wire: Record<string, unknown>, text: string): void {
-  if (options.json) printJson(wire);
+function show(options: Shared, result: object, text: string): void {
+  if (options.json) printJson(successToWire(result));
   else print(text);
 }

@@ -5,7 +5,7 @@ import type { CoordinationClient } from "../../client/client.ts";
 import { LIMITS, NAMESPACE_SETTINGS } from "../../protocol/definition.ts";
 import type { CheckResult, ImportResult } from "../../protocol/results.ts";
 import { checkSettingName, invalid, shown } from "../../protocol/validation.ts";
-import { successToWire, toWire } from "../../protocol/wire.ts";
+import { toWire } from "../../protocol/wire.ts";
 import { printProgress } from "./outcome.ts";
 import { renderCheck, renderSettings, renderSweep } from "./render.ts";
 
@@ -20,7 +20,8 @@ export interface Grammar {
   json: () => Option;
   number: (value: string) => number | string;
   withClient: (options: Shared, use: (client: CoordinationClient) => Promise<void>) => Promise<void>;
-  show: (options: Shared, wire: Record<string, unknown>, text: string) => void;
+  /** Prints the result as JSON where that was asked for, else the text. */
+  show: (options: Shared, result: object, text: string) => void;
 }
 
 /** Each does at most 1,000 things: with so many sweeps a namespace of a million messages is done. */
@@ -44,7 +45,7 @@ export function addUpkeep({ command, json, number, withClient, show }: Grammar):
         const result = await actOnDead(client, action, ids, options.limit);
         const done = { retry: "Announced again:\n", drop: "Dropped:\n" }[action] ?? "";
         const more = result.more ? "\n\nMore: coord dead --limit 1000, or retry or drop these first." : "";
-        show(options, successToWire(result), `${done}${renderCheck(result, "Nothing is dead.")}${more}`);
+        show(options, result, `${done}${renderCheck(result, "Nothing is dead.")}${more}`);
       });
     });
 
@@ -64,7 +65,7 @@ export function addUpkeep({ command, json, number, withClient, show }: Grammar):
           total.more = result.more;
           if (sweeps % 100 === 0) printProgress(`${renderSweep(total)} …`);
         }
-        show(options, successToWire(total), renderSweep(total));
+        show(options, total, renderSweep(total));
       });
     });
 
@@ -107,7 +108,7 @@ export function addUpkeep({ command, json, number, withClient, show }: Grammar):
         const lines = createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
         const result = await Promise.race([client.importLines(lines, progress), failed]);
         const { messages, restored, present } = result;
-        show(options, successToWire(result), `${messages} messages: ${restored} put back, ${present} here already`);
+        show(options, result, `${messages} messages: ${restored} put back, ${present} here already`);
       });
     });
 
@@ -133,7 +134,7 @@ export function addUpkeep({ command, json, number, withClient, show }: Grammar):
           name === undefined
             ? await client.getNamespaceSettings()
             : await client.changeNamespaceSetting(name, number(value!) as number);
-        show(options, successToWire(settings), renderSettings(toWire(settings) as Record<string, unknown>));
+        show(options, settings, renderSettings(toWire(settings) as Record<string, unknown>));
       });
     });
 }

@@ -63,9 +63,10 @@ async function serve(input: HookInput, host: Host): Promise<void> {
       if (input.reason !== "clear" && input.reason !== "resume") await client.leave();
       return;
     }
-    const run = identifyRun({ env, cwd, agent: host.agent, sessionId: input.sessionId });
+    // Looked for only where it is said: it reads the processes above and the repository.
+    const run = (): AgentRun => identifyRun({ env, cwd, agent: host.agent, sessionId: input.sessionId });
     if (what === "join") {
-      await client.join(run);
+      await client.join(run());
       return;
     }
     const said = await collect(client, what, input, run, settings.instanceId);
@@ -81,7 +82,7 @@ async function collect(
   client: CoordinationClient,
   moment: MailMoment,
   input: HookInput,
-  run: AgentRun,
+  run: () => AgentRun,
   instance: string,
 ): Promise<{ text: string; mail?: Mail; shown?: number } | undefined> {
   const lines: string[] = [];
@@ -89,7 +90,7 @@ async function collect(
     if (moment === "start") exportIdentity(instance);
     if (moment === "start" || moment === "turn") {
       // Again at each prompt: the server may have left, or Redis may have been away at the start.
-      const news = moment === "start" ? await client.join(run) : await client.joinUnlessTaken(run);
+      const news = moment === "start" ? await client.join(run()) : await client.joinUnlessTaken(run());
       if (news.superseded !== undefined) lines.push(renderSuperseded(instance, news.superseded));
       if (news.first) lines.push(CONTRACTS_HINT);
     }
