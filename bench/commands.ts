@@ -34,6 +34,9 @@ const MCP_INPUT = [
   .map((message) => `${JSON.stringify({ jsonrpc: "2.0", ...message })}\n`)
   .join("");
 
+/** Where the result of the second begins. */
+const MCP_ANSWER = '"id":2';
+
 /** The bench runs in the root folder of the repository. */
 const inRoot = (file: string): string => resolve(file);
 const inScripts = (file: string): string => resolve("scripts/coordination", file);
@@ -62,39 +65,47 @@ export async function commands(): Promise<Measured> {
   const port = await freePort();
   await using redis = await startThrowawayRedis({ args: ["--port", String(port), "--bind", "127.0.0.1"] });
   await using sender = await getCoordinationClient({ redis: redis.url, cwd: redis.dir, env: {}, instanceId: SENDER });
+  using stopwatch = await Stopwatch.start(redis.dir);
   // Nothing else of our environment: NODE_EXTRA_CA_CERTS alone makes every start of Node slower by 40 ms.
-  const env = {
-    PATH: process.env["PATH"],
+  const env = (instance: string): Record<string, string> => ({
+    PATH: process.env["PATH"] ?? "",
     HOME: redis.dir,
     REDIS_URL: `redis://127.0.0.1:${port}`,
+    CLAUDE_INSTANCE_ID: instance,
     CLAUDE_CODE_SESSION_ID: SESSION,
     CLAUDE_PROJECT_DIR: redis.dir,
-  };
-  using stopwatch = await Stopwatch.start(redis.dir, env, { input: HOOK_INPUT, requests: MCP_INPUT });
-  const processes = timedProcesses(stopwatch, sender);
+  });
+  const processes = timedProcesses(
+    (line, instance) => stopwatch.whole(line, env(instance), HOOK_INPUT),
+    () => stopwatch.answer([...COORD, "mcp"], env(RECIPIENT), MCP_INPUT, MCP_ANSWER),
+    sender,
+  );
   const processor = (name: string): number => {
     const { laps } = processes[name]!;
     return laps.reduce((sum, lap) => sum + lap.processor, 0) / laps.length;
   };
-  await stopwatch.whole(QUIET, HOOK); // Redis has the script from here on
   const sides = Object.fromEntries(Object.entries(processes).map(([name, { side }]) => [name, side]));
   const timings = await interleave<string>(sides, EFFORT);
   const node = timings["node"]!;
   const rows = Object.entries(processes).flatMap(([name, { target, parts = [] }]) => {
     if (name === "node") return [row("node -e 0", { ours: node })];
     const breakdown = partsOf(timings, name, parts);
-    if (processor(name) > 0) breakdown.push({ what: "(beside these: processor time, mean)", amount: processor(name) });
+    breakdown.push({ what: "(beside these: processor time, mean)", amount: processor(name) });
     return [row(name, { ours: timings[name]!, node }, { breakdown, ...(target === undefined ? {} : { target }) })];
   });
-  const memory = await residentMemory({ ...env, CLAUDE_INSTANCE_ID: RECIPIENT }, redis.dir);
+  const memory = await residentMemory(env(RECIPIENT), redis.dir);
   return { rows: [...rows, row("coord mcp, resident, idle", memory, { unit: "KB", target: "serverMemory" })] };
 }
 
-function timedProcesses(stopwatch: Stopwatch, sender: CoordinationClient): Record<string, Process> {
-  const whole = (line: Line, instance = RECIPIENT): Timed => timed(() => stopwatch.whole(instance, line));
+function timedProcesses(
+  run: (line: Line, instance: string) => Promise<Lap>,
+  startServer: () => Promise<Lap>,
+  sender: CoordinationClient,
+): Record<string, Process> {
+  const whole = (line: Line, instance = RECIPIENT): Timed => timed(() => run(line, instance));
   const withMessage = (to: string, line: (id: string) => Line, instance = RECIPIENT): Timed => {
     let id = "";
-    const { side, laps } = timed(() => stopwatch.whole(instance, line(id)));
+    const { side, laps } = timed(() => run(line(id), instance));
     return {
       side: { ...side, prepare: async () => ([id] = (await publishMany(sender, 1, { to })) as [string]) },
       laps,
@@ -120,7 +131,7 @@ function timedProcesses(stopwatch: Stopwatch, sender: CoordinationClient): Recor
     },
     "hook with mail": { ...withMessage(BUSY, () => HOOK, BUSY), target: "hookMail", parts: [ASK, START] },
     "coord mcp, spawn to first result": {
-      ...timed(() => stopwatch.answer(RECIPIENT, [...COORD, "mcp"])),
+      ...timed(startServer),
       target: "server",
       parts: [START],
     },
@@ -166,7 +177,7 @@ async function answered(server: ChildProcess): Promise<void> {
   let output = "";
   for await (const chunk of server.stdout!.iterator({ destroyOnReturn: false })) {
     output += String(chunk);
-    if (output.includes('"id":2')) return clearTimeout(late);
+    if (output.includes(MCP_ANSWER)) return clearTimeout(late);
   }
   throw new Error("coord mcp has ended without an answer.");
 }

@@ -1,62 +1,58 @@
-/** Times whole processes, from a small process that starts them: see stopwatch.bash. */
+/** Times whole processes, from a small process that starts them: see stopwatch.py. */
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
-import { writeFile } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { once } from "node:events";
+import { resolve } from "node:path";
 import { createInterface } from "node:readline";
 
 export type Line = readonly [program: string, ...args: string[]];
 
 export interface Lap {
   microseconds: number;
-  /** Of the process and those it waited for; 0 where it was not waited for. */
+  /** User and system, of the process and those it waited for. */
   processor: number;
 }
 
 export class Stopwatch implements Disposable {
-  readonly #bash: ChildProcessWithoutNullStreams;
+  readonly #python: ChildProcessWithoutNullStreams;
   readonly #answers: AsyncIterator<string>;
 
-  private constructor(bash: ChildProcessWithoutNullStreams) {
-    this.#bash = bash;
-    this.#answers = createInterface({ input: bash.stdout })[Symbol.asyncIterator]();
+  private constructor(python: ChildProcessWithoutNullStreams) {
+    this.#python = python;
+    this.#answers = createInterface({ input: python.stdout })[Symbol.asyncIterator]();
   }
 
-  /** @param env of the processes, whole; each gets the name of its instance besides */
-  static async start(
-    folder: string,
-    env: NodeJS.ProcessEnv,
-    { input, requests }: Record<"input" | "requests", string>,
-  ): Promise<Stopwatch> {
-    await writeFile(join(folder, "input"), input);
-    await writeFile(join(folder, "requests"), requests);
-    const bash = spawn("bash", ["--norc", resolve("bench/stopwatch.bash"), folder], { env });
-    bash.stderr.pipe(process.stderr);
-    return new Stopwatch(bash);
+  /** What it times runs in that folder. */
+  static async start(folder: string): Promise<Stopwatch> {
+    const python = spawn("python3", ["-I", resolve("bench/stopwatch.py")], { cwd: folder });
+    try {
+      await once(python, "spawn");
+    } catch (error) {
+      throw new Error("Whole processes are timed by bench/stopwatch.py, which needs python3.", { cause: error });
+    }
+    python.stderr.pipe(process.stderr);
+    return new Stopwatch(python);
   }
 
   /** From its start to its end. */
-  async whole(instance: string, line: Line): Promise<Lap> {
-    return this.#time(instance, "whole", line);
+  async whole(argv: Line, env: Record<string, string>, input: string): Promise<Lap> {
+    return this.#time({ argv, env, input });
   }
 
-  /** Of a server, from its start to its first result. */
-  async answer(instance: string, line: Line): Promise<Lap> {
-    return this.#time(instance, "answer", line);
+  /** Of a server that reads `input`, from its start until it has written `until`. */
+  async answer(argv: Line, env: Record<string, string>, input: string, until: string): Promise<Lap> {
+    return this.#time({ argv, env, input, until });
   }
 
-  async #time(instance: string, kind: "whole" | "answer", line: Line): Promise<Lap> {
-    this.#bash.stdin.write(`${instance} ${kind}\n${line.map(quoted).join(" ")}\n`);
+  async #time(task: { argv: Line; env: Record<string, string>; input: string; until?: string }): Promise<Lap> {
+    this.#python.stdin.write(`${JSON.stringify(task)}\n`);
     const { value } = (await this.#answers.next()) as { value?: string };
-    const [microseconds, processor, status] = (value ?? "").split(" ").map(Number);
-    if (status !== 0) throw new Error(`${line.join(" ")}: ended with ${status ?? "the stopwatch"}.`);
-    return { microseconds: microseconds!, processor: processor! };
+    if (value === undefined) throw new Error("bench/stopwatch.py has ended.");
+    const { status, ...lap } = JSON.parse(value) as Lap & { status: number };
+    if (status !== 0) throw new Error(`${task.argv.join(" ")}: ended with ${status}.`);
+    return lap;
   }
 
   [Symbol.dispose](): void {
-    this.#bash.stdin.end();
+    this.#python.stdin.end();
   }
-}
-
-function quoted(word: string): string {
-  return `'${word.replaceAll("'", `'\\''`)}'`;
 }
