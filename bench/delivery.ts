@@ -1,6 +1,7 @@
 /** How long a message takes to the handler of a client that waits in another process; alone, and under the load of a large team. */
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
+import { cpus } from "node:os";
 import { fileURLToPath } from "node:url";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Redis } from "ioredis";
@@ -117,29 +118,36 @@ export async function load(world: World): Promise<Measured> {
   }
 }
 
+/** One look at what would grow, of all instances together. */
 interface Sample {
-  /** Events that wait in the queues of all instances, and those that are lent and not confirmed yet. */
+  /** Events in the queues, and those that are lent and not confirmed yet. */
   queued: number;
-  lent: number;
-  /** Bytes that Redis could not hand to the sockets of clients yet. */
+  /** Bytes of pushes that Redis could not hand to the sockets yet. */
   buffered: number;
 }
 
-async function sampleUntil(ended: Promise<unknown>, redis: Redis, keyPrefix: string): Promise<Sample[]> {
-  const samples: Sample[] = [];
+interface Samples {
+  taken: Sample[];
+  /** What Redis has used of the processor meanwhile, in microseconds. */
+  processor: number;
+}
+
+async function sampleUntil(ended: Promise<unknown>, redis: Redis, keyPrefix: string): Promise<Samples> {
+  const taken: Sample[] = [];
   let running = true;
   const stop = (): void => void (running = false);
   ended.then(stop, stop);
   await sleep((START_IN_SECONDS + WARM_UP_SECONDS) * 1000);
+  const before = await processorMicroseconds(redis);
   while (running) {
-    samples.push(await sample(redis, keyPrefix));
-    if (samples.length % PROGRESS_EVERY === 0) {
-      const { queued, buffered } = samples.at(-1)!;
-      progress(`${samples.length} s under load: ${queued} events queued, ${buffered} bytes of output buffered`);
+    taken.push(await sample(redis, keyPrefix));
+    if (taken.length % PROGRESS_EVERY === 0) {
+      const { queued, buffered } = taken.at(-1)!;
+      progress(`${taken.length} s under load: ${queued} events queued, ${buffered} bytes buffered`);
     }
     await sleep(SAMPLE_MILLISECONDS);
   }
-  return samples;
+  return { taken, processor: (await processorMicroseconds(redis)) - before };
 }
 
 async function sample(redis: Redis, keyPrefix: string): Promise<Sample> {
@@ -148,52 +156,46 @@ async function sample(redis: Redis, keyPrefix: string): Promise<Sample> {
   const [queues, leases, clients] = await Promise.all([
     Promise.all(names.map((name) => redis.llen(`${keyPrefix}:notifications:${name}`))),
     Promise.all(names.map((name) => redis.hlen(`${keyPrefix}:leases:${name}`))),
-    redis.client("LIST") as Promise<string>,
+    redis.call("CLIENT", "LIST", "TYPE", "pubsub") as Promise<string>,
   ]);
   const buffered = [...clients.matchAll(/ omem=(\d+)/g)].map(([, bytes]) => bytes);
-  return { queued: sum(queues), lent: sum(leases), buffered: sum(buffered) };
+  return { queued: sum(queues) + sum(leases), buffered: sum(buffered) };
 }
 
-function reportLoad(samples: readonly Sample[], results: readonly LoadResult[]): Measured {
-  const failures = results.flatMap((result) => result.failures);
-  if (failures.length > 0) throw new Error(`${failures.length} failures under load, the first: ${failures[0]}`);
+async function processorMicroseconds(redis: Redis): Promise<number> {
+  const info = await redis.info("cpu");
+  const seconds = [...info.matchAll(/^used_cpu_(?:user|sys):([\d.]+)/gm)].map(([, value]) => Number(value));
+  return seconds.reduce((sum, value) => sum + value, 0) * 1e6;
+}
+
+function reportLoad({ taken, processor }: Samples, results: readonly LoadResult[]): Measured {
+  const [failure] = results.flatMap((result) => result.failures);
+  if (failure !== undefined) progress(`failed under load, among others: ${failure}`);
   const published = results.reduce((sum, result) => sum + result.published, 0);
   const delays = results.flatMap((result) => result.delays);
   const late = distribution(results.flatMap((result) => result.late));
-  const over = (of: keyof Sample): Timing => distribution(samples.map((each) => each[of]));
+  const over = (of: keyof Sample): { ours: Timing } => ({ ours: distribution(taken.map((each) => each[of])) });
   const delivered = { ...distribution(delays), rate: delays.length / SECONDS };
+  const clients = results.reduce((sum, result) => sum + result.processor, 0);
   const breakdown = [
-    { what: "from when a publish was due until it was sent (p50)", amount: late.p50 },
-    { what: "from when a publish was due until it was sent (p99)", amount: late.p99 },
-    { what: "from when it was sent to the handler (p50)", amount: delivered.p50 - late.p50 },
+    { what: "from when a publish was due until it was sent, p50", amount: late.p50 },
+    { what: "from then to the handler, p50", amount: delivered.p50 - late.p50 },
+    { what: "(beside these: from when a publish was due until it was sent, p99)", amount: late.p99 },
+    { what: "(processor time of Redis for each message)", amount: processor / published },
+    { what: "(processor time of all clients for each message)", amount: clients / published },
+    { what: "(processor time that the machine has for each message)", amount: (cpus().length * 1e6) / PER_SECOND },
   ];
-  const times = published.toLocaleString("en");
   const name = `${INSTANCES} instances, ${PER_SECOND.toLocaleString("en")} publishes a second`;
+  const lost = { ours: single(published - delays.length) };
+  const inFlight = { ours: distribution(results.map((result) => result.inFlightMaximum)) };
+  const all = published.toLocaleString("en");
   return {
     rows: [
-      row(`${name}: delivery of ${times}`, { ours: delivered }, { target: "loadDelivery", breakdown }),
-      row(
-        "… queued for all instances, each second",
-        { ours: over("queued") },
-        { unit: "events", target: "loadQueues" },
-      ),
-      row("… lent and not confirmed, each second", { ours: over("lent") }, { unit: "events", target: "loadQueues" }),
-      row(
-        "… not delivered two seconds after the last",
-        { ours: single(published - delays.length) },
-        {
-          unit: "events",
-          target: "loadLost",
-        },
-      ),
-      row("… output buffers of Redis, each second", { ours: over("buffered") }, { unit: "bytes" }),
-      row(
-        "… publishes in flight, most of one process",
-        {
-          ours: distribution(results.map((result) => result.inFlightMaximum)),
-        },
-        { unit: "messages" },
-      ),
+      row(`${name}: delivery of ${all}`, { ours: delivered }, { target: "loadDelivery", breakdown }),
+      row("… queued or lent, read every second", over("queued"), { unit: "events", target: "loadQueues" }),
+      row("… output buffers of Redis, read every second", over("buffered"), { unit: "bytes", target: "loadBuffers" }),
+      row(`… of ${all}, not delivered two seconds after the last`, lost, { unit: "events", target: "loadLost" }),
+      row("… publishes in flight, most of each process", inFlight, { unit: "messages" }),
     ],
   };
 }

@@ -1,6 +1,7 @@
 /** What Redis keeps of a message that is settled: published to one, shown, acknowledged, and every event of it taken. */
 import type { Redis } from "ioredis";
-import { inFlight, single } from "./measure.ts";
+import type { CoordinationClient } from "../src/client/client.ts";
+import { single } from "./measure.ts";
 import { type Measured, row } from "./report.ts";
 import { DESCRIPTION, drain, publishMany, RECIPIENT, SENDER, SUBJECT, type World } from "./world.ts";
 
@@ -12,42 +13,49 @@ const BATCH = 100;
 const SCANNED_AT_ONCE = 1000;
 
 export async function memory(world: World): Promise<Measured> {
-  const sender = await world.client(PREFIX, SENDER);
-  const recipient = await world.client(PREFIX, RECIPIENT);
+  const [sender, recipient] = [await world.client(PREFIX, SENDER), await world.client(PREFIX, RECIPIENT)];
   await recipient.touch();
-  const settle = async (count: number): Promise<void> => {
-    await inFlight(count / BATCH, 1, async () => {
-      const ids = await publishMany(sender, BATCH);
-      await recipient.checkMessages({ pendingOnly: true, limit: BATCH });
-      await recipient.ackMessage(ids);
-      await Promise.all([drain(recipient), drain(sender)]);
-    });
-  };
-  await settle(WARM_UP_MESSAGES);
-  await forgetIdempotencyKeys(world.bare);
-  const before = await usedBytes(world.bare);
-  await settle(MESSAGES);
-  const withKeys = await usedBytes(world.bare);
-  await forgetIdempotencyKeys(world.bare);
-  const settled = await usedBytes(world.bare);
-  const text = Buffer.byteLength(SUBJECT) + Buffer.byteLength(DESCRIPTION);
-  const beyondText = (bytes: number): number => (bytes - before) / MESSAGES - text;
+  const { lasting, firstDay } = await bytesPerMessage(world.bare, sender, recipient, MESSAGES);
   const what = "a settled message, beyond its text";
   return {
     rows: [
-      row(what, { ours: single(beyondText(settled)) }, { unit: "bytes", target: "messageMemory" }),
-      row(
-        `${what}, with the idempotency key of its first day`,
-        { ours: single(beyondText(withKeys)) },
-        { unit: "bytes" },
-      ),
+      row(what, { ours: single(lasting) }, { unit: "bytes", target: "messageMemory" }),
+      row(`${what}, with the idempotency key of its first day`, { ours: single(firstDay) }, { unit: "bytes" }),
     ],
   };
 }
 
+/** Beyond its text: what stays, and what its first day takes. */
+export async function bytesPerMessage(
+  redis: Redis,
+  sender: CoordinationClient,
+  recipient: CoordinationClient,
+  messages: number,
+): Promise<Record<"lasting" | "firstDay", number>> {
+  const settle = async (count: number): Promise<void> => {
+    for (let settled = 0; settled < count; settled += BATCH) {
+      const ids = await publishMany(sender, BATCH);
+      await recipient.checkMessages({ pendingOnly: true, limit: BATCH });
+      await recipient.ackMessage(ids);
+      await Promise.all([drain(recipient), drain(sender)]);
+    }
+  };
+  const prefix = sender.settings.keyPrefix;
+  await settle(WARM_UP_MESSAGES);
+  await forgetIdempotencyKeys(redis, prefix);
+  const before = await usedBytes(redis);
+  await settle(messages);
+  const firstDay = await usedBytes(redis);
+  await forgetIdempotencyKeys(redis, prefix);
+  const lasting = await usedBytes(redis);
+  const text = Buffer.byteLength(SUBJECT) + Buffer.byteLength(DESCRIPTION);
+  const beyondText = (bytes: number): number => (bytes - before) / messages - text;
+  return { lasting: beyondText(lasting), firstDay: beyondText(firstDay) };
+}
+
 /** As their time does after 24 hours. */
-async function forgetIdempotencyKeys(redis: Redis): Promise<void> {
-  for await (const keys of redis.scanStream({ match: `${PREFIX}:once:*`, count: SCANNED_AT_ONCE })) {
+async function forgetIdempotencyKeys(redis: Redis, prefix: string): Promise<void> {
+  for await (const keys of redis.scanStream({ match: `${prefix}:once:*`, count: SCANNED_AT_ONCE })) {
     if ((keys as string[]).length > 0) await redis.del(...(keys as string[]));
   }
 }

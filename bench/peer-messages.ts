@@ -47,6 +47,8 @@ export interface LoadResult {
   delays: number[];
   /** From when it was due until it was sent: what this process was late. */
   late: number[];
+  /** Of this process after the warm-up, user and system, in microseconds. */
+  processor: number;
   inFlightMaximum: number;
   failures: string[];
 }

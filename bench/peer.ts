@@ -32,7 +32,7 @@ async function listen({ url, keyPrefix, instance, channel }: ListenTask): Promis
 
 async function load(task: LoadTask): Promise<void> {
   const { instances, all, perSecond, seconds, warmUpSeconds } = task;
-  const result: LoadResult = { published: 0, delays: [], late: [], inFlightMaximum: 0, failures: [] };
+  const result: LoadResult = { published: 0, delays: [], late: [], processor: 0, inFlightMaximum: 0, failures: [] };
   const clients: CoordinationClient[] = [];
   let countsFrom = 0n;
   const handle = async (client: CoordinationClient): Promise<void> => {
@@ -60,6 +60,7 @@ async function load(task: LoadTask): Promise<void> {
   const step = BigInt(Math.round(1e9 / perSecond));
   const total = perSecond * (seconds + warmUpSeconds);
   let flying = 0;
+  let before: NodeJS.CpuUsage | undefined;
   const send = async (i: number, due: bigint): Promise<void> => {
     const sender = i % clients.length;
     const me = instances.from + sender;
@@ -67,6 +68,7 @@ async function load(task: LoadTask): Promise<void> {
     const to = (me + 1 + (Math.floor(i / clients.length) % (all - 1))) % all;
     result.inFlightMaximum = Math.max(result.inFlightMaximum, ++flying);
     if (due >= countsFrom) {
+      if (result.published === 0) before = process.cpuUsage();
       result.published++;
       result.late.push(microsecondsSince(due));
     }
@@ -86,6 +88,8 @@ async function load(task: LoadTask): Promise<void> {
     await sleep(1);
   }
   await sleep(SETTLE_MILLISECONDS);
+  const { user, system } = process.cpuUsage(before);
+  result.processor = user + system;
   answer(result);
   for (const client of clients) client.close();
 }
