@@ -18,8 +18,7 @@ use([LineChart, GridComponent, LegendComponent, MarkLineComponent, TitleComponen
 export function chart({ title, x, y, lines, bound }: Curve): string {
   const values = lines.flatMap(({ points }) => points.map(([, value]) => value));
   const wide = Math.max(...values) / Math.min(...values) > 50;
-  const axis = { axisLine: { lineStyle: { color: INK } }, axisLabel: { color: INK }, nameTextStyle: { color: INK } };
-  const grid = { splitLine: { lineStyle: { color: FAINT } } };
+  const axis = { axisLine: { lineStyle: { color: INK } }, axisLabel: { color: INK } };
   const series = lines.map(({ name, points }, i): LineSeriesOption => ({
     type: "line",
     name,
@@ -33,10 +32,26 @@ export function chart({ title, x, y, lines, bound }: Curve): string {
     color: LINES,
     textStyle: { fontFamily: "sans-serif" },
     title: { text: title, textStyle: { color: INK, fontSize: 15 } },
-    legend: { bottom: 0, textStyle: { color: INK } },
+    legend: { bottom: 0, itemGap: 28, textStyle: { color: INK } },
     grid: { left: 60, right: 70, top: 60, bottom: 105 },
-    xAxis: { type: "log", name: x, nameLocation: "middle", nameGap: 30, ...axis, splitLine: { show: false } },
-    yAxis: { type: wide ? "log" : "value", name: y, min: wide ? "dataMin" : 0, ...axis, ...grid },
+    xAxis: {
+      type: "log",
+      min: "dataMin",
+      name: x,
+      nameLocation: "middle",
+      nameGap: 30,
+      nameTextStyle: { color: INK },
+      splitLine: { show: false },
+      ...axis,
+    },
+    yAxis: {
+      type: wide ? "log" : "value",
+      min: wide ? 10 ** Math.floor(Math.log10(Math.min(...values))) : 0,
+      name: y,
+      nameTextStyle: { color: INK, align: "left" },
+      splitLine: { lineStyle: { color: FAINT } },
+      ...axis,
+    },
     series,
   });
   const svg = picture.renderToSVGString();

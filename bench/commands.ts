@@ -1,6 +1,7 @@
 /** How long whole processes take, from their start to their end or to their first answer, beside a Node that does nothing. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -94,7 +95,8 @@ export async function commands(): Promise<Measured> {
     return [row(name, { ours: timings[name]!, node }, { breakdown, ...(target === undefined ? {} : { target }) })];
   });
   const memory = await residentMemory(env(RECIPIENT), redis.dir);
-  return { rows: [...rows, row("coord mcp, resident, idle", memory, { unit: "KB", target: "serverMemory" })] };
+  const resident = { unit: "KB", target: "serverMemory", breakdown: memory.breakdown } as const;
+  return { rows: [...rows, row("coord mcp, resident, idle", memory.timings, resident)] };
 }
 
 function timedProcesses(
@@ -157,7 +159,10 @@ function partsOf(timings: Record<string, Timing>, name: string, parts: Process["
   return [...known, { what: "what is left: its own work, connecting to Redis, round trips, the end", amount: rest }];
 }
 
-async function residentMemory(env: NodeJS.ProcessEnv, cwd: string): Promise<Record<"ours" | "node", Timing>> {
+async function residentMemory(
+  env: NodeJS.ProcessEnv,
+  cwd: string,
+): Promise<{ timings: Record<"ours" | "node", Timing>; breakdown: Part[] }> {
   const start = ([program, ...args]: Line): ChildProcess =>
     spawn(program, args, { cwd, env, stdio: ["pipe", "pipe", "ignore"] });
   const bare = start([...NODE, "-e", "setInterval(() => {}, 1e6)"]);
@@ -165,10 +170,24 @@ async function residentMemory(env: NodeJS.ProcessEnv, cwd: string): Promise<Reco
   try {
     await answered(server);
     await sleep(IDLE_MILLISECONDS);
-    return { ours: kilobytes(server), node: kilobytes(bare) };
+    const [ours, node] = [server, bare].map(({ pid }) => resident(pid!));
+    const anonymous = ours!.anonymous - node!.anonymous;
+    const breakdown = [
+      { what: "Node itself, idle", amount: node!.all },
+      { what: "more memory of its own: heap, compiled code", amount: anonymous },
+      { what: "more of files, mostly Node's own code that is used now", amount: ours!.all - node!.all - anonymous },
+    ];
+    return { timings: { ours: single(ours!.all), node: single(node!.all) }, breakdown };
   } finally {
     await Promise.all([stopped(bare), stopped(server)]);
   }
+}
+
+/** In kilobytes; what is anonymous only where the system tells. */
+function resident(pid: number): Record<"all" | "anonymous", number> {
+  const all = Number(execFileSync("ps", ["-o", "rss=", "-p", String(pid)], { encoding: "utf8" }));
+  const status = process.platform === "linux" ? readFileSync(`/proc/${pid}/status`, "utf8") : "";
+  return { all, anonymous: Number(/^RssAnon:\s*(\d+)/m.exec(status)?.[1] ?? NaN) };
 }
 
 async function answered(server: ChildProcess): Promise<void> {
@@ -187,10 +206,6 @@ async function stopped(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   child.kill("SIGKILL");
   await exit;
-}
-
-function kilobytes({ pid }: ChildProcess): Timing {
-  return single(Number(execFileSync("ps", ["-o", "rss=", "-p", String(pid)], { encoding: "utf8" })));
 }
 
 async function freePort(): Promise<number> {

@@ -124,7 +124,8 @@ function figureTable(rows: readonly Row[]): string {
 function breakdownOf({ operation, unit, timings, verdicts, breakdown = [] }: Row): string {
   const judged = verdicts.map((verdict) => `${reached(verdict)}, ${aimText(verdict.aim)}`).join("; ");
   const total = timings.ours.p50;
-  const lines = breakdown.map(({ what, amount }) => [what, figure(amount), `${Math.round((amount / total) * 100)} %`]);
+  const known = breakdown.filter(({ amount }) => !Number.isNaN(amount));
+  const lines = known.map(({ what, amount }) => [what, figure(amount), `${Math.round((amount / total) * 100)} %`]);
   const text = `**${operation}**: ${figure(total)} ${unit} (${judged})`;
   return lines.length === 0 ? text : `${text}\n\n${markdownTable(["where", unit, "share"], lines)}`;
 }

@@ -2,7 +2,7 @@
 import type { Redis } from "ioredis";
 import type { CoordinationClient } from "../src/client/client.ts";
 import { single } from "./measure.ts";
-import { type Measured, row } from "./report.ts";
+import { type Measured, type Part, row } from "./report.ts";
 import { DESCRIPTION, drain, publishMany, RECIPIENT, SENDER, SUBJECT, type World } from "./world.ts";
 
 const PREFIX = "ours-memory";
@@ -16,10 +16,11 @@ export async function memory(world: World): Promise<Measured> {
   const [sender, recipient] = [await world.client(PREFIX, SENDER), await world.client(PREFIX, RECIPIENT)];
   await recipient.touch();
   const { lasting, firstDay } = await bytesPerMessage(world.bare, sender, recipient, MESSAGES);
+  const breakdown = await whereBytesGo(world.bare, lasting);
   const what = "a settled message, beyond its text";
   return {
     rows: [
-      row(what, { ours: single(lasting) }, { unit: "bytes", target: "messageMemory" }),
+      row(what, { ours: single(lasting) }, { unit: "bytes", target: "messageMemory", breakdown }),
       row(`${what}, with the idempotency key of its first day`, { ours: single(firstDay) }, { unit: "bytes" }),
     ],
   };
@@ -51,6 +52,21 @@ export async function bytesPerMessage(
   const text = Buffer.byteLength(SUBJECT) + Buffer.byteLength(DESCRIPTION);
   const beyondText = (bytes: number): number => (bytes - before) / messages - text;
   return { lasting: beyondText(lasting), firstDay: beyondText(firstDay) };
+}
+
+/** Of the message itself, and its share of each set that it is in. */
+async function whereBytesGo(redis: Redis, total: number): Promise<Part[]> {
+  const key = (name: string): string => `${PREFIX}:${name}`;
+  const usage = async (name: string): Promise<number> => Number(await redis.memory("USAGE", key(name), "SAMPLES", 0));
+  const text = Buffer.byteLength(SUBJECT) + Buffer.byteLength(DESCRIPTION);
+  const [newest] = await redis.zrange(key("timeline"), -1, -1);
+  const parts = [{ what: "the hash of the message, without its text", amount: (await usage(`msg:${newest}`)) - text }];
+  for (const set of ["timeline", `inbox:${RECIPIENT}`, `outbox:${SENDER}`]) {
+    const amount = (await usage(set)) / (await redis.zcard(key(set)));
+    if (amount > 0) parts.push({ what: `an entry in ${set}`, amount });
+  }
+  const rest = total - parts.reduce((sum, part) => sum + part.amount, 0);
+  return [...parts, { what: "what is left: its place among all keys, and what the allocator rounds up", amount: rest }];
 }
 
 /** As their time does after 24 hours. */

@@ -93,7 +93,9 @@ function cells({ operation, unit, timings: { ours, ping, bare }, ratios, verdict
   const text = (value: number | undefined): string => (value === undefined ? "" : figure(value));
   return [
     unit === "µs" ? operation : `${operation} (${unit})`,
-    ...[ours.p50, ours.p95, ours.p99, ours.rate, ping?.p50].map(text),
+    text(ours.p50),
+    ...(ours.samples === 1 ? ["", "", ""] : [ours.p95, ours.p99, ours.rate].map(text)),
+    text(ping?.p50),
     multiple(ratios.ping),
     text(bare?.p50),
     ...[ratios.bare, ratios.base, ratios.node].map(multiple),

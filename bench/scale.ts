@@ -1,8 +1,9 @@
 /** The operations in a namespace that grows to a million messages, against the same in one that is empty but for what is read. */
 import type { CoordinationClient } from "../src/client/client.ts";
 import type { CheckRequest, PublishRequest } from "../src/protocol/results.ts";
-import { type Effort, inFlight, interleave, type Side, type Timing } from "./measure.ts";
-import { type Curve, type Measured, type Row, row } from "./report.ts";
+import { breakDown, type Work } from "./breakdown.ts";
+import { type Effort, inFlight, interleave, type Timing } from "./measure.ts";
+import { type Curve, type Measured, type Part, type Row, row } from "./report.ts";
 import { TARGETS } from "./targets.ts";
 import {
   drain,
@@ -108,13 +109,13 @@ class Filling {
 }
 
 /** Each leaves as many messages pending as there were. */
-function operations({ sender, recipient, thread }: Namespace): Record<string, Side> {
+function operations({ sender, recipient, thread }: Namespace): Record<string, Work> {
   let open: string[] = [];
   const settle = async (): Promise<void> => {
     if (open.length > 0) await recipient.ackMessage(open.splice(0));
     await Promise.all([drain(recipient), drain(sender)]);
   };
-  const checkBy = (filter: CheckRequest): Side => ({
+  const checkBy = (filter: CheckRequest): Work => ({
     run: () => recipient.checkMessages({ pendingOnly: true, limit: CHECKED, ...filter }),
   });
   return {
@@ -158,9 +159,12 @@ export async function scale(world: World): Promise<Measured> {
     const largest = size === SIZES.at(-1);
     const [ours, base] = [operations(full), operations(empty)];
     for (const name of Object.keys(ours)) {
-      const sides = { ping: { run: () => world.bare.ping() }, ours: ours[name]!, base: base[name]! };
-      const timings: Record<"ping" | "ours" | "base", Timing> = await interleave(sides, largest ? LONG : BRIEF);
+      const work = { ours: ours[name]!, base: base[name]! };
+      const sides = { ping: { run: () => world.bare.ping() }, ...work };
+      const timings = await interleave(sides, largest ? LONG : BRIEF);
       const measured = row(`${name}, ${size.toLocaleString("en")} messages`, timings, { target: "scale" });
+      if (largest && measured.verdicts.some(({ met }) => !met))
+        measured.breakdown = await compare(world, work, timings);
       if (largest) rows.push(measured);
       const line = lines.get(name) ?? { name, points: [] };
       line.points.push([size, measured.ratios.base!]);
@@ -180,4 +184,16 @@ export async function scale(world: World): Promise<Measured> {
     bound: TARGETS.scale.aims[0]!.atMost!,
   };
   return { rows, curves: [curve] };
+}
+
+/** What a large namespace takes more than the empty one. */
+async function compare(
+  world: World,
+  work: Record<"ours" | "base", Work>,
+  { ours, base, ping }: Record<"ours" | "base" | "ping", Timing>,
+): Promise<Part[]> {
+  const large = await breakDown(world.bare, work.ours, { ours, ping });
+  const empty = await breakDown(world.bare, work.base, { ours: base, ping });
+  const more = large.map(({ what, amount }, i) => ({ what: `more: ${what}`, amount: amount - empty[i]!.amount }));
+  return [{ what: "the same in the empty namespace", amount: base.p50 }, ...more.slice(1)];
 }
