@@ -1,9 +1,10 @@
 /** Where the microseconds of an operation go: what Redis counts of its commands, and the rest. */
 import type { Redis } from "ioredis";
-import type { Timing } from "./measure.ts";
+import { distribution, type Timing } from "./measure.ts";
 import type { Part } from "./report.ts";
 
-const BLOCKS = 20;
+/** The medians of blocks, since one that was disturbed would spoil a mean. */
+const BLOCKS = 30;
 const BLOCK_RUNS = 10;
 
 /** What is broken down: a side of a comparison. */
@@ -18,22 +19,24 @@ export async function breakDown(
   { prepare, run }: Work,
   { ours, ping }: Record<"ours" | "ping", Timing>,
 ): Promise<Part[]> {
-  const spent = new Map<string, CommandStatistics>();
-  for (let block = 0; block < BLOCKS; block++) {
+  const calls = new Map<string, number>();
+  const blocks: Record<"script" | "commands", number>[] = [];
+  for (let i = 0; i < BLOCKS; i++) {
     await prepare?.(BLOCK_RUNS);
     const before = await commandStatistics(redis);
-    for (let i = 0; i < BLOCK_RUNS; i++) await run();
-    for (const [name, { calls, microseconds }] of commandsSince(before, await commandStatistics(redis))) {
-      const sum = spent.get(name) ?? { calls: 0, microseconds: 0 };
-      spent.set(name, { calls: sum.calls + calls, microseconds: sum.microseconds + microseconds });
+    for (let j = 0; j < BLOCK_RUNS; j++) await run();
+    const spent = { script: 0, commands: 0 };
+    for (const [name, more] of commandsSince(before, await commandStatistics(redis))) {
+      spent[name === "evalsha" ? "script" : "commands"] += more.microseconds / BLOCK_RUNS;
+      if (name !== "evalsha") calls.set(name, (calls.get(name) ?? 0) + more.calls / BLOCK_RUNS / BLOCKS);
     }
+    blocks.push(spent);
   }
-  const runs = BLOCKS * BLOCK_RUNS;
-  const script = (spent.get("evalsha")?.microseconds ?? 0) / runs;
-  spent.delete("evalsha");
-  const commands = [...spent].sort(([, a], [, b]) => b.microseconds - a.microseconds);
-  const inCommands = commands.reduce((sum, [, { microseconds }]) => sum + microseconds, 0) / runs;
-  const listed = commands.map(([name, { calls }]) => `${name.toUpperCase()} ${Number((calls / runs).toFixed(1))}×`);
+  const script = distribution(blocks.map((block) => block.script)).p50;
+  const inCommands = distribution(blocks.map((block) => block.commands)).p50;
+  const listed = [...calls]
+    .sort(([, x], [, y]) => y - x)
+    .map(([name, count]) => `${name.toUpperCase()} ${Number(count.toFixed(1)) || "<0.1"}×`);
   return [
     { what: "round trip of an empty command (PING, p50)", amount: ping.p50 },
     { what: `Redis: the commands of the script (${listed.join(", ")})`, amount: inCommands },
@@ -42,13 +45,13 @@ export async function breakDown(
   ];
 }
 
-export interface CommandStatistics {
+interface CommandStatistics {
   calls: number;
   microseconds: number;
 }
 
 /** Of every command since the server started, those of scripts included, by name. */
-export async function commandStatistics(redis: Redis): Promise<Map<string, CommandStatistics>> {
+async function commandStatistics(redis: Redis): Promise<Map<string, CommandStatistics>> {
   const info = await redis.info("commandstats");
   const found = info.matchAll(/^cmdstat_(\S+):calls=(\d+),usec=(\d+)/gm);
   return new Map(
@@ -57,7 +60,7 @@ export async function commandStatistics(redis: Redis): Promise<Map<string, Comma
 }
 
 /** Without the question itself. */
-export function commandsSince(
+function commandsSince(
   before: Map<string, CommandStatistics>,
   after: Map<string, CommandStatistics>,
 ): Map<string, CommandStatistics> {

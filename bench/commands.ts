@@ -128,7 +128,7 @@ function timedProcesses(
     "hook, nothing waiting": { ...whole(HOOK, QUIET), target: "hookQuiet", parts: [BASH] },
     "hook, nothing waiting, without bash": {
       ...whole([...NODE, inRoot("dist/hook.cjs"), "claude"], QUIET),
-      target: "command",
+      target: "hookMail",
       parts: [START],
     },
     "hook with mail": { ...withMessage(BUSY, () => HOOK, BUSY), target: "hookMail", parts: [ASK, START] },
@@ -170,7 +170,7 @@ async function residentMemory(
   try {
     await answered(server);
     await sleep(IDLE_MILLISECONDS);
-    const [ours, node] = [server, bare].map(({ pid }) => resident(pid!));
+    const [ours, node] = [server, bare].map(({ pid }) => residentSize(pid!));
     const anonymous = ours!.anonymous - node!.anonymous;
     const breakdown = [
       { what: "Node itself, idle", amount: node!.all },
@@ -184,7 +184,7 @@ async function residentMemory(
 }
 
 /** In kilobytes; what is anonymous only where the system tells. */
-function resident(pid: number): Record<"all" | "anonymous", number> {
+function residentSize(pid: number): Record<"all" | "anonymous", number> {
   const all = Number(execFileSync("ps", ["-o", "rss=", "-p", String(pid)], { encoding: "utf8" }));
   const status = process.platform === "linux" ? readFileSync(`/proc/${pid}/status`, "utf8") : "";
   return { all, anonymous: Number(/^RssAnon:\s*(\d+)/m.exec(status)?.[1] ?? NaN) };

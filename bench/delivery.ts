@@ -35,7 +35,8 @@ class Peer implements Disposable {
   readonly #ended: Promise<never>;
 
   constructor(task: Task) {
-    this.#process = fork(PEER, { env: { PATH: process.env["PATH"] } });
+    // Where connections are given up under load, ioredis warns of its own listeners.
+    this.#process = fork(PEER, { env: { PATH: process.env["PATH"], NODE_NO_WARNINGS: "1" } });
     this.#ended = once(this.#process, "exit").then(() => {
       throw new Error("a process of the bench has ended before its time");
     });

@@ -7,6 +7,7 @@ import { aimText, FLOOR_NAMES, FLOORS, type TargetName, TARGETS } from "./target
 
 const FOLDER = "docs";
 const NAME = "performance";
+const DIGITS = 5;
 
 export interface Machine {
   date: string;
@@ -31,7 +32,7 @@ export async function writeDocument(machine: Machine, measured: Readonly<Record<
         curves,
       ),
     ],
-    [`${NAME}.json`, `${JSON.stringify({ machine, benches: measured }, undefined, 2)}\n`],
+    [`${NAME}.json`, `${JSON.stringify({ machine, benches: measured }, rounded, 2)}\n`],
     ...curves.map((curve): [string, string] => [fileOf(curve), chart(curve)]),
   ];
   for (const name of await readdir(FOLDER)) {
@@ -39,6 +40,11 @@ export async function writeDocument(machine: Machine, measured: Readonly<Record<
   }
   for (const [name, text] of files) await writeFile(join(FOLDER, name), text);
   return files.map(([name]) => join(FOLDER, name));
+}
+
+/** More digits say nothing. */
+function rounded(_: string, value: unknown): unknown {
+  return typeof value === "number" ? Number(value.toPrecision(DIGITS)) : value;
 }
 
 const fileOf = ({ name }: Curve): string => `${NAME}-${name}.svg`;
@@ -94,14 +100,15 @@ function targetTable(rows: readonly Row[]): string {
   const lines = (Object.keys(TARGETS) as TargetName[]).flatMap((name) => {
     const found = rows.filter(({ target }) => target === name);
     const { what, aims } = TARGETS[name];
-    if (found.length === 0) return [[what, "", "", "", "", "", "not measured", aims.map(aimText).join("<br>"), ""]];
+    if (found.length === 0)
+      return [[what, "", "", "", "", "", "not measured", aims.map((aim) => aimText(aim, "")).join("<br>"), ""]];
     const head = [`**${what}**`, ...Array.from({ length: TARGET_HEAD.length - 1 }, () => "")];
     const own = found.map((row) => [
       named(row),
       ...times(row.timings.ours),
       floors(row),
-      row.verdicts.map(reached).join("<br>"),
-      aims.map(aimText).join("<br>"),
+      row.verdicts.map((verdict) => reached(verdict, row.unit)).join("<br>"),
+      aims.map((aim) => aimText(aim, row.unit)).join("<br>"),
       row.verdicts.map(({ met }) => (met ? "met" : "**missed**")).join("<br>"),
     ]);
     return [head, ...own];
@@ -122,7 +129,7 @@ function figureTable(rows: readonly Row[]): string {
 }
 
 function breakdownOf({ operation, unit, timings, verdicts, breakdown = [] }: Row): string {
-  const judged = verdicts.map((verdict) => `${reached(verdict)}, ${aimText(verdict.aim)}`).join("; ");
+  const judged = verdicts.map((verdict) => `${reached(verdict, unit)}, ${aimText(verdict.aim, unit)}`).join("; ");
   const total = timings.ours.p50;
   const known = breakdown.filter(({ amount }) => !Number.isNaN(amount));
   const lines = known.map(({ what, amount }) => [what, figure(amount), `${Math.round((amount / total) * 100)} %`]);

@@ -57,9 +57,9 @@ export async function bytesPerMessage(
 /** Of the message itself, and its share of each set that it is in. */
 async function whereBytesGo(redis: Redis, total: number): Promise<Part[]> {
   const key = (name: string): string => `${PREFIX}:${name}`;
-  const usage = async (name: string): Promise<number> => Number(await redis.memory("USAGE", key(name), "SAMPLES", 0));
+  const usage = async (name: string): Promise<number> => Number(await redis.memory("USAGE", key(name), "SAMPLES", "0"));
   const text = Buffer.byteLength(SUBJECT) + Buffer.byteLength(DESCRIPTION);
-  const [newest] = await redis.zrange(key("timeline"), -1, -1);
+  const [newest] = await redis.zrange(key("timeline"), "-1", "-1");
   const parts = [{ what: "the hash of the message, without its text", amount: (await usage(`msg:${newest}`)) - text }];
   for (const set of ["timeline", `inbox:${RECIPIENT}`, `outbox:${SENDER}`]) {
     const amount = (await usage(set)) / (await redis.zcard(key(set)));

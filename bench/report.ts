@@ -99,7 +99,7 @@ function cells({ operation, unit, timings: { ours, ping, bare }, ratios, verdict
     multiple(ratios.ping),
     text(bare?.p50),
     ...[ratios.bare, ratios.base, ratios.node].map(multiple),
-    verdicts.map(({ aim, met }) => `${aimText(aim)} ${met ? "✓" : "✗"}`).join(", "),
+    verdicts.map(({ aim, met }) => `${aimText(aim, unit)} ${met ? "✓" : "✗"}`).join(", "),
   ];
 }
 
@@ -113,6 +113,6 @@ export function multiple(ratio: number | undefined): string {
 }
 
 /** For example `1.93 × PING`, of one aim. */
-export function reached({ aim, value }: Verdict): string {
-  return aim.of === undefined ? figure(value) : `${multiple(value)} × ${FLOOR_NAMES[aim.of]}`;
+export function reached({ aim, value }: Verdict, unit: Unit): string {
+  return aim.of === undefined ? `${figure(value)} ${unit}` : `${multiple(value)} × ${FLOOR_NAMES[aim.of]}`;
 }
