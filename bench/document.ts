@@ -79,6 +79,8 @@ const METHOD = `## How it is measured
 - One private Redis for each bench, over a Unix socket, nothing kept on disk; for whole processes over loopback. Every side is warmed
   up for two seconds, since V8 optimises the path of a call for about so long, and then runs in blocks of ten in turn with the others,
   so that a noisy machine hits all alike. Ratios are those of p50, where nothing else is said.
+- **\`PING\`** has several speeds on one machine, as the kernel places two processes on its cores and lets them sleep (32, 50 and 105 µs
+  have been seen on the same two), and one may last as long as the connection: ratios to it move with that, those to bare hardly do.
 - **A namespace that grows** is filled by publishing, retention off: of its messages a tenth goes to the inbox that is read, a hundredth
   is pending there, and there is an instance for each thousand. Both namespaces begin with the same 40 pending messages, of two senders
   and two types in turn, 20 of them one conversation, and end with 20 pending ones of a third sender and type: "only the newest" finds these, with

@@ -7,6 +7,7 @@ import { type Machine, writeDocument } from "./document.ts";
 import { type Measured, table } from "./report.ts";
 import { createWorld, type World } from "./world.ts";
 
+const EXIT_FAILED = 1;
 const EXIT_USAGE = 64;
 const NAMES = Object.keys(BENCHES);
 
@@ -42,10 +43,16 @@ async function main(): Promise<void> {
   let redis = "";
   for (const name of everything ? NAMES : positionals) {
     console.error(`${name}: ${BENCHES[name]!.about} …`);
-    // A server for each, so that none is slower for what an earlier one left in memory.
-    await using world = await createWorld();
-    redis ||= await redisVersion(world);
-    measured[name] = await BENCHES[name]!.run(world);
+    try {
+      // A server for each, so that none is slower for what an earlier one left in memory.
+      await using world = await createWorld();
+      redis ||= await redisVersion(world);
+      measured[name] = await BENCHES[name]!.run(world);
+    } catch (error) {
+      // The others are still worth their minutes; the report says what was not measured.
+      console.error(`${name} failed:`, error);
+      process.exitCode = EXIT_FAILED;
+    }
   }
   const machine = describeMachine(redis);
   const rows = Object.values(measured).flatMap((each) => each.rows);
