@@ -189,7 +189,9 @@ async function crowd(world: World): Promise<Measured> {
     ours: { run: () => recipient.getPresence() },
     bare: { run: () => world.bare.hvals(`${prefix}:presence`) },
   };
-  return { rows: [await againstFloors(world, `presence of ${CROWD} instances`, sides, "presence")] };
+  return {
+    rows: [await againstFloors(world, `presence of ${CROWD.toLocaleString("en")} instances`, sides, "presence")],
+  };
 }
 
 async function instances(world: World): Promise<Measured> {
