@@ -1,25 +1,23 @@
 /** How long whole processes take, from their start to their end or to their first answer, beside a Node that does nothing. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { getCoordinationClient } from "../src/client/client.ts";
+import { type CoordinationClient, getCoordinationClient } from "../src/client/client.ts";
 import { startThrowawayRedis } from "../src/server/throwaway.ts";
-import { interleave, type Side, type Timing } from "./measure.ts";
-import { type Row, row } from "./report.ts";
+import { interleave, type Side, single, type Timing } from "./measure.ts";
+import { type Measured, type Part, row } from "./report.ts";
+import { type Lap, type Line, Stopwatch } from "./stopwatch.ts";
+import type { TargetName } from "./targets.ts";
 import { DESCRIPTION, publishMany, RECIPIENT, SENDER, SUBJECT } from "./world.ts";
 
-/** The aims, in multiples of `node -e 0`. */
-const AIM_COMMAND = 1.45;
-const AIM_HOOK = 0.05;
-const AIM_SERVER = 2.2;
-const AIM_MEMORY = 1.5;
-
 /** A round takes two seconds. */
-const EFFORT = { block: 1, warmUp: 2, rounds: 25, seconds: 60 };
+const EFFORT = { block: 1, warmUpSeconds: 4, rounds: 40, seconds: 90 };
 /** The memory of the server is read when it has been idle for so long. */
 const IDLE_MILLISECONDS = 3_000;
+const ANSWERED_WITHIN_MILLISECONDS = 10_000;
 /** Instances that never and always have mail. */
 const QUIET = "quiet";
 const BUSY = "busy";
@@ -37,106 +35,177 @@ const MCP_INPUT = [
   .map((message) => `${JSON.stringify({ jsonrpc: "2.0", ...message })}\n`)
   .join("");
 
-export async function commands(): Promise<Row[]> {
-  const port = await freePort();
-  await using redis = await startThrowawayRedis({ args: ["--port", String(port), "--bind", "127.0.0.1"] });
-  const sender = await getCoordinationClient({ redis: redis.url, cwd: redis.dir, env: {}, instanceId: SENDER });
-  const start = (instance: string, [program, ...args]: Line, output: "ignore" | "pipe" = "ignore"): ChildProcess =>
-    spawn(program, args, {
-      cwd: redis.dir,
-      env: {
-        PATH: process.env["PATH"],
-        HOME: redis.dir,
-        REDIS_URL: `redis://127.0.0.1:${port}`,
-        CLAUDE_INSTANCE_ID: instance,
-        CLAUDE_CODE_SESSION_ID: SESSION,
-        CLAUDE_PROJECT_DIR: redis.dir,
-      },
-      stdio: ["pipe", output, "ignore"],
-    });
-  const whole = (line: Line, instance = RECIPIENT): Side => ({ run: () => ended(start(instance, line), HOOK_INPUT) });
-  const withMessage = (to: string, line: (id: string) => Line, instance?: string): Side => {
-    let id = "";
-    return {
-      prepare: async () => ([id] = (await publishMany(sender, 1, { to })) as [string]),
-      run: () => whole(line(id), instance).run(),
-    };
-  };
-  const message = ["GENERAL", SUBJECT, DESCRIPTION, "--to", SENDER];
-  const hook: Line = [inRoot("dist/coord-hook"), "claude", "tool"];
-  const node: Side = whole([...NODE, "-e", "0"]);
-  const answer = async (): Promise<void> => {
-    const server = start(RECIPIENT, [...COORD, "mcp"], "pipe");
-    await answered(server);
-    await stopped(server);
-  };
-  const sides: Record<string, [side: Side, aim?: number]> = {
-    "bash -c :": [whole(["bash", "-c", ":"])],
-    "coord publish": [whole([...COORD, "publish", ...message]), AIM_COMMAND],
-    "coord check": [whole([...COORD, "check"]), AIM_COMMAND],
-    "coord ack": [withMessage(RECIPIENT, (id) => [...COORD, "ack", id]), AIM_COMMAND],
-    "publish-message.sh": [whole([inScripts("publish-message.sh"), ...message]), AIM_COMMAND],
-    "check-messages.sh": [whole([inScripts("check-messages.sh")]), AIM_COMMAND],
-    "ack-message.sh": [withMessage(RECIPIENT, (id) => [inScripts("ack-message.sh"), id]), AIM_COMMAND],
-    "hook, nothing waiting": [whole(hook, QUIET), AIM_HOOK],
-    "hook, nothing waiting, without bash": [whole([...NODE, inRoot("dist/hook.cjs"), "claude"], QUIET), AIM_COMMAND],
-    "hook with mail": [withMessage(BUSY, () => hook, BUSY), AIM_COMMAND],
-    "coord mcp, spawn to first result": [{ run: answer }, AIM_SERVER],
-  };
-  try {
-    await whole(hook, QUIET).run(); // Redis has the script from here on
-    const timed = Object.fromEntries(Object.entries(sides).map(([name, [side]]) => [name, side]));
-    const { node: floor, ...timings } = await interleave<string>({ node, ...timed }, EFFORT);
-    const rows = Object.entries(timings).map(([name, ours]) => {
-      const aim = sides[name]![1];
-      return row(name, { ours, node: floor! }, aim === undefined ? undefined : { of: "node", atMost: aim });
-    });
-    const bare = start(RECIPIENT, [...NODE, "-e", "setInterval(() => {}, 1e6)"]);
-    const server = start(RECIPIENT, [...COORD, "mcp"], "pipe");
-    await answered(server);
-    await sleep(IDLE_MILLISECONDS);
-    const memory = { ours: kilobytes(server), node: kilobytes(bare) };
-    await Promise.all([stopped(bare), stopped(server)]);
-    return [...rows, row("coord mcp, resident memory (KB)", memory, { of: "node", atMost: AIM_MEMORY })];
-  } finally {
-    sender.close();
-  }
-}
-
-type Line = [program: string, ...args: string[]];
+/** Where the result of the second begins. */
+const MCP_ANSWER = '"id":2';
 
 /** The bench runs in the root folder of the repository. */
 const inRoot = (file: string): string => resolve(file);
 const inScripts = (file: string): string => resolve("scripts/coordination", file);
 const NODE: Line = [process.execPath];
 const COORD: Line = [process.execPath, inRoot("dist/coord.cjs")];
+const HOOK: Line = [inRoot("dist/coord-hook"), "claude", "tool"];
+const MESSAGE = ["GENERAL", SUBJECT, DESCRIPTION, "--to", SENDER];
 
-async function ended(child: ChildProcess, input = ""): Promise<void> {
-  child.stdin!.on("error", () => undefined); // it may end without reading
-  child.stdin!.end(input);
-  await once(child, "exit");
+interface Timed {
+  side: Side;
+  laps: Lap[];
+}
+
+interface Process extends Timed {
+  target?: TargetName;
+  /** What its time is made of, one on the other: these processes do the first parts of what it does. */
+  parts?: readonly [name: string, what: string][];
+}
+
+const START: [string, string] = ["node", "Node's own start (node -e 0)"];
+const LOAD: [string, string] = ["coord --version", "loading coord (coord --version)"];
+const BASH: [string, string] = ["bash -c :", "the start of bash (bash -c :)"];
+const ASK: [string, string] = ["hook, nothing waiting", "bash asking Redis (the hook with nothing waiting)"];
+
+export async function commands(): Promise<Measured> {
+  const port = await freePort();
+  await using redis = await startThrowawayRedis({ args: ["--port", String(port), "--bind", "127.0.0.1"] });
+  await using sender = await getCoordinationClient({ redis: redis.url, cwd: redis.dir, env: {}, instanceId: SENDER });
+  using stopwatch = await Stopwatch.start(redis.dir);
+  // Nothing else of our environment: NODE_EXTRA_CA_CERTS alone makes every start of Node slower by 40 ms.
+  const env = (instance: string): Record<string, string> => ({
+    PATH: process.env["PATH"] ?? "",
+    HOME: redis.dir,
+    REDIS_URL: `redis://127.0.0.1:${port}`,
+    CLAUDE_INSTANCE_ID: instance,
+    CLAUDE_CODE_SESSION_ID: SESSION,
+    CLAUDE_PROJECT_DIR: redis.dir,
+  });
+  const processes = timedProcesses(
+    (line, instance) => stopwatch.whole(line, env(instance), HOOK_INPUT),
+    () => stopwatch.answer([...COORD, "mcp"], env(RECIPIENT), MCP_INPUT, MCP_ANSWER),
+    sender,
+  );
+  const processor = (name: string): number => {
+    const { laps } = processes[name]!;
+    return laps.reduce((sum, lap) => sum + lap.processor, 0) / laps.length;
+  };
+  const sides = Object.fromEntries(Object.entries(processes).map(([name, { side }]) => [name, side]));
+  const timings = await interleave<string>(sides, EFFORT);
+  const node = timings["node"]!;
+  const rows = Object.entries(processes).flatMap(([name, { target, parts = [] }]) => {
+    if (name === "node") return [row("node -e 0", { ours: node })];
+    const breakdown = partsOf(timings, name, parts);
+    breakdown.push({ what: "(beside these: processor time, mean)", amount: processor(name) });
+    return [row(name, { ours: timings[name]!, node }, { breakdown, ...(target === undefined ? {} : { target }) })];
+  });
+  const memory = await residentMemory(env(RECIPIENT), redis.dir);
+  const resident = { unit: "KB", target: "serverMemory", breakdown: memory.breakdown } as const;
+  return { rows: [...rows, row("coord mcp, resident, idle", memory.timings, resident)] };
+}
+
+function timedProcesses(
+  run: (line: Line, instance: string) => Promise<Lap>,
+  startServer: () => Promise<Lap>,
+  sender: CoordinationClient,
+): Record<string, Process> {
+  const whole = (line: Line, instance = RECIPIENT): Timed => timed(() => run(line, instance));
+  const withMessage = (to: string, line: (id: string) => Line, instance = RECIPIENT): Timed => {
+    let id = "";
+    const { side, laps } = timed(() => run(line(id), instance));
+    return {
+      side: { ...side, prepare: async () => ([id] = (await publishMany(sender, 1, { to })) as [string]) },
+      laps,
+    };
+  };
+  const command = (process: Timed): Process => ({ ...process, target: "command", parts: [START, LOAD] });
+  const script = (process: Timed): Process => ({ ...process, target: "command", parts: [BASH, START, LOAD] });
+  return {
+    node: whole([...NODE, "-e", "0"]),
+    "coord --version": whole([...COORD, "--version"]),
+    "coord publish": command(whole([...COORD, "publish", ...MESSAGE])),
+    "coord check": command(whole([...COORD, "check"])),
+    "coord ack": command(withMessage(RECIPIENT, (id) => [...COORD, "ack", id])),
+    "publish-message.sh": script(whole([inScripts("publish-message.sh"), ...MESSAGE])),
+    "check-messages.sh": script(whole([inScripts("check-messages.sh")])),
+    "ack-message.sh": script(withMessage(RECIPIENT, (id) => [inScripts("ack-message.sh"), id])),
+    "bash -c :": whole(["bash", "-c", ":"]),
+    "hook, nothing waiting": { ...whole(HOOK, QUIET), target: "hookQuiet", parts: [BASH] },
+    "hook, nothing waiting, without bash": {
+      ...whole([...NODE, inRoot("dist/hook.cjs"), "claude"], QUIET),
+      target: "hookMail",
+      parts: [START],
+    },
+    "hook with mail": { ...withMessage(BUSY, () => HOOK, BUSY), target: "hookMail", parts: [ASK, START] },
+    "coord mcp, spawn to first result": {
+      ...timed(startServer),
+      target: "server",
+      parts: [START],
+    },
+  };
+}
+
+function timed(run: () => Promise<Lap>): Timed {
+  const laps: Lap[] = [];
+  const time = async (): Promise<number> => {
+    const lap = await run();
+    laps.push(lap);
+    return lap.microseconds;
+  };
+  return { side: { time }, laps };
+}
+
+function partsOf(timings: Record<string, Timing>, name: string, parts: Process["parts"] & object): Part[] {
+  const known: Part[] = parts.map(([floor, what]) => {
+    const inner = floor === LOAD[0] ? timings["node"]!.p50 : 0;
+    return { what, amount: timings[floor]!.p50 - inner };
+  });
+  const rest = timings[name]!.p50 - known.reduce((sum, { amount }) => sum + amount, 0);
+  return [...known, { what: "what is left: its own work, connecting to Redis, round trips, the end", amount: rest }];
+}
+
+async function residentMemory(
+  env: NodeJS.ProcessEnv,
+  cwd: string,
+): Promise<{ timings: Record<"ours" | "node", Timing>; breakdown: Part[] }> {
+  const start = ([program, ...args]: Line): ChildProcess =>
+    spawn(program, args, { cwd, env, stdio: ["pipe", "pipe", "ignore"] });
+  const bare = start([...NODE, "-e", "setInterval(() => {}, 1e6)"]);
+  const server = start([...COORD, "mcp"]);
+  try {
+    await answered(server);
+    await sleep(IDLE_MILLISECONDS);
+    const [ours, node] = [server, bare].map(({ pid }) => residentSize(pid!));
+    const anonymous = ours!.anonymous - node!.anonymous;
+    const breakdown = [
+      { what: "Node itself, idle", amount: node!.all },
+      { what: "more memory of its own: heap, compiled code", amount: anonymous },
+      { what: "more of files, mostly Node's own code that is used now", amount: ours!.all - node!.all - anonymous },
+    ];
+    return { timings: { ours: single(ours!.all), node: single(node!.all) }, breakdown };
+  } finally {
+    await Promise.all([stopped(bare), stopped(server)]);
+  }
+}
+
+/** In kilobytes; what is anonymous only where the system tells. */
+function residentSize(pid: number): Record<"all" | "anonymous", number> {
+  const all = Number(execFileSync("ps", ["-o", "rss=", "-p", String(pid)], { encoding: "utf8" }));
+  const status = process.platform === "linux" ? readFileSync(`/proc/${pid}/status`, "utf8") : "";
+  return { all, anonymous: Number(/^RssAnon:\s*(\d+)/m.exec(status)?.[1] ?? NaN) };
 }
 
 async function answered(server: ChildProcess): Promise<void> {
+  const late = setTimeout(() => server.kill("SIGKILL"), ANSWERED_WITHIN_MILLISECONDS);
   server.stdin!.write(MCP_INPUT);
   let output = "";
   for await (const chunk of server.stdout!.iterator({ destroyOnReturn: false })) {
     output += String(chunk);
-    if (output.includes('"id":2')) return;
+    if (output.includes(MCP_ANSWER)) return clearTimeout(late);
   }
+  throw new Error("coord mcp has ended without an answer.");
 }
 
 async function stopped(child: ChildProcess): Promise<void> {
   const exit = once(child, "exit");
+  if (child.exitCode !== null || child.signalCode !== null) return;
   child.kill("SIGKILL");
   await exit;
-}
-
-/** In the form of a timing, which the table prints alike. */
-function kilobytes({ pid }: ChildProcess): Timing {
-  const output = execFileSync("ps", ["-o", "rss=", "-p", String(pid)], { encoding: "utf8" });
-  const size = Number(output);
-  return { p50: size, p95: size, p99: size, rate: NaN, samples: 1 };
 }
 
 async function freePort(): Promise<number> {

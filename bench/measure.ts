@@ -3,74 +3,119 @@
  * that falls asleep hits all of them alike. What is compared are ratios within one run.
  */
 
-/** Long enough for V8 to compile and for Redis to have grown its tables. */
-const WARM_UP_ROUNDS = 15;
+/**
+ * V8 optimises the path through client and connection step by step, for some thousand calls: the same publish takes 260 µs
+ * in the first half second of a process, 200 in the next and 140 after two. A warm-up that counts rounds was over too soon.
+ */
+const WARM_UP_SECONDS = 2;
 /** One measurement ends after so many rounds or seconds, whichever comes first. */
 const ROUNDS_MAXIMUM = 200;
 const SECONDS_MAXIMUM = 6;
 /** Runs of one side before the next: enough to warm the caches for it, too few for the machine to change meanwhile. */
 const BLOCK_RUNS = 10;
 
-export interface Side {
+interface Preparation {
   /** Before each block, untimed: brings about what `runs` runs need. */
   prepare?: (runs: number) => Promise<unknown>;
+}
+
+interface Run extends Preparation {
   run: () => Promise<unknown>;
   /** How many operations one run stands for; its time is divided by it. */
   operations?: number;
 }
 
-/** Microseconds, and operations per second of the time spent in them. */
+/** What happens elsewhere and is timed there. */
+interface Report extends Preparation {
+  /** Resolves to the microseconds that one run took. */
+  time: () => Promise<number>;
+}
+
+export type Side = Run | Report;
+
+/** Of times in microseconds, unless the row says otherwise; the rate is per second of the time spent in the operations. */
 export interface Timing {
   p50: number;
   p95: number;
   p99: number;
-  rate: number;
+  max: number;
+  rate?: number;
   samples: number;
 }
 
 export interface Effort {
   block?: number;
-  warmUp?: number;
+  warmUpSeconds?: number;
   rounds?: number;
   seconds?: number;
 }
 
 export async function interleave<N extends string>(
   sides: Readonly<Record<N, Side>>,
-  { block = BLOCK_RUNS, warmUp = WARM_UP_ROUNDS, rounds = ROUNDS_MAXIMUM, seconds = SECONDS_MAXIMUM }: Effort = {},
+  {
+    block = BLOCK_RUNS,
+    warmUpSeconds = WARM_UP_SECONDS,
+    rounds = ROUNDS_MAXIMUM,
+    seconds = SECONDS_MAXIMUM,
+  }: Effort = {},
 ): Promise<Record<N, Timing>> {
   const names = Object.keys(sides) as N[];
   const samples = Object.fromEntries(names.map((name) => [name, [] as number[]])) as Record<N, number[]>;
-  const deadline = performance.now() + seconds * 1000;
-  for (let round = -warmUp; round < rounds && performance.now() < deadline; round++) {
+  let turn = 0;
+  const round = async (keep: boolean): Promise<void> => {
     // The order rotates, since a block is slower or faster after one particular other.
     for (let i = 0; i < names.length; i++) {
-      const name = names[(i + round + warmUp) % names.length]!;
+      const name = names[(i + turn) % names.length]!;
       const times = await timeBlock(sides[name], block);
-      if (round >= 0) samples[name].push(...times);
+      if (keep) samples[name].push(...times);
     }
-  }
-  return Object.fromEntries(names.map((name) => [name, summary(samples[name])])) as Record<N, Timing>;
+    turn++;
+  };
+  const warm = performance.now() + warmUpSeconds * 1000;
+  do await round(false);
+  while (performance.now() < warm);
+  const deadline = performance.now() + seconds * 1000;
+  for (let i = 0; i < rounds && performance.now() < deadline; i++) await round(true);
+  return Object.fromEntries(names.map((name) => [name, timing(samples[name])])) as Record<N, Timing>;
 }
 
-async function timeBlock({ prepare, run, operations = 1 }: Side, runs: number): Promise<number[]> {
-  await prepare?.(runs);
+async function timeBlock(side: Side, runs: number): Promise<number[]> {
+  await side.prepare?.(runs);
   const times: number[] = [];
   for (let i = 0; i < runs; i++) {
-    const start = performance.now();
-    await run();
-    times.push(((performance.now() - start) * 1000) / operations);
+    if ("time" in side) {
+      times.push(await side.time());
+    } else {
+      const start = performance.now();
+      await side.run();
+      times.push(((performance.now() - start) * 1000) / (side.operations ?? 1));
+    }
   }
   return times;
 }
 
-/** Of times in microseconds. */
-export function summary(times: readonly number[]): Timing {
-  const sorted = [...times].sort((a, b) => a - b);
+/** Of operations one after the other, in microseconds. */
+export function timing(times: readonly number[]): Timing {
+  const total = times.reduce((sum, time) => sum + time, 0);
+  return { ...distribution(times), rate: (times.length * 1e6) / total };
+}
+
+/** Of anything that was counted or timed several times. */
+export function distribution(values: readonly number[]): Timing {
+  const sorted = [...values].sort((a, b) => a - b);
   const percentile = (p: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * p))] ?? NaN;
-  const total = sorted.reduce((sum, time) => sum + time, 0);
-  const rate = (sorted.length * 1e6) / total;
-  return { p50: percentile(0.5), p95: percentile(0.95), p99: percentile(0.99), rate, samples: sorted.length };
+  return {
+    p50: percentile(0.5),
+    p95: percentile(0.95),
+    p99: percentile(0.99),
+    max: sorted.at(-1) ?? NaN,
+    samples: sorted.length,
+  };
+}
+
+/** What was counted once, in the form of a timing. */
+export function single(value: number): Timing {
+  return distribution([value]);
 }
 
 /** Runs `work` `count` times, at most `width` at once. */

@@ -1,32 +1,67 @@
-/** One row for each measurement, as a table for eyes or as JSON. */
+/** What was measured: a row for each measurement, curves for what grows; as a table for a terminal. */
 import type { Timing } from "./measure.ts";
-
-/** What a row is compared with: a PING, a bare script of the same writes, the operation at its smallest size, `node -e 0`. */
-export type Floor = "ping" | "bare" | "base" | "node";
-
-export interface Aim {
-  of: Floor;
-  atMost: number;
-}
+import { aimText, type Floor, FLOOR_NAMES, FLOORS, judge, type TargetName, TARGETS, type Verdict } from "./targets.ts";
 
 export interface Row {
   operation: string;
-  /** Microseconds and operations a second, of each side. */
+  /** Of the figures. */
+  unit: Unit;
   timings: { ours: Timing } & Partial<Record<Floor, Timing>>;
   /** Our p50 in multiples of that of the floor. */
   ratios: Partial<Record<Floor, number>>;
-  aim?: Aim;
-  met?: boolean;
+  target?: TargetName;
+  verdicts: Verdict[];
+  /** Where the time goes. */
+  breakdown?: Part[];
 }
 
-export function row(operation: string, timings: Row["timings"], aim?: Aim): Row {
+export type Unit = "µs" | "KB" | "bytes" | "events" | "messages";
+
+export interface Part {
+  what: string;
+  /** In the unit of the row. */
+  amount: number;
+}
+
+/** How a figure grows with something, as a chart. */
+export interface Curve {
+  /** Of the file. */
+  name: string;
+  title: string;
+  x: string;
+  y: string;
+  lines: { name: string; points: [x: number, y: number][] }[];
+  /** A bound to draw. */
+  bound?: number;
+}
+
+export interface Measured {
+  rows: Row[];
+  curves?: Curve[];
+}
+
+interface Extras {
+  target?: TargetName;
+  unit?: Unit;
+  breakdown?: Part[];
+}
+
+export function row(operation: string, timings: Row["timings"], { target, unit = "µs", breakdown }: Extras = {}): Row {
   const ratios: Row["ratios"] = {};
-  for (const floor of ["ping", "bare", "base", "node"] as const) {
-    const timing = timings[floor];
-    if (timing !== undefined) ratios[floor] = timings.ours.p50 / timing.p50;
+  for (const floor of FLOORS) {
+    const of = timings[floor];
+    if (of !== undefined) ratios[floor] = timings.ours.p50 / of.p50;
   }
-  if (aim === undefined) return { operation, timings, ratios };
-  return { operation, timings, ratios, aim, met: ratios[aim.of]! <= aim.atMost };
+  const verdicts = target === undefined ? [] : judge(TARGETS[target], timings);
+  return {
+    operation,
+    unit,
+    timings,
+    ratios,
+    ...(target === undefined ? {} : { target }),
+    verdicts,
+    ...(breakdown === undefined ? {} : { breakdown }),
+  };
 }
 
 const HEAD = [
@@ -39,13 +74,12 @@ const HEAD = [
   "× PING",
   "bare",
   "× bare",
-  "× small",
+  "× empty",
   "× node",
-  "aim",
+  "target",
 ];
-const FLOOR_NAMES = { ping: "× PING", bare: "× bare", base: "× small", node: "× node" };
 
-/** Times in microseconds, rates and ratios without unit. */
+/** Times in microseconds where nothing else is said, rates and ratios without unit. */
 export function table(rows: readonly Row[]): string {
   const lines = [HEAD, ...rows.map(cells)];
   const widths = HEAD.map((_, column) => Math.max(...lines.map((line) => line[column]!.length)));
@@ -55,21 +89,30 @@ export function table(rows: readonly Row[]): string {
   return [padded(lines[0]!), rule, ...lines.slice(1).map(padded)].join("\n");
 }
 
-function cells({ operation, timings: { ours, ping, bare }, ratios, aim, met }: Row): string[] {
-  const time = (value: number | undefined): string => (value === undefined ? "" : value.toFixed(value < 100 ? 1 : 0));
-  const ratio = (value: number | undefined): string => value?.toFixed(2) ?? "";
+function cells({ operation, unit, timings: { ours, ping, bare }, ratios, verdicts }: Row): string[] {
+  const text = (value: number | undefined): string => (value === undefined ? "" : figure(value));
   return [
-    operation,
-    time(ours.p50),
-    time(ours.p95),
-    time(ours.p99),
-    Number.isNaN(ours.rate) ? "" : ours.rate.toFixed(0),
-    time(ping?.p50),
-    ratio(ratios.ping),
-    time(bare?.p50),
-    ratio(ratios.bare),
-    ratio(ratios.base),
-    ratio(ratios.node),
-    aim === undefined ? "" : `≤ ${aim.atMost} ${FLOOR_NAMES[aim.of]} ${met ? "✓" : "✗"}`,
+    unit === "µs" ? operation : `${operation} (${unit})`,
+    text(ours.p50),
+    ...(ours.samples === 1 ? ["", "", ""] : [ours.p95, ours.p99, ours.rate].map(text)),
+    text(ping?.p50),
+    multiple(ratios.ping),
+    text(bare?.p50),
+    ...[ratios.bare, ratios.base, ratios.node].map(multiple),
+    verdicts.map(({ aim, met }) => `${aimText(aim, unit)} ${met ? "✓" : "✗"}`).join(", "),
   ];
+}
+
+/** Three digits, or all before the point. */
+export function figure(value: number): string {
+  return value !== 0 && Math.abs(value) < 100 ? value.toFixed(1) : Math.round(value).toLocaleString("en");
+}
+
+export function multiple(ratio: number | undefined): string {
+  return ratio === undefined || Number.isNaN(ratio) ? "" : ratio.toFixed(ratio < 0.2 ? 3 : 2);
+}
+
+/** For example `1.93 × PING`, of one aim. */
+export function reached({ aim, value }: Verdict, unit: Unit): string {
+  return aim.of === undefined ? `${figure(value)} ${unit}` : `${multiple(value)} × ${FLOOR_NAMES[aim.of]}`;
 }

@@ -4,6 +4,7 @@ import { type CoordinationClient, getCoordinationClient } from "../src/client/cl
 import type { PublishRequest } from "../src/protocol/results.ts";
 import { startThrowawayRedis } from "../src/server/throwaway.ts";
 import { Connection } from "../src/store/connection.ts";
+import type { ConnectionSettings } from "../src/store/dial.ts";
 import { inFlight } from "./measure.ts";
 
 export const SUBJECT = "backend: cursor paging is ready for review";
@@ -16,7 +17,7 @@ export const SENDER = "backend";
 export const RECIPIENT = "orchestrator";
 
 /** So many publishes fill a namespace at once; more would only queue. */
-const FILL_WIDTH = 64;
+export const FILL_WIDTH = 64;
 
 export interface World extends AsyncDisposable {
   /** The product's own kind of connection without the product: where PING and the bare scripts run. */
@@ -29,7 +30,7 @@ export interface World extends AsyncDisposable {
 
 export async function createWorld(): Promise<World> {
   const redis = await startThrowawayRedis({ onProgress: (sentence) => console.error(sentence) });
-  const connection = new Connection({ host: "", port: 0, db: 0, tls: false, path: redis.socketPath }, "bench");
+  const connection = new Connection(unixSocket(redis.url), "bench");
   const clients: CoordinationClient[] = [];
   const bare = await connection.open();
   return {
@@ -49,8 +50,17 @@ export async function createWorld(): Promise<World> {
   };
 }
 
+export function unixSocket(url: string): ConnectionSettings {
+  return { host: "", port: 0, db: 0, tls: false, path: url.slice("unix:".length) };
+}
+
 export function request(more: Partial<PublishRequest> = {}): PublishRequest {
   return { type: "READY_FOR_REVIEW", subject: SUBJECT, description: DESCRIPTION, ...more };
+}
+
+/** On standard error, for whoever waits. */
+export function progress(sentence: string): void {
+  console.error(`  ${sentence}`);
 }
 
 /** Publishes `count` messages and returns their ids. */
@@ -66,13 +76,24 @@ export async function publishMany(
   return ids;
 }
 
-/** Makes `count` further instances known to a namespace. */
-export async function makeKnown(world: World, keyPrefix: string, count: number): Promise<void> {
-  for (let i = 0; i < count; i++) {
-    const client = await world.client(keyPrefix, `instance-${i}`);
-    await client.touch();
+/** Makes instances known to a namespace until there are `count` of them besides those of the bench, with a session each where asked for. */
+export async function makeKnown(
+  world: World,
+  keyPrefix: string,
+  count: number,
+  { from = 0, sessions = false }: { from?: number; sessions?: boolean } = {},
+): Promise<void> {
+  for (let i = from; i < count; i++) {
+    const name = `instance-${i}`;
+    const client = await world.client(keyPrefix, name);
+    if (sessions) await client.join({ id: `session-${i}`, agent: "claude-code", host: "laptop", ...placeOf(name, i) });
+    else await client.touch();
     client.close();
   }
+}
+
+function placeOf(name: string, i: number): { agentPid: number; cwd: string; branch: string } {
+  return { agentPid: 10_000 + i, cwd: `/home/developer/project/${name}`, branch: `feature/${name}` };
 }
 
 /** Empties the recipient's queue of events: a queue at its bound of 1,000 makes every further publish dearer. */

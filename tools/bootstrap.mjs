@@ -17,6 +17,7 @@ const steps = {
   demo: (args) => pass([process.execPath, "dist/coord.cjs", "demo", ...args]),
   bench: async (args) => {
     const program = await bundled("bench/main.ts", "bench.mjs");
+    await bundled("bench/peer.ts", "bench-peer.mjs"); // the other process of a delivery
     const names = args.filter((arg) => !arg.startsWith("-"));
     if (names.length === 0 || names.includes("python")) {
       const { ensurePython } = await import("./python.mjs");
