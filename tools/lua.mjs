@@ -22,7 +22,7 @@ async function readPieces(file) {
 export async function assembleScript(file) {
   const pieces = await readPieces(file);
   const folder = path.dirname(file);
-  const texts = pieces.map((piece) => piece.text ?? readFile(path.join(folder, piece.file), "utf8"));
+  const texts = pieces.map(async ({ text, file: part }) => text ?? readFile(path.join(folder, part), "utf8"));
   const source = (await Promise.all(texts)).join("");
   // The name by which Redis knows it. Hashed here, no program loads node:crypto for it.
   return { source, sha: createHash("sha1").update(source).digest("hex") };

@@ -82,7 +82,7 @@ export class Stage implements AsyncDisposable {
     const { stdout } = await promisify(execFile)(path, [...args, "--json"], options).catch((error: unknown) => {
       const reason = error instanceof Error && "stderr" in error ? String(error.stderr).trim() || error.message : error;
       throw new CoordinationError(ErrorCode.INTERNAL, `${name} failed: ${String(reason)}.`, {
-        hint: "The scripts need bash and node on the PATH.",
+        hint: "The scripts need node on the PATH.",
         cause: error,
       });
     });
