@@ -111,7 +111,10 @@ export async function load(world: World): Promise<Measured> {
     await Promise.all(peers.map((peer) => peer.answer()));
     // All at the same time, each at its own moments.
     const start = process.hrtime.bigint() + BigInt(START_IN_SECONDS * 1e9);
-    for (const [i, peer] of peers.entries()) peer.send({ startAt: String(start + BigInt(i * STAGGER_NANOSECONDS)) });
+    const countsFrom = String(start + BigInt(WARM_UP_SECONDS * 1e9));
+    for (const [i, peer] of peers.entries()) {
+      peer.send({ startAt: String(start + BigInt(i * STAGGER_NANOSECONDS)), countsFrom });
+    }
     const results = Promise.all(peers.map((peer) => peer.answer<LoadResult>()));
     return reportLoad(await sampleUntil(results, world.bare, keyPrefix), await results);
   } finally {

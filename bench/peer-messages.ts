@@ -28,6 +28,8 @@ export interface LoadTask {
 export interface Start {
   /** Of `process.hrtime`, one clock for all processes of a machine. */
   startAt: string;
+  /** From when on what is due counts, the same for all. */
+  countsFrom: string;
 }
 
 export type Answer = "ready" | Arrival | LoadResult;

@@ -64,8 +64,9 @@ async function load(task: LoadTask): Promise<void> {
   }
   const told = once(process, "message") as Promise<[Start]>;
   answer("ready");
-  const startAt = BigInt((await told)[0].startAt);
-  countsFrom = startAt + BigInt(warmUpSeconds * 1e9);
+  const [start] = await told;
+  const startAt = BigInt(start.startAt);
+  countsFrom = BigInt(start.countsFrom);
   const step = BigInt(Math.round(1e9 / perSecond));
   const total = perSecond * (seconds + warmUpSeconds);
   let flying = 0;

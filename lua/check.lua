@@ -74,8 +74,10 @@ if listed then
 end
 local minimum = string.format('(%.0f', low)
 local maximum = high == math.huge and '+inf' or string.format('(%.0f', high)
--- Without another filter every entry matches, and one more than asked for tells whether there are more.
-local batch_size = kind == '' and not open and #sources == 0 and math.min(limit + 1, BATCH) or BATCH
+-- Without another filter every entry matches, and one more than asked for tells whether there are more. With one it begins
+-- with twice as many, since mostly those are enough, and doubles.
+local filtered = kind ~= '' or open or #sources > 0
+local batch_size = math.min(filtered and 2 * limit + 1 or limit + 1, BATCH)
 local function batch(offset)
   if listed then return offset == 0 and listed or {} end
   if ascending then return redis.call('ZRANGE', walked, minimum, maximum, 'BYSCORE', 'LIMIT', offset, batch_size) end
@@ -117,7 +119,9 @@ while #ids > 0 and not more do
     examined, first, last = examined + 1, first or id, id
   end
   offset = offset + #ids
-  ids = not more and #ids == batch_size and batch(offset) or {}
+  local may_be_more = not more and #ids == batch_size
+  batch_size = math.min(2 * batch_size, BATCH)
+  ids = may_be_more and batch(offset) or {}
 end
 
 mark_presented(me, presented)

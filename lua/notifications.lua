@@ -4,16 +4,18 @@
 --
 -- USES     leases
 -- KEYS     P:meta
--- ARGV     instance session limit budget lease_seconds
---          budget: how many bytes the events may have together ("0": no bound); one is always handed out
+-- ARGV     instance session limit budget lease_seconds confirmed
+--          budget: how many bytes the events may have together ("0": no bound); one is always handed out; confirmed: the
+--          lease of events that have reached the agent, so that a reader need not call twice for each ("" for none)
 -- Returns  how many events remain, the lease ("" when nothing was handed out), then the events, oldest first
 -- Refuses  SUPERSEDED, INTERNAL
-local me, session, limit, budget, lease_seconds = unpack(ARGV)
+local me, session, limit, budget, lease_seconds, confirmed = unpack(ARGV)
 local problem = superseded(me, session) or event_problem(me)
 if problem then return problem end
 limit, budget = tonumber(limit), tonumber(budget)
 local queue, unread = key('notifications', me), key('unread', me)
 
+if confirmed ~= '' then redis.call('HDEL', key('leases', me), confirmed) end
 return_leases(me, false)
 local events, spent, full = {}, 0, false
 -- Ends with the queue, which is bounded.

@@ -304,7 +304,7 @@ class CoordinationClient(NamespaceClient):
         await self._confirm(lease)
 
     async def _take(self, limit: int) -> tuple[NotificationsResult, str]:
-        arguments = {"limit": str(limit), "budget": "0", "lease_seconds": str(self.settings.lease_seconds)}
+        arguments = {"limit": str(limit), "budget": "0", "lease_seconds": str(self.settings.lease_seconds), "confirmed": ""}
         return read_notifications(await self._speaker.run("notifications", arguments))
 
     async def _confirm(self, lease: str) -> None:

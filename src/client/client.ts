@@ -180,10 +180,18 @@ export class CoordinationClient extends NamespaceClient {
     { limit }: { limit?: number | undefined } = {},
     bound?: Pick<ResultBound, "bytes">,
   ): Promise<{ result: NotificationsResult; confirm: () => Promise<void> }> {
-    const bounded = String(limit === undefined ? LIMITS.list_default : checkLimit(limit));
-    const args = { limit: bounded, budget: String(bound?.bytes ?? 0), lease_seconds: this.#leaseSeconds };
-    const { result, lease } = readNotifications(await this.speaker.run("notifications", args));
+    const { result, lease } = await this.#takeEvents(limit, "", bound);
     return { result, confirm: () => this.#confirm(lease, [], 0, 0) };
+  }
+
+  /** Confirms the events of one lease, and takes the next ones. */
+  async #takeEvents(
+    limit: number = LIMITS.list_default,
+    confirmed: string,
+    bound?: Pick<ResultBound, "bytes">,
+  ): Promise<{ result: NotificationsResult; lease: string }> {
+    const args = { limit: String(checkLimit(limit)), budget: String(bound?.bytes ?? 0), confirmed };
+    return readNotifications(await this.speaker.run("notifications", { ...args, lease_seconds: this.#leaseSeconds }));
   }
 
   /** This instance's events, those that wait and those to come, in order. One is confirmed when the next is asked for. */
@@ -192,18 +200,22 @@ export class CoordinationClient extends NamespaceClient {
     void,
     undefined
   > {
-    const take = (): ReturnType<typeof this.takeNotifications> => this.takeNotifications({ limit: EVENTS_AT_ONCE });
-    const lease = this.settings.leaseSeconds * 1000;
-    const taken = takeForever(this.store, this.sweeper, this.speaker.instance, lease, signal, take, hasEvents);
-    for await (const { result, confirm } of taken) {
-      try {
-        yield* result.notifications;
-      } finally {
-        // Also when the loop is left: this event has been handed over. With Redis away it comes again after its lease.
-        await confirm().catch((error: unknown) => {
-          if (!CoordinationError.is(error) || !AWAY.has(error.code)) throw error;
-        });
-      }
+    let lease = "";
+    const take = async (): Promise<NotificationsResult> => {
+      const taken = await this.#takeEvents(EVENTS_AT_ONCE, lease);
+      lease = taken.lease;
+      return taken.result;
+    };
+    const milliseconds = this.settings.leaseSeconds * 1000;
+    const hasSome = ({ count }: NotificationsResult): boolean => count > 0;
+    const taken = takeForever(this.store, this.sweeper, this.speaker.instance, milliseconds, signal, take, hasSome);
+    try {
+      for await (const { notifications } of taken) yield* notifications;
+    } finally {
+      // Also when the loop is left: this event has been handed over. With Redis away it comes again after its lease.
+      await this.#confirm(lease, [], 0, 0).catch((error: unknown) => {
+        if (!CoordinationError.is(error) || !AWAY.has(error.code)) throw error;
+      });
     }
   }
 
@@ -288,8 +300,4 @@ export class CoordinationClient extends NamespaceClient {
   get #leaseSeconds(): string {
     return String(this.settings.leaseSeconds);
   }
-}
-
-function hasEvents({ result }: { result: NotificationsResult }): boolean {
-  return result.count > 0;
 }

@@ -42,7 +42,7 @@ const ARGUMENTS = {
   show: ["instance", "session", "message_id", "thread", "limit"],
   /** The ids follow as further arguments; likewise for confirm and dead, and the values for restore. */
   ack: ["instance", "session", "comment"],
-  notifications: ["instance", "session", "limit", "budget", "lease_seconds"],
+  notifications: ["instance", "session", "limit", "budget", "lease_seconds", "confirmed"],
   collect: ["instance", "session", "moment", "waiter", "limit", "budget", "cut", "lease_seconds"],
   confirm: ["instance", "session", "lease", "reminded", "shown"],
   presence: ["instance", "session"],
