@@ -8,21 +8,23 @@ import { DESCRIPTION, RECIPIENT, SENDER, SUBJECT } from "./world.ts";
 
 const TIMESTAMP = "2026-01-01T00:00:00.000Z";
 const RECEIPT = "1767225600000000 1767225600000000";
+const DEADLINE = "1767226500000000";
 const IDEMPOTENCY_KEY_LENGTH = 36;
 
 const SCRIPTS = {
-  // ARGV: id stamp idempotency_key event timestamp from to subject description
+  // ARGV: id stamp idempotency_key event timestamp from to subject description deadline
   publish: `
-    local id, stamp, once, event, timestamp, from, to, subject, description = unpack(ARGV)
+    local id, stamp, once, event, timestamp, from, to, subject, description, deadline = unpack(ARGV)
     local P = KEYS[1]:sub(1, -5)
     redis.call('HINCRBY', KEYS[1], 'published:READY_FOR_REVIEW', 1)
     redis.call('HSET', KEYS[1], 'stamp', stamp)
     redis.call('HSET', P .. 'msg:' .. id, 'id', id, 'type', 'READY_FOR_REVIEW', 'from', from, 'to', to,
-      'subject', subject, 'description', description, 'timestamp', timestamp, 'requires_ack', '1')
+      'subject', subject, 'description', description, 'timestamp', timestamp, 'requires_ack', '1', 'ack_within', '900')
     redis.call('ZADD', P .. 'timeline', stamp, id)
     redis.call('ZADD', P .. 'outbox:' .. from, stamp, id)
     redis.call('SET', P .. 'once:' .. from .. ':' .. once, id, 'EX', 86400)
     redis.call('SADD', P .. 'pending', id)
+    redis.call('ZADD', P .. 'deadlines', deadline, id)
     redis.call('ZADD', P .. 'inbox:' .. to, stamp, id)
     redis.call('ZADD', P .. 'unread:' .. to, stamp, id)
     redis.call('ZADD', P .. 'pending:' .. to, stamp, id)
@@ -39,6 +41,7 @@ const SCRIPTS = {
     redis.call('ZREM', P .. 'unread:' .. instance, id)
     redis.call('ZREM', P .. 'pending:' .. instance, id)
     redis.call('SREM', P .. 'pending', id)
+    redis.call('ZREM', P .. 'deadlines', id .. ' ' .. instance, id)
     redis.call('RPUSH', P .. 'notifications:' .. message[1], event)
     redis.call('PUBLISH', P .. 'notify:' .. message[1], event)
     redis.call('PUBLISH', P .. 'events', event)
@@ -123,7 +126,20 @@ export class Bare {
     const stamp = String(++this.#stamp);
     const id = `msg-${this.#stamp.toString(36)}`;
     const once = id.padEnd(IDEMPOTENCY_KEY_LENGTH, "0");
-    await this.run("publish", key, id, stamp, once, EVENT, TIMESTAMP, SENDER, RECIPIENT, SUBJECT, DESCRIPTION);
+    await this.run(
+      "publish",
+      key,
+      id,
+      stamp,
+      once,
+      EVENT,
+      TIMESTAMP,
+      SENDER,
+      RECIPIENT,
+      SUBJECT,
+      DESCRIPTION,
+      DEADLINE,
+    );
     return id;
   }
 

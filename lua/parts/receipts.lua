@@ -2,6 +2,7 @@
 
 -- A receipt is "<presented at> <acknowledged at> <comment>" in microseconds, shorter while less has happened.
 local function read_receipt(receipt)
+  if receipt and receipt:find('^%d+$') then return receipt end -- most that are read are not acknowledged
   local presented, acknowledged, comment = (receipt or ''):match('^(%d+) ?(%d*) ?(.*)$')
   return presented, acknowledged ~= '' and acknowledged or nil, comment
 end

@@ -78,22 +78,22 @@ export class CoordinationClient extends NamespaceClient {
   async publishMessage(request: PublishRequest): Promise<PublishResult> {
     const me = this.speaker.instance;
     const args = publishArguments(request, me, this.settings);
-    const { idempotency_key: given, ...content } = args;
+    const content = (): string => JSON.stringify({ ...args, idempotency_key: "" });
     // Only after an unknown outcome is there anything to compare with.
-    const repeated = this.#uncertain.size === 0 ? undefined : this.#uncertain.get(JSON.stringify(content));
-    const key = given || repeated || newKey();
+    const repeated = this.#uncertain.size === 0 ? undefined : this.#uncertain.get(content());
+    args.idempotency_key ||= repeated ?? newKey();
     try {
       const { replication } = this.settings;
-      const stored = await this.speaker.runReplicated("publish", { ...content, idempotency_key: key }, replication);
+      const stored = await this.speaker.runReplicated("publish", args, replication);
       if (args.ack_within !== "") this.sweeper.dueIn(Number(args.ack_within) * 1000);
       const receipt = readPublish(stored.reply as string[], args.type, me, this.settings);
       const result = requireReplicas(receipt, stored.replicas, replication);
-      if (repeated !== undefined) this.#uncertain.delete(JSON.stringify(content));
+      if (repeated !== undefined) this.#uncertain.delete(content());
       return result;
     } catch (error) {
       if (CoordinationError.is(error) && UNSETTLED.has(error.code)) {
         if (this.#uncertain.size === UNCERTAIN_MAXIMUM) this.#uncertain.delete(this.#uncertain.keys().next().value!);
-        this.#uncertain.set(JSON.stringify(content), key);
+        this.#uncertain.set(content(), args.idempotency_key);
       }
       throw error;
     }

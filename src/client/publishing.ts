@@ -66,7 +66,7 @@ export function publishArguments(request: PublishRequest, me: string, settings: 
 /** The settings that this client would give a new namespace, as the scripts take them. */
 export function namespaceArgument(settings: NamespaceSettings): string {
   const { retentionDays, maxMessages, ackAttempts, ackIntervalSeconds, presenceTimeoutSeconds } = settings;
-  return [retentionDays, maxMessages, ackAttempts, ackIntervalSeconds, presenceTimeoutSeconds].join(" ");
+  return `${retentionDays} ${maxMessages} ${ackAttempts} ${ackIntervalSeconds} ${presenceTimeoutSeconds}`;
 }
 
 /**

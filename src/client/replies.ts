@@ -54,8 +54,8 @@ export function readCheck(reply: unknown): CheckResult {
 
 function readMessage(stored: StoredMessage): Message {
   const [id, type, from, to, timestamp, requiresAck, subject, description, replyTo, thread, acknowledged] = stored;
-  const [receipts, waitingSeconds] = stored.slice(11) as [string[] | Absent, string | Absent];
-  return {
+  const [receipts, waitingSeconds] = [stored[11], stored[12]];
+  const message: Message = {
     id,
     type,
     from,
@@ -65,11 +65,13 @@ function readMessage(stored: StoredMessage): Message {
     acknowledged: acknowledged === "1",
     subject,
     description,
-    ...(replyTo === false ? {} : { replyTo }),
-    ...(thread === false ? {} : { thread }),
-    ...(waitingSeconds === false ? {} : { waitingSeconds: Number(waitingSeconds) }),
-    ...(receipts === false ? {} : { receipts: readReceipts(receipts, timestamp) }),
   };
+  // Assigned one by one: a check of many messages would otherwise make five objects for each.
+  if (replyTo !== false) message.replyTo = replyTo;
+  if (thread !== false) message.thread = thread;
+  if (waitingSeconds !== false) message.waitingSeconds = Number(waitingSeconds);
+  if (receipts !== false) message.receipts = readReceipts(receipts, timestamp);
+  return message;
 }
 
 /** Who is missing comes first: that is what the sender looks for. */
