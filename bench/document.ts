@@ -64,6 +64,7 @@ ${date.slice(0, 10)}, commit ${commit}; Node ${node}, Redis ${redis}, ${cores} Ã
     ...curves.map((curve) => `![${curve.title}: ${curve.y} over ${curve.x}](${fileOf(curve)})`),
     "## Further figures",
     figureTable(rows.filter(({ target }) => target === undefined)),
+    LIMITS_OF_THIS,
     METHOD,
   ];
   return `${sections.join("\n\n")}\n`;
@@ -73,6 +74,21 @@ const READING = `Times are microseconds. A figure says little without its floor,
 the same run and in turn: **PING** is a \`PING\` through the same client, **bare** the work that a target names, mostly one script that does the same reads
 and writes and checks nothing, **empty** the same operation in a namespace that is empty or small, **node -e 0** a process of Node that does
 nothing. Read the ratios: the times are this machine's.`;
+
+const LIMITS_OF_THIS = `## What is not faster, and why
+
+- **Publish** makes the writes of the bare script, and before them reads the clock, the settings and the last stamp of the namespace, who
+  the sender is, who the recipient is and whether the call is a repeat; then it forms the time, the id and the event. Types of keys
+  are not asked for before the writes any more: a write that meets another type is undone with those before it.
+- **Taking notifications** and confirming them are two calls, or a reader that dies in between would lose them. A reader of
+  \`events()\` confirms with the call that takes the next one.
+- **Delivery** is a push and then a call that takes the event from the queue. Handed over from the push alone it would be one way
+  shorter, and two readers of one instance (its server and its hook) would both show it.
+- **A check by type** asks each message for its type, at most 20,000 in one call: where the newest are of a type that nothing before them
+  is, that is long. An index by type would cost every publish a tenth and every message 112 bytes.
+- **A settled message** is a hash of ten fields with its receipt, and three entries in sorted sets. Redis keeps a hash with a text of over
+  64 bytes as a table; with the text in a key of its own it would take half as much, and nobody could read a message with one HGETALL.
+- **The idle hook** is bash and one question to Redis. The start of bash alone is the larger part.`;
 
 const METHOD = `## How it is measured
 
@@ -90,7 +106,7 @@ const METHOD = `## How it is measured
 - **Under load** the publishes are due at fixed times whether or not those before them are through, and the time of a delivery counts
   from when its publish was due. 200 clients with a session and two connections each, in four processes; 5 seconds before
   the 60 do not count. Every second the queues of all instances, the leases and the output buffers of Redis are read.
-- **Whole processes** are started by a small bash (\`bench/stopwatch.bash\`), since Node would fork the whole bench for each, and without
+- **Whole processes** are started by a small process (\`bench/stopwatch.py\`), since Node would fork the whole bench for each, and without
   \`NODE_EXTRA_CA_CERTS\`, which makes every start of Node slower by 40 ms and such ratios smaller.
 - **Memory for a message** is the growth of \`used_memory\` over 20,000 messages of 300 bytes, published to one, checked, acknowledged and all
   their events taken, less their text. The target is about what stays; the key that makes a repeated publish safe goes after 24 hours.`;
