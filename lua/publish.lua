@@ -252,9 +252,10 @@ if failure then
   redis.pcall('SREM', pending, id)
   redis.call('DEL', once, message)
   if counted and redis.call('HINCRBY', KEYS[1], counter, -1) == 0 then redis.call('HDEL', KEYS[1], counter) end
-  if counted or problem then return problem or failure end
-  return refuse('INTERNAL', KEYS[1] .. ' has the counter ' .. counter .. ' '
-    .. quoted(redis.call('HGET', KEYS[1], counter)) .. ', which is no number.', 'Delete that field: it then counts from 0.')
+  local count = redis.call('HGET', KEYS[1], counter)
+  if counted or problem or not count or whole(count) then return problem or failure end
+  return refuse('INTERNAL', KEYS[1] .. ' has the counter ' .. counter .. ' ' .. quoted(count) .. ', which is no number.',
+    'Delete that field: it then counts from 0.')
 end
 redis.call('HSET', KEYS[1], 'stamp', score)
 touch(me, session)

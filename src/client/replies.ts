@@ -215,33 +215,36 @@ export function readEvent(text: string): CoordinationEvent {
   }
   const read: [string, unknown][] = [];
   for (const [name, value] of Object.entries(event)) {
-    const [field = camelCase(name), type] = EVENT_FIELDS.get(name) ?? [];
+    const [field = camelCase(name), type] = eventFields().get(name) ?? [];
     // What is not of the type that everybody relies on is as good as absent.
     if (type === undefined || typeof value === type || (type === "names" && areNames(value))) read.push([field, value]);
   }
   return Object.fromEntries(read) as unknown as CoordinationEvent; // also a field called "__proto__"
 }
 
-/** Looked up, since a pattern over each name was a third of reading ten events. */
-const EVENT_FIELDS: ReadonlyMap<string, [field: string, type: string]> = new Map(
-  Object.entries({
-    event: "string",
-    message_id: "string",
-    type: "string",
-    from: "string",
-    to: "string",
-    subject: "string",
-    requires_ack: "boolean",
-    timestamp: "string",
-    reply_to: "string",
-    acknowledged: "boolean",
-    comment: "string",
-    waiting_seconds: "number",
-    instances: "names",
-    instances_total: "number",
-    count: "number",
-  }).map(([name, type]) => [name, [camelCase(name), type]]),
-);
+/** Looked up, since a pattern over each name was a third of reading ten events; made when the first is read. */
+function eventFields(): ReadonlyMap<string, [field: string, type: string]> {
+  return (knownFields ??= new Map(
+    Object.entries({
+      event: "string",
+      message_id: "string",
+      type: "string",
+      from: "string",
+      to: "string",
+      subject: "string",
+      requires_ack: "boolean",
+      timestamp: "string",
+      reply_to: "string",
+      acknowledged: "boolean",
+      comment: "string",
+      waiting_seconds: "number",
+      instances: "names",
+      instances_total: "number",
+      count: "number",
+    }).map(([name, type]) => [name, [camelCase(name), type]]),
+  ));
+}
+let knownFields: ReadonlyMap<string, [field: string, type: string]> | undefined;
 
 function areNames(value: unknown): boolean {
   return Array.isArray(value) && value.every((name) => typeof name === "string");
