@@ -31,6 +31,19 @@ describe("the queue", () => {
     expect(await bob.getNotifications()).toEqual({ count: 0, notifications: [], remaining: 0 });
   });
 
+  test("[G7] what was handed out is confirmed, also when the client closes at once or a loop over events is left", async () => {
+    const alice = await bench.client("alice");
+    for (let n = 1; n <= 3; n++) await alice.publishMessage({ ...GENERAL, to: "bob", subject: `s${n}` });
+    const lent = (): Promise<number> => bench.raw.hlen(`${PREFIX}:leases:bob`);
+    const bob = await bench.client("bob");
+    expect(subjects((await bob.getNotifications({ limit: 1 })).notifications)).toEqual(["s1"]);
+    bob.close();
+    await until(async () => (await lent()) === 0);
+    const again = await bench.client("bob");
+    for await (const { subject } of again.events()) if (subject === "s3") break;
+    expect(await lent()).toBe(0);
+  });
+
   test("it is fed while its owner is offline, was never seen, or has left", async () => {
     await bench.seen({ offline: 10_000 });
     await bench.seen({ departed: 10 }, true);
