@@ -1,6 +1,6 @@
 /**
- * The floor under each operation: one script that does the same reads and writes on the same keys with values of the
- * same size, and nothing else. No rule is checked, no wrong type refused, no repeat recognised, no presence kept, and
+ * The floor under each operation: one script that makes the same writes, or to check the same reads, on the same keys with
+ * values of the same size, and nothing else. No rule is checked, no wrong type refused, no repeat recognised, no presence kept, and
  * what a client could prepare comes as an argument.
  */
 import type { Redis } from "ioredis";

@@ -71,8 +71,8 @@ ${date.slice(0, 10)}, commit ${commit}; Node ${node}, Redis ${redis}, ${cores} �
 }
 
 const READING = `Times are microseconds. A figure says little without its floor, the least that the same work can take here, measured in
-the same run and in turn: **PING** is a \`PING\` through the same client, **bare** the work that a target names, mostly one script that does the same reads
-and writes and checks nothing, **empty** the same operation in a namespace that is empty or small, **node -e 0** a process of Node that does
+the same run and in turn: **PING** is a \`PING\` through the same client, **bare** the work that a target names, mostly one script
+that makes the same writes, or of a check the same reads, and checks nothing, **empty** the same operation in a namespace that is empty or small, **node -e 0** a process of Node that does
 nothing. Read the ratios: the times are this machine's.`;
 
 const LIMITS_OF_THIS = `## What is not faster, and why
@@ -80,16 +80,16 @@ const LIMITS_OF_THIS = `## What is not faster, and why
 - **Publish** makes the writes of the bare script, and before them reads the clock, the settings and the last stamp of the namespace, who
   the sender is, who the recipient is and whether the call is a repeat; then it forms the time, the id and the event. Types of keys
   are not asked for before the writes any more: a write that meets another type is undone with those before it.
-- **Publish and ack with a million messages** write into sorted sets that no cache of the processor holds any more: some 10 to 30 µs, whatever
-  the script does.
+- **Publish and ack with a million messages** write into sorted sets that no cache of the processor holds any more: some 20 to 40 µs in
+  most runs, whatever the script does.
 - **Taking notifications** and confirming them are two calls, or a reader that dies in between would lose them. A reader of
   \`events()\` confirms with the call that takes the next one.
 - **Delivery** is a push and then a call that takes the event from the queue. Handed over from the push alone it would be one way
   shorter, and two readers of one instance (its server and its hook) would both show it.
 - **A check by type** asks each message for its type, at most 20,000 in one call: where the newest are of a type that nothing before them
-  is, that is long. An index by type would cost every publish a tenth and every message 112 bytes.
+  is, that is long. An index by type would be one more write of every publish, and another entry in a sorted set.
 - **A settled message** is a hash of ten fields with its receipt, and three entries in sorted sets. Redis keeps a hash with a text of over
-  64 bytes as a table; with the text in a key of its own it would take half as much, and nobody could read a message with one HGETALL.
+  64 bytes as a table; with the text in a key of its own it could stay compact, and nobody could read a message with one HGETALL.
 - **The idle hook** is bash and one question to Redis. The start of bash alone is the larger part.`;
 
 const METHOD = `## How it is measured

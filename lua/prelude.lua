@@ -26,7 +26,7 @@ end
 local CARDINALITY = { hash = 'HLEN', list = 'LLEN', set = 'SCARD', string = 'STRLEN', zset = 'ZCARD' }
 
 -- A refusal when `name` holds another type. Asked of every key before the first write: Lua does not roll back, so a
--- write that failed half-way would leave a message that some recipients never get.
+-- write that failed half-way would leave a message that some recipients never get. publish undoes its writes instead.
 local function wrong_type(kind, name)
   local reply = redis.pcall(CARDINALITY[kind], name)
   if type(reply) == 'number' then return nil end

@@ -71,7 +71,7 @@ export function namespaceArgument(settings: NamespaceSettings): string {
 
 /**
  * Names one publish among those of its sender, or one export: 80 random bits for this process, then a number. Not a secret:
- * node:crypto would cost a command a twentieth of its start, and random bits for each a twentieth of its time.
+ * node:crypto would cost a command a twentieth of its start, and random bits for each a thirtieth of its time.
  */
 export function newKey(): string {
   processKey ??= [8, 4, 4, 4].map(randomDigits).join("-");
