@@ -17,10 +17,11 @@ const SCRIPTS = {
     local id, stamp, once, event, timestamp, from, to, subject, description, deadline = unpack(ARGV)
     local P = KEYS[1]:sub(1, -5)
     redis.call('HINCRBY', KEYS[1], 'published:READY_FOR_REVIEW', 1)
-    redis.call('HSET', KEYS[1], 'stamp', stamp)
+    redis.call('HSET', KEYS[1], 'stamp', stamp, 'block', '1767225600000000')
     redis.call('HSET', P .. 'msg:' .. id, 'id', id, 'type', 'READY_FOR_REVIEW', 'from', from, 'to', to,
       'subject', subject, 'description', description, 'timestamp', timestamp, 'requires_ack', '1', 'ack_within', '900')
     redis.call('ZADD', P .. 'timeline', stamp, id)
+    redis.call('ZADD', P .. 'type:READY_FOR_REVIEW', stamp, '1767225600000000')
     redis.call('ZADD', P .. 'outbox:' .. from, stamp, id)
     redis.call('SET', P .. 'once:' .. from .. ':' .. once, id, 'EX', 86400)
     redis.call('SADD', P .. 'pending', id)

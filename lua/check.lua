@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Reads messages and marks as presented those that are addressed to the reader.
 --
--- USES     receipts messages
+-- USES     receipts messages blocks
 -- KEYS     P:meta
 -- ARGV     instance session inbox from type thread since before pending unread limit budget cut
 --          inbox: whose, "" for the whole namespace; unread: only what was not presented yet; budget: how many bytes the
@@ -72,23 +72,60 @@ if listed then
   end
   listed = within
 end
-local minimum = string.format('(%.0f', low)
-local maximum = high == math.huge and '+inf' or string.format('(%.0f', high)
+-- Where the index of the type says that none of its messages comes for a while, that while is passed over: else a filter by a
+-- rare type would ask each of the others for its type.
+local index = kind ~= '' and not listed and key('type', kind)
+problem = index and wrong_type('zset', index)
+if problem then return problem end
+-- Moves the bound from which the walk goes on. Returns whether a message of the type may come, and whether any were passed over.
+local function leap()
+  if ascending then
+    local first = block_from(kind, low + 1)
+    local passed = first and first > low + 1
+    if passed then low = first - 1 end
+    return first, passed
+  end
+  local first = block_from(kind, high)
+  if first and first < high then return true, false end
+  local earlier = redis.call('ZRANGE', index, '(' .. exact(high), '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, 1, 'WITHSCORES')
+  if earlier[2] then high = math.min(high, earlier[2] + 1) end
+  return earlier[2], true
+end
+
 -- Without another filter every entry matches, and one more than asked for tells whether there are more. With one it begins
 -- with twice as many, since mostly those are enough, and doubles.
 local filtered = kind ~= '' or open or #sources > 0
 local batch_size = math.min(filtered and 2 * limit + 1 or limit + 1, BATCH)
-local function batch(offset)
-  if listed then return offset == 0 and listed or {} end
-  if ascending then return redis.call('ZRANGE', walked, minimum, maximum, 'BYSCORE', 'LIMIT', offset, batch_size) end
-  return redis.call('ZRANGE', walked, maximum, minimum, 'BYSCORE', 'REV', 'LIMIT', offset, batch_size)
+local listed_before = 0
+local function batch_after(id)
+  if listed then
+    local ids = { unpack(listed, listed_before + 1, math.min(listed_before + batch_size, #listed)) }
+    listed_before = listed_before + #ids
+    return ids
+  end
+  local position = id and tonumber(redis.call('ZSCORE', walked, id))
+  if ascending then low = position or low else high = position or high end
+  if index then
+    local any, passed = leap()
+    if not any then return {} end
+    if passed then batch_size = math.min(batch_size, BLOCK_MESSAGES) end
+  end
+  local minimum, maximum = '(' .. exact(low), '(' .. exact(high)
+  if ascending then return redis.call('ZRANGE', walked, minimum, maximum, 'BYSCORE', 'LIMIT', 0, batch_size) end
+  return redis.call('ZRANGE', walked, maximum, minimum, 'BYSCORE', 'REV', 'LIMIT', 0, batch_size)
 end
 
-local function matches(id)
+-- Those of the ids that every other source holds too, and that are open where that is asked for, by id.
+local function held_by_all(ids)
+  local held = {}
+  for i, is_open in ipairs(open and redis.call('SMISMEMBER', open, unpack(ids)) or {}) do held[ids[i]] = is_open == 1 end
   for _, source in ipairs(sources) do
-    if not redis.call('ZSCORE', source, id) then return false end
+    for i, score in ipairs(redis.call('ZMSCORE', source, unpack(ids))) do held[ids[i]] = held[ids[i]] ~= false and score end
   end
-  if open and redis.call('SISMEMBER', open, id) == 0 then return false end
+  return held
+end
+
+local function is_of_type(id)
   -- What cannot be read may be of the type, and is listed rather than passed over in silence.
   local held = kind ~= '' and redis.pcall('HGET', key('msg', id), 'type')
   return not held or type(held) == 'table' or held == kind
@@ -96,13 +133,14 @@ end
 
 local messages, presented, unreadable = {}, {}, {}
 local first, last, more, stopped, examined, spent = nil, nil, false, false, 0, 0
-local offset, ids = 0, batch(0)
+local ids = batch_after(nil)
 while #ids > 0 and not more do
+  local held = (open or #sources > 0) and held_by_all(ids)
   for _, id in ipairs(ids) do
     stopped = examined == EXAMINED_MAXIMUM
     more = stopped or #messages + #unreadable >= limit
     if more then break end
-    if matches(id) then
+    if (not held or held[id]) and is_of_type(id) then
       local message, new = load_message(id, me, false)
       if budget > 0 then spent = spent + (message and size_of(message, cut) or 100 + #id + #new) end
       more = spent > budget and #messages + #unreadable > 0
@@ -112,19 +150,18 @@ while #ids > 0 and not more do
         if new then presented[#presented + 1] = id end
       else
         unreadable[#unreadable + 1] = { id, new }
-        -- Reported once: it will not become readable, and would stand before all that is new for whoever waits.
-        redis.call('ZREM', key('unread', me), id)
       end
     end
     examined, first, last = examined + 1, first or id, id
   end
-  offset = offset + #ids
   local may_be_more = not more and #ids == batch_size
   batch_size = math.min(2 * batch_size, BATCH)
-  ids = may_be_more and batch(offset) or {}
+  ids = may_be_more and batch_after(last) or {}
 end
 
 mark_presented(me, presented)
+-- Reported once: they will not become readable, and would stand before all that is new for whoever waits.
+for _, reported in ipairs(unreadable) do redis.call('ZREM', key('unread', me), reported[1]) end
 touch(me, session)
 local newest, oldest = ascending and last or first, ascending and first or last
 return '[' .. cjson.encode({ more and '1' or '0', stopped and '1' or '0', newest or since, oldest or before })

@@ -4,6 +4,7 @@
 -- Bounds, the same as in protocol.json (a test compares them).
 local QUEUE_EVENTS_MAXIMUM = 1000
 local EXAMINED_MAXIMUM = 20000
+local BLOCK_MESSAGES = 32
 local IDEMPOTENCY_SECONDS = 86400
 local LEASE_SECONDS_MAXIMUM = 86400
 local OFFLINE_FACTOR = 3
@@ -37,7 +38,7 @@ local function wrong_type(kind, name)
 end
 
 -- A namespace of a newer breaking version is left alone, by every verb.
-local META = redis.pcall('HMGET', KEYS[1], 'protocol', 'stamp', 'max_messages', 'retained')
+local META = redis.pcall('HMGET', KEYS[1], 'protocol', 'stamp', 'max_messages', 'retained', 'block')
 if META.err then return wrong_type('hash', KEYS[1]) or META end
 if (tonumber(META[1]) or PROTOCOL_VERSION) > PROTOCOL_VERSION then
   return refuse('PROTOCOL', 'The namespace ' .. PREFIX:sub(1, -2) .. ' uses protocol version ' .. META[1]

@@ -46,7 +46,7 @@ local afterwards -- what else is to be done when it is stored
 -- Most messages are plain, and need not make the functions that only the others need.
 if first or reply_to ~= '' or to == 'all' or to == me or direction ~= '' or unknown == 'reject' or not (ordered and has_room) then
 
--- USES     receipts settings retention
+-- USES     receipts settings blocks retention
   -- Who holds up a full namespace: of those whom the oldest open messages are for, the three with the most.
   local function waited_for()
     local OLDEST, NAMED = 200, 3
@@ -221,7 +221,8 @@ if failure then return wrong_type('hash', message) or failure end
 redis.call('SET', once, id, 'EX', IDEMPOTENCY_SECONDS)
 redis.call('ZADD', timeline, score, id)
 write('ZADD', outbox, score, id)
-local counted = type(write('HINCRBY', KEYS[1], counter, 1)) == 'number'
+local number = write('HINCRBY', KEYS[1], counter, 1)
+local counted = type(number) == 'number'
 local thread = root and key('thread', root)
 -- A conversation gets its set with the first reply; most messages have none, and a set of one would cost more than it says.
 local began = root and redis.call('EXISTS', thread) == 0 and redis.call('ZSCORE', timeline, root)
@@ -237,10 +238,16 @@ for _, name in ipairs(names) do
   if requires_ack == '1' then write('ZADD', key('pending', name), score, id) end
   failure = queue_event(name, event) or failure
 end
+-- A new block of the timeline (see README.md). The index of the type comes last: a score that was moved could not be undone.
+local block = META[5]
+if not failure then
+  if not whole(block) or tonumber(block) > last or number % BLOCK_MESSAGES == 1 then block = score end
+  write('ZADD', key('type', kind), score, block)
+end
 
 if failure then
   problem = wrong_type('zset', outbox) or wrong_type('set', pending) or wrong_type('zset', key('deadlines'))
-    or (root and wrong_type('zset', thread)) or nil
+    or wrong_type('zset', key('type', kind)) or (root and wrong_type('zset', thread)) or nil
   for _, name in ipairs(names) do
     problem = problem or wrong_type('zset', key('inbox', name)) or wrong_type('zset', key('pending', name))
       or wrong_type('zset', key('unread', name)) or wrong_type('list', key('notifications', name))
@@ -257,7 +264,7 @@ if failure then
   return refuse('INTERNAL', KEYS[1] .. ' has the counter ' .. counter .. ' ' .. quoted(count) .. ', which is no number.',
     'Delete that field: it then counts from 0.')
 end
-redis.call('HSET', KEYS[1], 'stamp', score)
+redis.call('HSET', KEYS[1], 'stamp', score, 'block', block)
 touch(me, session)
 if afterwards then afterwards() end
 for _, name in ipairs(names) do redis.call('PUBLISH', key('notify', name), event) end

@@ -1,7 +1,7 @@
 #!lua
 -- Puts back what was exported; what is there already stays as it is, so that importing twice does no more than once.
 --
--- USES     receipts settings events leases retention
+-- USES     receipts settings events leases blocks retention
 -- KEYS     P:meta
 -- ARGV     instance session part name value…
 --          part: "meta", fields and values; "presence" of the instance name, its entry; "message" of the id name, for whom
@@ -51,6 +51,7 @@ if not stamp or not (message.from and message.to) then
 end
 local problem = retain_problem() or wrong_type('hash', key('msg', id)) or wrong_type('zset', key('deadlines'))
   or wrong_type('zset', key('outbox', message.from)) or (message.thread and wrong_type('zset', key('thread', message.thread)))
+problem = problem or (message.type and wrong_type('zset', key('type', message.type)))
 if problem then return problem end
 if redis.call('EXISTS', key('msg', id)) == 1 then return '0' end
 local names = message.to == 'all' and {} or { message.to }
@@ -65,6 +66,10 @@ for field, value in pairs(message) do redis.call('HSET', key('msg', id), field, 
 local score = exact(stamp)
 redis.call('ZADD', key('timeline'), score, id)
 redis.call('ZADD', key('outbox', message.from), score, id)
+local block = message.type and block_from(message.type, stamp)
+-- A block of its own, and the one that is being filled ends, since blocks of a type must not overlap.
+if message.type and not (block and block <= stamp) then redis.call('ZADD', key('type', message.type), score, score) end
+redis.call('HDEL', KEYS[1], 'block')
 if message.thread then
   local began = redis.call('ZSCORE', key('timeline'), message.thread)
   if began then redis.call('ZADD', key('thread', message.thread), began, message.thread) end

@@ -2,7 +2,7 @@
 -- Does what nobody else is there to do, a bounded part of it: announces what is overdue, tells its sender, lists it as
 -- dead, and takes what retention lets go. Long-lived clients run it with each heartbeat and while they wait.
 --
--- USES     receipts settings events retention
+-- USES     receipts settings events blocks retention
 -- KEYS     P:meta
 -- ARGV     instance session orchestrator
 -- Returns  how many messages were announced again, told of, listed as dead and removed; "1" when there is more to do now;

@@ -119,14 +119,14 @@ describe("round trips and commands", () => {
     );
     expect(lines).toMatchInlineSnapshot(`
       [
-        "publish: EVALSHA → 19: GET, HGET 2×, HINCRBY, HMGET, HSET 2×, PUBLISH 2×, RPUSH, SADD, SET, TIME, ZADD 5×, ZCARD",
+        "publish: EVALSHA → 20: GET, HGET 2×, HINCRBY, HMGET, HSET 2×, PUBLISH 2×, RPUSH, SADD, SET, TIME, ZADD 6×, ZCARD",
         "ack: EVALSHA → 16: HGET, HMGET 2×, HSET, LLEN, PUBLISH 2×, RPUSH, SCARD, SREM, TIME, ZCARD 3×, ZREM 2×",
         "notifications: EVALSHA 2× → 24: HDEL, HGET 3×, HGETALL, HINCRBY, HLEN 2×, HMGET 2×, HSET, LLEN 3×, LPOP, LRANGE, SCARD, TIME 2×, ZCARD 4×, ZMSCORE",
         "check, first time: EVALSHA → 51: HGET, HMGET 21×, HSETNX 20×, SCARD, TIME, ZCARD 5×, ZRANGE, ZREM",
         "check, seen before: EVALSHA → 30: HGET, HMGET 21×, SCARD, TIME, ZCARD 5×, ZRANGE",
-        "check by sender: EVALSHA → 63: HGET, HMGET 21×, HSETNX 10×, SCARD, TIME, ZCARD 7×, ZRANGE, ZREM, ZSCORE 20×",
-        "check by type: EVALSHA → 69: HGET 40×, HMGET 21×, SCARD, TIME, ZCARD 5×, ZRANGE",
-        "check by thread: EVALSHA → 55: EXISTS, HGET 2×, HLEN, HMGET 21×, SCARD, TIME, ZCARD 7×, ZRANGE, ZSCORE 20×",
+        "check by sender: EVALSHA → 44: HGET, HMGET 21×, HSETNX 10×, SCARD, TIME, ZCARD 7×, ZMSCORE, ZRANGE, ZREM",
+        "check by type: EVALSHA → 74: HGET 40×, HMGET 21×, SCARD, TIME, ZCARD 6×, ZRANGE 4×, ZSCORE",
+        "check by thread: EVALSHA → 36: EXISTS, HGET 2×, HLEN, HMGET 21×, SCARD, TIME, ZCARD 7×, ZMSCORE, ZRANGE",
         "show: EVALSHA → 9: EXISTS, HGET, HLEN, HMGET 3×, TIME, ZCARD 2×",
         "touch: EVALSHA → 3: HGET, HMGET, TIME",
         "hook, nothing waiting: EVALSHA → 10: HGET, HLEN 2×, HMGET, LLEN 2×, TIME, ZCARD 3×",

@@ -1,9 +1,25 @@
 -- What a namespace lets go.
 
+-- A type loses the block that spans this stamp with the last message in it. Where messages go in their order, that is one of
+-- the type; one that goes late may have been all that a block of another type had left.
+local function remove_blocks(kind, late, stamp)
+  local kinds = { kind }
+  if late or not kind then
+    kinds = {}
+    for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do kinds[#kinds + 1] = field:match('^published:(.*)$') end
+  end
+  for _, name in ipairs(kinds) do
+    local first, last, member = block_from(name, stamp)
+    if first and first <= stamp and redis.call('ZCOUNT', key('timeline'), exact(first), exact(last)) == 0 then
+      redis.call('ZREM', key('type', name), member)
+    end
+  end
+end
+
 -- Takes every trace of a message. What is of another type, or damaged, keeps its own; it must not keep all others from
--- going. Returns how much work it was.
-local function remove_message(id)
-  local work = 1
+-- going. `late`: those after it may be gone already. Returns how much work it was.
+local function remove_message(id, late)
+  local work, stamp = 1, stamp_of(id)
   local message = redis.pcall('HMGET', key('msg', id), 'from', 'to', 'recipients', 'thread', 'type', 'subject',
     'requires_ack', 'timestamp', 'reply_to')
   local from, to, recipients, thread, kind, subject, asks, timestamp, reply_to = unpack(message.err and {} or message)
@@ -24,6 +40,7 @@ local function remove_message(id)
   if thread then redis.pcall('ZREM', key('thread', thread), id) end
   redis.pcall('ZREM', key('thread', id), id)
   redis.pcall('ZREM', key('timeline'), id)
+  if stamp then remove_blocks(kind, late, stamp) end
   if not message.err then redis.call('UNLINK', key('msg', id)) end
   return work
 end
@@ -39,15 +56,15 @@ local function retain(work, room)
   local function is_due(stamp)
     return tonumber(stamp) < cutoff or removed < surplus
   end
-  local function remove(id)
-    work = work - remove_message(id)
+  local function remove(id, late)
+    work = work - remove_message(id, late)
     removed = removed + 1
   end
 
   local expired = redis.call('ZRANGE', key('expired'), 0, math.max(work, 1) - 1, 'WITHSCORES')
   for i = 1, #expired, 2 do
     if work <= 0 or not is_due(expired[i + 1]) then break end
-    remove(expired[i])
+    remove(expired[i], true)
     redis.call('ZREM', key('expired'), expired[i])
   end
   local BATCH_MAXIMUM = 100

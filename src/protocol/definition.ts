@@ -47,6 +47,7 @@ export interface Limits {
   readonly list_maximum: number;
   readonly list_default: number;
   readonly examined_maximum: number;
+  readonly block_messages: number;
   readonly wait_seconds_maximum: number;
   readonly ack_ids_maximum: number;
   readonly ack_within_seconds_default: number;

@@ -1,7 +1,7 @@
 /** Export and import: everything comes back, twice is as good as once, and nothing that is there is changed. */
 import { expect, test } from "vitest";
 import { type CoordinationClient, MessageType } from "../../src/index.ts";
-import { PREFIX, type State, refused, useRedis } from "../harness.ts";
+import { PREFIX, type State, refused, stampOf, useRedis } from "../harness.ts";
 
 const bench = useRedis();
 
@@ -41,10 +41,11 @@ async function populate(): Promise<CoordinationClient> {
   return alice;
 }
 
-/** What is exported: deadlines begin anew, and leases end, when a namespace moves. */
+/** What is exported: deadlines and blocks begin anew, and leases end, when a namespace moves. */
 function moved({ meta, ...state }: State): State {
-  const { leases: _leases, ...kept } = meta as Record<string, unknown>;
-  const out = Object.entries(state).filter(([name]) => !/^(deadlines$|paused|leases:|leased:|imported$)/.test(name));
+  const { leases: _leases, block: _block, ...kept } = meta as Record<string, unknown>;
+  const anew = /^(deadlines$|paused|leases:|leased:|imported$|type:)/;
+  const out = Object.entries(state).filter(([name]) => !anew.test(name));
   return { meta: kept, ...Object.fromEntries(out) };
 }
 
@@ -69,6 +70,54 @@ test("[G2] an exported namespace comes back whole, and importing it again change
   });
   expect(changes).toEqual({});
 });
+
+test("filters by type find what was imported, what it came beside and what follows, each once and in order", async () => {
+  const alice = await bench.client("alice");
+  const types = [MessageType.GENERAL, MessageType.NOTIFICATION, MessageType.META_CHANGE_REQUEST];
+  const publish = async (count: number): Promise<void> => {
+    for (let i = 0; i < count; i++) {
+      const type = i === 50 ? types[2]! : types[i % 2]!;
+      await alice.publishMessage({ type, subject: "s", description: "", to: "bob" });
+    }
+  };
+  await publish(100);
+  const lines = await linesOf(alice);
+  const ids = await bench.raw.zrange(`${PREFIX}:timeline`, "0", "-1");
+  // Some are gone, and come back between those that are not; and meanwhile more are published.
+  for (const id of ids.filter((_, i) => i % 3 === 0)) await remove(id);
+  await publish(5);
+  await alice.importLines(streamed(lines));
+  await publish(5);
+  const { messages: all } = await alice.checkMessages({ all: true, limit: 1000 });
+  expect(all).toHaveLength(110);
+  for (const type of types) {
+    const ofType = all.filter((message) => message.type === type).map(({ id }) => id);
+    const back = await alice.checkMessages({ all: true, type, limit: 1000 });
+    expect(back.messages.map(({ id }) => id)).toEqual(ofType);
+    const forth = await alice.checkMessages({ all: true, type, since: "msg-0000000000", limit: 1000 });
+    expect(forth.messages.map(({ id }) => id)).toEqual(ofType.toReversed());
+  }
+});
+
+/** Every entry of a message, and the block of its type where it is all that is in it. */
+async function remove(id: string): Promise<void> {
+  const { raw } = bench;
+  const type = await raw.hget(`${PREFIX}:msg:${id}`, "type");
+  await raw.del(`${PREFIX}:msg:${id}`);
+  for (const key of ["timeline", "inbox:bob", "outbox:alice", "unread:bob"]) await raw.zrem(`${PREFIX}:${key}`, id);
+  const stamp = String(stampOf(id));
+  const [first, last] = await raw.zrange(
+    `${PREFIX}:type:${type}`,
+    stamp,
+    "+inf",
+    "BYSCORE",
+    "LIMIT",
+    0,
+    1,
+    "WITHSCORES",
+  );
+  if ((await raw.zcount(`${PREFIX}:timeline`, first!, last!)) === 0) await raw.zrem(`${PREFIX}:type:${type}`, first!);
+}
 
 test("[G3] what goes on after an import comes behind what was imported, and repeats are still recognised", async () => {
   const lines = await linesOf(await populate());

@@ -306,7 +306,16 @@ describe("hostile values", () => {
   const bytes = fc.uint8Array({ maxLength: 30 }).map((array) => Buffer.from(array));
   const score = fc.constantFrom("-inf", "inf", "0", "-1", "1", "1.5", "1e300", "9007199254740993", "1700000000000000");
   const names = ["meta", "msg:m1", "msg:m2", "msg:m3", "msg:m4", "timeline", "inbox:bob", "unread:bob", "pending:bob"];
-  const others = ["pending", "presence", "notifications:bob", "outbox:alice", "thread:m1", "inbox:carol", "once:bob:k"];
+  const others = [
+    "pending",
+    "presence",
+    "notifications:bob",
+    "outbox:alice",
+    "thread:m1",
+    "inbox:carol",
+    "once:bob:k",
+    "type:GENERAL",
+  ];
   const fields = [
     "id",
     "type",
@@ -319,7 +328,16 @@ describe("hostile values", () => {
     "reply_to",
     "thread",
   ];
-  const more = ["receipt:bob", "receipt:alice", "receipt:carol", "recipients", "open", "stamp", "retention_days"];
+  const more = [
+    "receipt:bob",
+    "receipt:alice",
+    "receipt:carol",
+    "recipients",
+    "open",
+    "stamp",
+    "block",
+    "retention_days",
+  ];
   const last = ["max_messages", "published:GENERAL", "published:", "bob", "alice", "carol", "", "__proto__", "a b"];
   const write = fc.record({
     name: fc.constantFrom(...names, ...others),

@@ -11,6 +11,7 @@ import {
   type MessageType,
   type PublishRequest,
 } from "../../src/index.ts";
+import { LIMITS } from "../../src/protocol/definition.ts";
 import { type State, useRedis } from "../harness.ts";
 
 const bench = useRedis();
@@ -302,12 +303,21 @@ class Model {
     if (this.seen.size > 0) state["presence"] = Object.fromEntries([...this.seen].map((name) => [name, PRESENT]));
     if (this.messages.length > 0) {
       const counted: Record<string, string> = {};
-      for (const { type } of this.messages)
-        counted[`published:${type}`] = String(Number(counted[`published:${type}`] ?? 0) + 1);
+      const blocks: Record<string, Record<string, string>> = {}; // of each type, from which message to which
+      let block = "";
+      for (const { type, label } of this.messages) {
+        const number = Number(counted[`published:${type}`] ?? 0) + 1;
+        counted[`published:${type}`] = String(number);
+        if (number % LIMITS.block_messages === 1) block = label;
+        blocks[type] = { ...blocks[type], [block]: label };
+      }
+      for (const [type, ends] of Object.entries(blocks)) {
+        state[`type:${type}`] = Object.entries(ends).map(([first, last]) => `${first} to ${last}`);
+      }
       const stamp = this.messages.at(-1)!.label;
       const settings = { ack_attempts: "2", ack_interval_seconds: "300", presence_timeout_seconds: "300" };
       const bounds = { retention_days: "30", max_messages: "100000" };
-      state["meta"] = { protocol: "1", stamp, ...bounds, ...settings, ...counted };
+      state["meta"] = { protocol: "1", stamp, block, ...bounds, ...settings, ...counted };
     }
     return state;
   }

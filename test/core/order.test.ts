@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import * as fc from "fast-check";
-import type { CoordinationClient } from "../../src/index.ts";
+import type { CoordinationClient, MessageType } from "../../src/index.ts";
 import { PREFIX, idOf, refused, stampOf, useRedis } from "../harness.ts";
 
 const bench = useRedis();
@@ -199,12 +199,15 @@ describe("balance", () => {
   /** Recomputes every index and figure from the messages and their receipts alone. */
   async function verifyIndexes(client: CoordinationClient, ids: readonly string[]): Promise<void> {
     const expected: Record<string, string[]> = { timeline: [...ids], pending: [] };
+    const types = new Map<MessageType, string[]>();
     const add = (name: string, id: string): void => void (expected[name] ??= []).push(id);
     for (const id of ids) {
       const message = await bench.raw.hgetall(`${PREFIX}:msg:${id}`);
       const recipients = message["to"] === "all" ? message["recipients"]!.split(" ").filter(Boolean) : [message["to"]!];
       const open = recipients.filter((name) => !/^\d+ \d+/.test(message[`receipt:${name}`] ?? ""));
       add(`outbox:${message["from"]}`, id);
+      const type = message["type"] as MessageType;
+      types.set(type, [...(types.get(type) ?? []), id]);
       for (const name of recipients) {
         add(`inbox:${name}`, id);
         if (message[`receipt:${name}`] === undefined) add(`unread:${name}`, id);
@@ -221,6 +224,10 @@ describe("balance", () => {
         held[name] = await bench.raw.zrange(key, "0", "-1");
     }
     expect(held).toEqual(expected);
+    for (const [type, ofType] of types) {
+      const { messages } = await client.checkMessages({ all: true, type, limit: 1000 });
+      expect(messages.map((message) => message.id)).toEqual(ofType.toReversed());
+    }
     const { total, pending, settled, dead, oldestPending } = await client.getStats();
     const open = expected["pending"]!;
     expect({ total, pending, settled, dead }).toEqual({

@@ -46,6 +46,7 @@ describe("one recipient", () => {
         ack_interval_seconds: "300",
         presence_timeout_seconds: "300",
         "published:READY_FOR_REVIEW": "1",
+        block: "m1",
       },
       "msg:m1": {
         id: "m1",
@@ -59,6 +60,7 @@ describe("one recipient", () => {
       },
       timeline: ["m1"],
       "outbox:alice": ["m1"],
+      "type:READY_FOR_REVIEW": ["m1 to m1"],
       "inbox:orchestrator": ["m1"],
       "unread:orchestrator": ["m1"],
       "pending:orchestrator": ["m1"],
@@ -86,7 +88,7 @@ describe("one recipient", () => {
     const alice = await bench.client("alice", { keyPrefix });
     await alice.publishMessage(GENERAL);
     const names = ["inbox:orchestrator", "meta", "notifications:orchestrator", "outbox:alice", "pending"];
-    const others = ["pending:orchestrator", "presence", "timeline", "unread:orchestrator"];
+    const others = ["pending:orchestrator", "presence", "timeline", "type:GENERAL", "unread:orchestrator"];
     const keys = (await bench.raw.keys("*")).filter((key) => !/^\{coord\}:x:(msg:msg|once:alice:)/.test(key));
     expect(keys.sort()).toEqual([...names, ...others].map((name) => `${keyPrefix}:${name}`));
   });
@@ -102,6 +104,7 @@ describe("one recipient", () => {
       "once:alice:<uuid>",
       "outbox:alice",
       "timeline",
+      "type:GENERAL",
       "unread:bob",
     ]);
     expect(changed["msg:m1"]).toMatchObject({ requires_ack: "0" });
@@ -286,6 +289,7 @@ describe("replies", () => {
       timeline: ["m1", "m2"],
       "thread:m1": ["m1", "m2"],
       "outbox:bob": ["m2"],
+      "type:NOTIFICATION": ["m2 to m2"],
       "inbox:alice": ["m2"],
       "unread:alice": ["m2"],
       "unread:bob": undefined,
@@ -329,6 +333,7 @@ describe("replies", () => {
       "pending:carol",
       "thread:m1",
       "timeline",
+      "type:GENERAL",
       "unread:bob",
       "unread:carol",
     ]);
@@ -492,6 +497,7 @@ describe("broadcasts", () => {
       },
       timeline: ["m1"],
       "outbox:alice": ["m1"],
+      "type:GENERAL": ["m1 to m1"],
       pending: ["m1"],
       "once:alice:k": { text: "m1", expires_hours: 24 },
       ...Object.fromEntries([...of("inbox", ["m1"]), ...of("unread", ["m1"]), ...of("pending", ["m1"])]),
@@ -535,7 +541,7 @@ describe("broadcasts", () => {
       }),
     );
     expect(Object.keys(await bench.state()).sort()).toEqual(
-      ["meta", "msg:m1", "once:alice:k", "outbox:alice", "presence", "timeline"].sort(),
+      ["meta", "msg:m1", "once:alice:k", "outbox:alice", "presence", "timeline", "type:GENERAL"].sort(),
     );
   });
 });

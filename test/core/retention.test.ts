@@ -15,9 +15,21 @@ async function publish(client: CoordinationClient, count: number, request: Publi
 
 const stored = (): Promise<string[]> => bench.raw.zrange(`${PREFIX}:timeline`, "0", "-1");
 
-/** All that is stored becomes decades old. */
+/** All that is stored becomes decades old, and so do the blocks of its types. */
 const age = (): Promise<unknown> =>
-  bench.raw.zunionstore(`${PREFIX}:timeline`, 1, `${PREFIX}:timeline`, "WEIGHTS", 0.5);
+  bench.raw.eval(
+    `local DECADES, P = 10 ^ 15, KEYS[1]:sub(1, -9)
+    local function aged(stamp) return string.format('%.0f', stamp - DECADES) end
+    for _, name in ipairs({ KEYS[1], unpack(redis.call('KEYS', P .. 'type:*')) }) do
+      local held = redis.call('ZRANGE', name, 0, -1, 'WITHSCORES')
+      redis.call('DEL', name)
+      for i = 1, #held, 2 do
+        redis.call('ZADD', name, aged(held[i + 1]), name == KEYS[1] and held[i] or aged(held[i]))
+      end
+    end`,
+    1,
+    `${PREFIX}:timeline`,
+  );
 
 /** Without what only counts, and what expires by itself. */
 function lasting({ meta: _meta, presence: _presence, ...state }: State): State {
@@ -69,6 +81,30 @@ test("[G2] a long tail of unanswered messages neither blocks retention nor is ta
   expect(await stored()).toEqual([...left, ...notes.slice(-10), last]);
   // The tail was passed once: nothing of it is looked at again.
   expect(await bench.raw.zrange(`${PREFIX}:expired`, "0", "-1")).toEqual([unanswered[7]]);
+});
+
+test("the blocks of a type go with the last message that they span, also when that is settled late", async () => {
+  const [alice, bob] = await bench.clients("alice", "bob");
+  const types = async (): Promise<unknown> =>
+    bench.plain(Object.entries(await bench.state()).filter(([name]) => name.startsWith("type:")));
+  await publish(alice, 40);
+  const [question] = await publish(alice, 1, ASK);
+  await publish(alice, 30);
+  expect(await types()).toEqual([
+    ["type:GENERAL", ["m41 to m41"]],
+    ["type:NOTIFICATION", ["m1 to m32", "m33 to m40", "m41 to m65", "m66 to m71"]],
+  ]);
+  await alice.changeNamespaceSetting("max_messages", 2);
+  await publish(alice, 1, { ...ASK, requiresAck: false });
+  await alice.sweep();
+  expect(await types()).toEqual([
+    ["type:GENERAL", ["m41 to m41", "m66 to m72"]],
+    ["type:NOTIFICATION", ["m41 to m65"]],
+  ]);
+  await bob.ackMessage(question!);
+  await publish(alice, 1, { ...ASK, requiresAck: false });
+  await alice.sweep();
+  expect(await types()).toEqual([["type:GENERAL", ["m66 to m73"]]]);
 });
 
 test("[G2] a namespace full of unanswered messages refuses, names who holds it up, and stores nothing", async () => {

@@ -190,6 +190,12 @@ class Namespace {
     return (this.messages.get(id)?.fields[`receipt:${instance}`]?.split(" ").length ?? 0) > 1;
   }
 
+  /** Whether a block of the type spans the message. */
+  #isIndexed(type: string, id: string): boolean {
+    const stamp = Number(this.sortedSet("timeline").get(id));
+    return [...this.sortedSet("type", type)].some(([first, last]) => Number(first) <= stamp && stamp <= Number(last));
+  }
+
   /** Every entry that a message must have, and no other. Counts what is settled, pending and dead. */
   judge(balance: Balance, found: (sentence: string) => void): void {
     const expected = new Map<string, Set<string>>();
@@ -205,6 +211,7 @@ class Namespace {
       for (const name of recipients) expect(`inbox:${name}`, id);
       expect("timeline", id);
       expect(`outbox:${fields["from"]}`, id);
+      if (!this.#isIndexed(fields["type"] ?? "", id)) found(`${id} is missing in type:${fields["type"]}`);
       if (fields["thread"] !== undefined) expect(`thread:${fields["thread"]}`, id);
       if (fields["id"] !== id || fields["subject"] === undefined) found(`msg:${id} is not whole`);
     }
@@ -228,7 +235,7 @@ function groupBy<K, V>(values: Iterable<V>, keyOf: (value: V) => K): Map<K, V[]>
   return groups;
 }
 
-const SORTED_SETS = /^(timeline$|dead$|inbox:|outbox:|thread:|pending:)/;
+const SORTED_SETS = /^(timeline$|dead$|inbox:|outbox:|thread:|pending:|type:)/;
 /** Sets in which nothing else may stand; a thread also holds the message that it began with. */
 const WHOLE = /^(timeline$|dead$|pending$|inbox:|outbox:|pending:)/;
 
