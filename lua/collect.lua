@@ -15,7 +15,7 @@ local me, session, moment, waiter, limit, budget, cut, lease_seconds = unpack(AR
 limit, budget, cut = tonumber(limit), tonumber(budget), tonumber(cut)
 local REMINDED = 3
 local unread, pending, leased = key('unread', me), key('pending', me), key('leased', me)
-local problem = superseded(me, session) or event_problem(me) or wrong_type('zset', pending)
+local problem = superseded(me, session) or mail_problem(me) or wrong_type('zset', pending)
   or wrong_type('set', key('reminded', me))
 if problem then return problem end
 

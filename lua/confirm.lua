@@ -10,7 +10,9 @@
 -- Refuses  SUPERSEDED, INTERNAL
 local me, session, lease, reminded, shown = unpack(ARGV)
 reminded, shown = tonumber(reminded), tonumber(shown)
-local problem = superseded(me, session) or event_problem(me) or wrong_type('set', key('reminded', me))
+local problem = superseded(me, session) or wrong_type('hash', key('leases', me))
+-- Most confirm events and no message: no other key is written then.
+if #ARGV > 5 then problem = problem or mail_problem(me) or wrong_type('set', key('reminded', me)) end
 if problem then return problem end
 
 redis.call('HDEL', key('leases', me), lease)

@@ -9,7 +9,7 @@
 -- Returns  "NOTHING" or "SOMETHING"
 -- Refuses  INTERNAL
 local me, session = unpack(ARGV)
-local problem = event_problem(me)
+local problem = mail_problem(me)
 if problem then return problem end
 
 local unknown = session == '' and ENTRY and ENTRY:match(SESSION_NUMBER)

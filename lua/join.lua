@@ -12,7 +12,7 @@
 -- Refuses  SUPERSEDED, INTERNAL
 local me, facts, id, host, agent_pid, yield, offline_seconds, tell = unpack(ARGV)
 local IDS_MAXIMUM = 8 -- after so many /clear the oldest ids are forgotten; the process still tells the session
-local problem = event_problem(me) or wrong_type('set', key('reminded', me))
+local problem = mail_problem(me) or wrong_type('set', key('reminded', me))
 if problem then return problem end
 
 local entry = ENTRY

@@ -6,10 +6,15 @@ local function announced_id(event)
   return (kind == 'published' or kind == 'overdue') and id or ''
 end
 
--- A refusal when a key that holds or has handed out events or new messages is of another type.
+-- A refusal when a key that holds or has handed out events is of another type.
 local function event_problem(instance)
   return wrong_type('list', key('notifications', instance)) or wrong_type('zset', key('unread', instance))
-    or wrong_type('hash', key('leases', instance)) or wrong_type('zset', key('leased', instance))
+    or wrong_type('hash', key('leases', instance))
+end
+
+-- The same of events and new messages.
+local function mail_problem(instance)
+  return event_problem(instance) or wrong_type('zset', key('leased', instance))
 end
 
 -- The events of a lease; what is none is dropped with it.
@@ -46,8 +51,9 @@ end
 -- The next number of a counter in P:meta. Where that holds no number, it goes on from the clock in seconds, which is more
 -- than was ever given: a session that could not begin, or a hook that could not lend, would be deaf for good.
 local function next_number(counter)
-  local last = redis.call('HGET', KEYS[1], counter)
-  if last and not whole(last) then redis.call('HSET', KEYS[1], counter, CLOCK[1]) end
+  local number = redis.pcall('HINCRBY', KEYS[1], counter, 1)
+  if type(number) == 'number' and number > 0 then return number end
+  redis.call('HSET', KEYS[1], counter, CLOCK[1])
   return redis.call('HINCRBY', KEYS[1], counter, 1)
 end
 
