@@ -30,8 +30,6 @@ local function receipt(id, timestamp, addressed, repeated, acknowledged, names, 
 end
 
 local message_count = redis.pcall('ZCARD', key('timeline'))
-local once = key('once', me) .. ':' .. idempotency_key
-local first = redis.pcall('GET', once)
 local entry = redis.call('HGET', key('presence'), to) or ''
 -- Ids have ten digits in base 36; a stamp beyond them, or none at all, could not be kept in order.
 local last = tonumber(META[2] or '0')
@@ -39,22 +37,44 @@ local ordered = last and last >= 0 and last < 36 ^ 10 - 1
 local has_room = type(message_count) == 'number' and message_count < (whole(META[3]) or 0)
   and message_count % RETENTION_EVERY ~= 0
 
+local score, id
+if ordered then
+  local stamp = math.max(NOW, last + 1)
+  score = stamp == NOW and NOW_TEXT or exact(stamp)
+  -- Ten characters, short enough for an agent to copy, and sorted like the stamp.
+  local digits = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 } -- filled from its end, an empty table would grow four times
+  for i = 10, 1, -1 do
+    local digit = stamp % 36
+    digits[i] = digit < 10 and digit + 48 or digit + 87 -- "0" and "a"
+    stamp = (stamp - digit) / 36
+  end
+  id = 'msg-' .. string.char(unpack(digits))
+end
+
+-- Most messages are plain: their key is taken at once, and nothing is left to ask that only the others need.
+local plain = has_room and ordered and reply_to == '' and to ~= 'all' and to ~= me and direction == '' and unknown ~= 'reject'
+local once = key('once', me) .. ':' .. idempotency_key
+local first -- the id that was published under the key before
+if plain then
+  first = redis.pcall('SET', once, id, 'NX', 'GET', 'EX', IDEMPOTENCY_SECONDS)
+else
+  first = redis.pcall('GET', once)
+end
 local names, entries = { to }, { entry }
 local root -- the first message of the conversation it belongs to
 local answers = false -- whether it acknowledges the message that it replies to
 local afterwards -- what else is to be done when it is stored
--- Most messages are plain, and need not make the functions that only the others need.
-if first or reply_to ~= '' or to == 'all' or to == me or direction ~= '' or unknown == 'reject' or not (ordered and has_room) then
+if first or not plain then
 
 -- USES     receipts settings blocks retention
   -- Who holds up a full namespace: of those whom the oldest open messages are for, the three with the most.
   local function waited_for()
     local OLDEST, NAMED = 200, 3
     local pending, waiting = {}, {}
-    for _, id in ipairs(redis.call('ZRANGE', key('timeline'), 0, OLDEST - 1)) do
-      local addressed = redis.pcall('HGET', key('msg', id), 'to')
-      for _, name in ipairs(type(addressed) == 'string' and recipients_of(id, addressed) or {}) do
-        if not pending[name] and type(redis.pcall('ZSCORE', key('pending', name), id)) == 'string' then
+    for _, older in ipairs(redis.call('ZRANGE', key('timeline'), 0, OLDEST - 1)) do
+      local addressed = redis.pcall('HGET', key('msg', older), 'to')
+      for _, name in ipairs(type(addressed) == 'string' and recipients_of(older, addressed) or {}) do
+        if not pending[name] and type(redis.pcall('ZSCORE', key('pending', name), older)) == 'string' then
           pending[name] = redis.call('ZCARD', key('pending', name))
           waiting[#waiting + 1] = name
         end
@@ -180,17 +200,6 @@ if first or reply_to ~= '' or to == 'all' or to == me or direction ~= '' or unkn
   end
 end
 
-local stamp = math.max(NOW, last + 1)
-local score = stamp == NOW and NOW_TEXT or exact(stamp)
-
--- Ten characters, short enough for an agent to copy, and sorted like the stamp.
-local digits = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 } -- filled from its end, an empty table would grow four times
-for i = 10, 1, -1 do
-  local digit = stamp % 36
-  digits[i] = digit < 10 and digit + 48 or digit + 87 -- "0" and "a"
-  stamp = (stamp - digit) / 36
-end
-local id = 'msg-' .. string.char(unpack(digits))
 local event = published_event(id, kind, me, to, subject, requires_ack, NOW_ISO, root and reply_to, answers)
 
 -- From here on only writes. Lua does not roll back, and to ask each key for its type before cost as much as four writes: so a
@@ -217,8 +226,11 @@ if to == 'all' then
 end
 write('HSET', message, 'id', id, 'type', kind, 'from', me, 'to', to, 'subject', subject, 'description', description,
   'timestamp', NOW_ISO, 'requires_ack', requires_ack, unpack(more))
-if failure then return wrong_type('hash', message) or failure end
-redis.call('SET', once, id, 'EX', IDEMPOTENCY_SECONDS)
+if failure then
+  if plain then redis.call('DEL', once) end
+  return wrong_type('hash', message) or failure
+end
+if not plain then redis.call('SET', once, id, 'EX', IDEMPOTENCY_SECONDS) end
 redis.call('ZADD', timeline, score, id)
 write('ZADD', outbox, score, id)
 local number = write('HINCRBY', KEYS[1], counter, 1)
