@@ -8,6 +8,7 @@ import { createServer } from "node:net";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { transform } from "esbuild";
+import { makeSchemasLater } from "./lazy-schemas.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
@@ -157,13 +158,18 @@ const noDebug = {
   },
 };
 
-/** The SDK checks messages with zod, which else would write and compile a function for each schema on its first use. */
-const noGeneratedCode = {
-  name: "no-generated-code",
+/**
+ * The SDK checks messages with schemas of zod: each is made when it is needed, and none writes and compiles a function of
+ * its own on its first use.
+ */
+const fewSchemas = {
+  name: "few-schemas",
   setup({ onLoad }) {
     onLoad({ filter: /[\\/]node_modules[\\/](zod|@modelcontextprotocol)[\\/].*\.m?js$/ }, async (file) => {
       const text = await readFile(file.path, "utf8");
-      const contents = text.replace("__zod_globalConfig = {}", "__zod_globalConfig = { jitless: true }");
+      const contents = /[\\/]@modelcontextprotocol[\\/]/.test(file.path)
+        ? makeSchemasLater(text)
+        : text.replace("__zod_globalConfig = {}", "__zod_globalConfig = { jitless: true }");
       return { contents: (await transform(contents, { minifyIdentifiers: true })).code, loader: "js" };
     });
   },
@@ -188,7 +194,7 @@ export const fastStart = [
   usedCommands,
   onlyVersion,
   noDebug,
-  noGeneratedCode,
+  fewSchemas,
   noElicitation,
 ];
 
@@ -226,9 +232,10 @@ export async function compileAhead(folder) {
     if (name.endsWith(".bundle")) sources.set(path.join(folder, name), await readFile(path.join(folder, name)));
   }
   for (const [file, source] of sources) await pack(file, source, "");
-  const server = createServer((socket) =>
-    socket.on("data", (data) => socket.write(/ping/i.test(data) ? "+PONG\r\n" : "-INTERNAL this is a build\t\r\n")),
-  );
+  const server = createServer((socket) => {
+    socket.on("data", (data) => socket.write(/ping/i.test(data) ? "+PONG\r\n" : "-INTERNAL this is a build\t\r\n"));
+    socket.on("error", () => undefined); // a run that has ended reads nothing any more
+  });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { CLAUDE_PROJECT_DIR: _, ...rest } = process.env;
   const env = { ...rest, REDIS_URL: `redis://127.0.0.1:${server.address().port}`, CLAUDE_INSTANCE_ID: "build" };
