@@ -3,16 +3,19 @@
 --
 -- KEYS     P:meta
 -- ARGV     instance session
--- Returns  Redis' clock in milliseconds, then for each instance its name, presence entry and number of pending messages
+-- Returns  the presence entry of each instance; then one JSON list: Redis' clock in milliseconds, and in the same order the
+--          name of each instance and its number of pending messages
 -- Refuses  INTERNAL
 local me, session = unpack(ARGV)
 touch(me, session)
-local reply = { exact(math.floor(NOW / 1000)) }
 local seen = redis.call('HGETALL', key('presence'))
-for i = 1, #seen, 2 do
-  local count = redis.pcall('ZCARD', key('pending', seen[i]))
-  reply[#reply + 1] = seen[i]
-  reply[#reply + 1] = seen[i + 1]
-  reply[#reply + 1] = type(count) == 'number' and tostring(count) or ''
+local reply, about = {}, { exact(math.floor(NOW / 1000)) }
+local pending = key('pending', '') -- once: for each instance it took 6 % of the script
+for i = 1, #seen / 2 do
+  local name = seen[2 * i - 1]
+  local count = redis.pcall('ZCARD', pending .. name)
+  reply[i], about[2 * i], about[2 * i + 1] = seen[2 * i], name, type(count) == 'number' and count or 0
 end
+-- In one string: with one for each name and number, 1,000 instances took .5 ms more on their way to the client.
+reply[#reply + 1] = cjson.encode(about)
 return reply

@@ -166,12 +166,12 @@ def read_ack(reply: Sequence[str], id: str, acknowledged_by: str) -> AckResult:
 
 
 def read_presences(reply: Sequence[str], timeout_seconds: int) -> PresenceResult:
-    now, *entries = reply
-    listed = sorted(zip(entries[::3], entries[1::3], entries[2::3]))
+    *entries, about = reply
+    now, *seen = json.loads(about)
     return {
         "instances": {
-            name: read_presence(name, value, int(pending or 0), int(now), timeout_seconds)
-            for name, value, pending in listed
+            name: read_presence(name, entry, pending, int(now), timeout_seconds)
+            for name, pending, entry in sorted(zip(seen[::2], seen[1::2], entries))
         }
     }
 

@@ -94,6 +94,26 @@ describe("status", () => {
     const { recipients } = await alice.publishMessage({ ...GENERAL, to: "all" });
     expect(recipients.map(({ instance }) => instance)).toEqual(Object.keys(broken));
   });
+
+  test("whatever others wrote as a name, as an entry or in the place of pending messages, each instance keeps its own", async () => {
+    const names = ["__proto__", "constructor", "7", "", 'a"b', "a\\b", "a\nb\0c", "a,b", "\u2028é😀", "];[", "\uFFFD"];
+    const entry = (name: string): string =>
+      JSON.stringify({ last_heartbeat: new Date().toISOString(), left: false, session: { id: name } });
+    for (const name of names) await bench.raw.hset(PRESENCE, name, entry(name));
+    // Together they would be valid JSON.
+    await bench.raw.hset(PRESENCE, { whole1: '{"a":[1', whole2: '2]},{"a":1' });
+    await bench.raw.hset(PRESENCE, Buffer.from([0x63, 0xe2, 0x82]), entry("cut")); // ends within a character
+    await bench.raw.set(`${PREFIX}:pending:constructor`, "x");
+    await bench.raw.zadd(`${PREFIX}:pending:a,b`, 1, "m1", 2, "m2");
+    const { instances } = await bench.command(undefined).getPresence();
+    expect(Object.getPrototypeOf(instances)).toBe(Object.prototype);
+    const seen = Object.values(instances).map(({ instanceId, session, pending }) => [instanceId, session.id, pending]);
+    const expected = names.map((name) => [name, name, name === "a,b" ? 2 : 0]);
+    expected.push(["c\uFFFD", "cut", 0], ["whole1", undefined!, 0], ["whole2", undefined!, 0]);
+    expect(new Map(seen.map((each) => [each[0], each]))).toEqual(new Map(expected.map((each) => [each[0], each])));
+    expect(seen.length).toBe(expected.length);
+    for (const name of [...names, "c\uFFFD"]) expect(Object.hasOwn(instances, name)).toBe(true);
+  });
 });
 
 describe("a command keeps the presence of its caller", () => {
