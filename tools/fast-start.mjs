@@ -158,6 +158,19 @@ const noDebug = {
   },
 };
 
+/** The accessors that every class of zod gets: made once and not for each class, a thousand closures fewer, 2 ms of `coord mcp`. */
+const MEMBERS = "export function members(proto, table) {";
+const MEMBERS_ONCE = `const made = new Map();
+export function members(proto, table) {
+  if (!made.has(table)) {
+    const members = {};
+    makeMembers(members, table);
+    made.set(table, Object.getOwnPropertyDescriptors(members));
+  }
+  Object.defineProperties(proto, made.get(table));
+}
+function makeMembers(proto, table) {`;
+
 /**
  * The SDK checks messages with schemas of zod: each is made when it is needed, and none writes and compiles a function of
  * its own on its first use.
@@ -169,7 +182,9 @@ const fewSchemas = {
       const text = await readFile(file.path, "utf8");
       const contents = /[\\/]@modelcontextprotocol[\\/]/.test(file.path)
         ? makeSchemasLater(text)
-        : text.replace("__zod_globalConfig = {}", "__zod_globalConfig = { jitless: true }");
+        : text
+            .replace("__zod_globalConfig = {}", "__zod_globalConfig = { jitless: true }")
+            .replace(MEMBERS, MEMBERS_ONCE);
       return { contents: (await transform(contents, { minifyIdentifiers: true })).code, loader: "js" };
     });
   },

@@ -17,13 +17,15 @@ const asked = new Set();
 Module._load = function (name) { asked.add(name.replace(/^node:/, "")); return load.apply(this, arguments); };
 const { Script } = vm;
 const bundles = [];
+let schemas = 0;
+globalThis.__zod_globalConfig = { jitless: true, postProcessor: () => void schemas++ };
 vm.Script = class extends Script {
   constructor(source, options) {
     super(source, options);
     bundles.push([options.filename.split("/").pop(), this.cachedDataRejected === false]);
   }
 };
-process.on("exit", () => require("node:fs").writeFileSync(process.env.PROBED, JSON.stringify({ asked: [...asked].filter(Module.isBuiltin).sort(), bundles })));
+process.on("exit", () => require("node:fs").writeFileSync(process.env.PROBED, JSON.stringify({ asked: [...asked].filter(Module.isBuiltin).sort(), bundles, schemas })));
 `;
 
 /** Where in a bundle begins what was compiled of it; see tools/fast-start.mjs. */
@@ -38,6 +40,8 @@ interface Probed {
   asked: string[];
   /** The bundles that ran, and whether V8 had them compiled. */
   bundles: [name: string, compiled: boolean][];
+  /** How many schemas zod has made. */
+  schemas: number;
 }
 
 async function probe(argv: readonly string[], input = "", dist = DIST): Promise<Probed> {
@@ -48,7 +52,12 @@ async function probe(argv: readonly string[], input = "", dist = DIST): Promise<
   const env = environment({ REDIS_URL: bench.redis.url, CLAUDE_INSTANCE_ID: "me", PROBED: probed });
   const line = ["-r", preload, path.join(dist, program!), ...args];
   const { code, stdout, stderr } = await run(process.execPath, line, { env, input });
-  return { code, stdout, stderr, ...(JSON.parse(readFileSync(probed, "utf8")) as Pick<Probed, "asked" | "bundles">) };
+  return {
+    code,
+    stdout,
+    stderr,
+    ...(JSON.parse(readFileSync(probed, "utf8")) as Pick<Probed, "asked" | "bundles" | "schemas">),
+  };
 }
 
 /** What a connection and standard input and output take; with crypto, tls, dns or child_process a start is a tenth longer. */
@@ -65,6 +74,27 @@ describe("a program loads few modules of Node, and V8 has compiled the rest", ()
     const { asked, bundles } = await probe(argv, PROMPT);
     expect({ asked, bundles }).toEqual({ asked: [...FEW, ...more].toSorted(), bundles: [[bundle, true]] });
   });
+});
+
+/** Of 1,800 that the SDK would make by then, with those that they are made of. */
+const SCHEMAS_MAXIMUM = 300;
+
+it("the MCP server makes only the schemas of the messages that it meets", async () => {
+  const requests = [
+    {
+      id: 1,
+      method: "initialize",
+      params: { protocolVersion: "2025-11-25", capabilities: {}, clientInfo: { name: "test", version: "1" } },
+    },
+    { method: "notifications/initialized" },
+    { id: 2, method: "tools/list" },
+    { id: 3, method: "tools/call", params: { name: "coord_check_messages", arguments: {} } },
+  ];
+  const input = requests.map((request) => `${JSON.stringify({ jsonrpc: "2.0", ...request })}\n`).join("");
+  const { schemas, stdout } = await probe(["coord.cjs", "mcp"], input);
+  expect(stdout.trimEnd().split("\n")).toHaveLength(3);
+  expect(schemas).toBeGreaterThan(0);
+  expect(schemas).toBeLessThan(SCHEMAS_MAXIMUM);
 });
 
 describe("without what was compiled ahead", () => {
