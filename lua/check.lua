@@ -77,19 +77,19 @@ end
 local index = kind ~= '' and not listed and key('type', kind)
 problem = index and wrong_type('zset', index)
 if problem then return problem end
--- Moves the bound from which the walk goes on. Returns whether a message of the type may come, and whether any were passed over.
+-- Moves the bound from which the walk goes on to the next block of the type; returns its first and its last stamp, nil behind
+-- all of them.
 local function leap()
+  local first, last = block_from(kind, ascending and low + 1 or high)
   if ascending then
-    local first = block_from(kind, low + 1)
-    local passed = first and first > low + 1
-    if passed then low = first - 1 end
-    return first, passed
+    low = math.max(low, (first or 0) - 1)
+  elseif not (first and first < high) then
+    local earlier = redis.call('ZRANGE', index, '(' .. exact(high), '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, 1, 'WITHSCORES')
+    last = tonumber(earlier[2])
+    first = last and math.min(whole(earlier[1]) or last, last)
+    high = math.min(high, (last or 0) + 1)
   end
-  local first = block_from(kind, high)
-  if first and first < high then return true, false end
-  local earlier = redis.call('ZRANGE', index, '(' .. exact(high), '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, 1, 'WITHSCORES')
-  if earlier[2] then high = math.min(high, earlier[2] + 1) end
-  return earlier[2], true
+  return first, last
 end
 
 -- Without another filter every entry matches, and one more than asked for tells whether there are more. With one it begins
@@ -97,22 +97,32 @@ end
 local filtered = kind ~= '' or open or #sources > 0
 local batch_size = math.min(filtered and 2 * limit + 1 or limit + 1, BATCH)
 local listed_before = 0
+-- The next ids, and whether there may be more.
 local function batch_after(id)
   if listed then
     local ids = { unpack(listed, listed_before + 1, math.min(listed_before + batch_size, #listed)) }
     listed_before = listed_before + #ids
-    return ids
+    return ids, listed_before < #listed
   end
   local position = id and tonumber(redis.call('ZSCORE', walked, id))
   if ascending then low = position or low else high = position or high end
+  local first, last
   if index then
-    local any, passed = leap()
-    if not any then return {} end
-    if passed then batch_size = math.min(batch_size, BLOCK_MESSAGES) end
+    first, last = leap()
+    if not first then return {}, false end
+    batch_size = math.min(batch_size, 2 * BLOCK_MESSAGES)
   end
   local minimum, maximum = '(' .. exact(low), '(' .. exact(high)
-  if ascending then return redis.call('ZRANGE', walked, minimum, maximum, 'BYSCORE', 'LIMIT', 0, batch_size) end
-  return redis.call('ZRANGE', walked, maximum, minimum, 'BYSCORE', 'REV', 'LIMIT', 0, batch_size)
+  local ids = ascending and redis.call('ZRANGE', walked, minimum, maximum, 'BYSCORE', 'LIMIT', 0, batch_size)
+    or redis.call('ZRANGE', walked, maximum, minimum, 'BYSCORE', 'REV', 'LIMIT', 0, batch_size)
+  local more = #ids == batch_size
+  if index and #ids > 0 then
+    -- Only those in the block; but one at least, so that the walk goes on where the next one is.
+    local within = redis.call('ZCOUNT', walked, ascending and minimum or exact(first), ascending and exact(last) or maximum)
+    more = more or within < #ids
+    ids = { unpack(ids, 1, math.max(1, math.min(within, #ids))) }
+  end
+  return ids, more
 end
 
 -- Those of the ids that every other source holds too, and that are open where that is asked for, by id.
@@ -133,8 +143,8 @@ end
 
 local messages, presented, unreadable = {}, {}, {}
 local first, last, more, stopped, examined, spent = nil, nil, false, false, 0, 0
-local ids = batch_after(nil)
-while #ids > 0 and not more do
+local ids, may_be_more = batch_after(nil)
+while #ids > 0 do
   local held = (open or #sources > 0) and held_by_all(ids)
   for _, id in ipairs(ids) do
     stopped = examined == EXAMINED_MAXIMUM
@@ -154,9 +164,9 @@ while #ids > 0 and not more do
     end
     examined, first, last = examined + 1, first or id, id
   end
-  local may_be_more = not more and #ids == batch_size
   batch_size = math.min(2 * batch_size, BATCH)
-  ids = may_be_more and batch_after(last) or {}
+  if more or not may_be_more then break end
+  ids, may_be_more = batch_after(last)
 end
 
 mark_presented(me, presented)

@@ -125,7 +125,7 @@ describe("round trips and commands", () => {
         "check, first time: EVALSHA → 51: HGET, HMGET 21×, HSETNX 20×, SCARD, TIME, ZCARD 5×, ZRANGE, ZREM",
         "check, seen before: EVALSHA → 30: HGET, HMGET 21×, SCARD, TIME, ZCARD 5×, ZRANGE",
         "check by sender: EVALSHA → 44: HGET, HMGET 21×, HSETNX 10×, SCARD, TIME, ZCARD 7×, ZMSCORE, ZRANGE, ZREM",
-        "check by type: EVALSHA → 74: HGET 40×, HMGET 21×, SCARD, TIME, ZCARD 6×, ZRANGE 4×, ZSCORE",
+        "check by type: EVALSHA → 76: HGET 40×, HMGET 21×, SCARD, TIME, ZCARD 6×, ZCOUNT 2×, ZRANGE 4×, ZSCORE",
         "check by thread: EVALSHA → 36: EXISTS, HGET 2×, HLEN, HMGET 21×, SCARD, TIME, ZCARD 7×, ZMSCORE, ZRANGE",
         "show: EVALSHA → 9: EXISTS, HGET, HLEN, HMGET 3×, TIME, ZCARD 2×",
         "touch: EVALSHA → 3: HGET, HMGET, TIME",
