@@ -47,14 +47,14 @@ async def get_coordination_client(
     key_prefix: str | None = None,
     orchestrator: str | None = None,
     presence_timeout_seconds: int | None = None,
-    lease_seconds: int | None = None,
+    loan_seconds: int | None = None,
     cwd: str | os.PathLike[str] | None = None,
     env: Mapping[str, str] | None = None,
     session: SessionFacts | None = None,
 ) -> CoordinationClient:
     """Connects and returns a client that reconnects by itself; close it, or use it with `async with`.
 
-    `redis` is a URL: `redis://`, `rediss://` or `unix:`. `lease_seconds`: how long events that were handed out wait for their
+    `redis` is a URL: `redis://`, `rediss://` or `unix:`. `loan_seconds`: how long events that were handed out wait for their
     confirmation. `cwd`: where the search for `.coord.json` begins. `env`: default `os.environ`. `session`: joins as this run
     of an agent, and beats by itself; without one each operation is a sign of life.
 
@@ -67,7 +67,7 @@ async def get_coordination_client(
         key_prefix=key_prefix,
         orchestrator=orchestrator,
         presence_timeout_seconds=presence_timeout_seconds,
-        lease_seconds=lease_seconds,
+        loan_seconds=loan_seconds,
         cwd=cwd,
         env=env,
     )
@@ -304,7 +304,7 @@ class CoordinationClient(NamespaceClient):
         await self._confirm(lease)
 
     async def _take(self, limit: int) -> tuple[NotificationsResult, str]:
-        arguments = {"limit": str(limit), "budget": "0", "lease_seconds": str(self.settings.lease_seconds), "confirmed": ""}
+        arguments = {"limit": str(limit), "budget": "0", "loan_seconds": str(self.settings.loan_seconds), "confirmed": ""}
         return read_notifications(await self._speaker.run("notifications", arguments))
 
     async def _confirm(self, lease: str) -> None:
@@ -320,7 +320,7 @@ class CoordinationClient(NamespaceClient):
             self._store,
             self._sweeper,
             self._speaker.instance,
-            self.settings.lease_seconds,
+            self.settings.loan_seconds,
             lambda: self._take(_EVENTS_AT_ONCE),
             _has_events,
         )

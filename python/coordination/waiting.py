@@ -123,7 +123,7 @@ async def take_forever(
     store: Store,
     sweeper: Sweeper,
     instance: str,
-    lease_seconds: float,
+    loan_seconds: float,
     take: Callable[[], Awaitable[T]],
     has_some: Callable[[T], bool],
 ) -> AsyncGenerator[T, None]:
@@ -144,4 +144,4 @@ async def take_forever(
                 yield taken
             else:
                 # What a reader that was killed had taken comes back without a ring, when its lease ends.
-                await bell.wait(min(await sweeper.sweep_when_due(), max(lease_seconds, _AWAY_SECONDS)))
+                await bell.wait(min(await sweeper.sweep_when_due(), max(loan_seconds, _AWAY_SECONDS)))

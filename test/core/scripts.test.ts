@@ -11,7 +11,7 @@ const read = (name: string): string => readFileSync(new URL(`${name}.lua`, LUA),
 const verbs = readdirSync(LUA)
   .filter((name) => name.endsWith(".lua") && name !== "prelude.lua")
   .map((name) => name.slice(0, -".lua".length));
-const PARTS = ["events", "leases", "messages", "receipts", "retention", "settings"];
+const PARTS = ["events", "loans", "messages", "receipts", "retention", "settings"];
 const prelude = read("prelude");
 
 /** The header of a verb: its sentence, and what stands behind each of the words. */
@@ -168,7 +168,7 @@ describe("one round trip", () => {
     return commands.slice(0, -1);
   }
 
-  test("every operation is one script call, whatever the sizes, and nothing else", async () => {
+  test("[G12] every operation is one script call, or as many as what it reads takes, and nothing else", async () => {
     const [alice, bob] = await bench.clients("alice", "bob");
     await bench.seen(Object.fromEntries(Array.from({ length: 1000 }, (_, n) => [`i${n}`, 0])));
     const general = { type: "GENERAL", subject: "s", description: "d" } as const;
@@ -195,7 +195,8 @@ describe("one round trip", () => {
     for (const [name, run] of operations) {
       await run().catch(() => undefined); // its script is cached now, whatever ran before
       await bench.seen({ i1: 0 });
-      expect([name, await sent(run)]).toEqual([name, ["evalsha"]]);
+      const calls = Array<string>(name === "stats" ? 3 : 1).fill("evalsha"); // 1,000 instances, 400 in a step
+      expect([name, await sent(run)]).toEqual([name, calls]);
     }
   });
 

@@ -319,7 +319,7 @@ describe("a Redis that comes and goes", () => {
     const alice = await bench.client("alice", { redis: still.url });
     await alice.touch();
     // Takes while it stands still, and goes on afterwards: what it was lent unseen comes again when the lease is over.
-    const bob = await bench.client("bob", { redis: still.url, leaseSeconds: 1 });
+    const bob = await bench.client("bob", { redis: still.url, loanSeconds: 1 });
     await alice.publishMessage({ ...REQUEST, to: "bob", subject: "before" });
     const events = bob.events();
     expect((await events.next()).value).toMatchObject({ subject: "before" });

@@ -247,7 +247,7 @@ describe.concurrent("[G8] two runs under one name", () => {
       (client) => client.getNotifications(),
       (client) => client.publishMessage({ type: "GENERAL", subject: "x", description: "", to: "other" }),
       (client) => client.setActivity("busy"),
-      (client) => client.takeWaiterPlace("me"),
+      (client) => client.takeWakerPlace("me"),
       (client) => client.collectMail("turn", 10, { bytes: 1000, descriptionBytes: 100 }),
       async (client) => {
         for await (const event of client.events()) return event;
