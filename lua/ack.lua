@@ -30,7 +30,7 @@ local function refusal_of(id, message)
       .. (message.to == 'all' and 'those who were known when it was sent' or message.to) .. ', not to ' .. me .. '.',
       'Acknowledge only your own messages; check lists them.')
   end
-  local foreign = wrong_type('list', key('notifications', message.from))
+  local foreign = wrong_type('list', key('notifications', message.from)) or (message.dead and wrong_type('zset', key('dead')))
   return foreign and refusal('INTERNAL', foreign.err:match('^%S+ (.*)\t(.*)$'))
 end
 
@@ -41,7 +41,11 @@ for i = 4, #ARGV do
   local answer = refusal_of(id, message)
   if not answer then
     local time, already, first_comment = acknowledge(me, id, message, comment)
-    if not already then tell_sender(id, message, acknowledged_event(id, message, me, comment)) end
+    if not already then
+      local event = acknowledged_event(id, message, me, comment)
+      announce(message.from, event)
+      redis.call('PUBLISH', key('events'), event)
+    end
     answer = { 'OK', time, already and '1' or '0', first_comment, '' }
   end
   for _, value in ipairs(answer) do reply[#reply + 1] = value end

@@ -70,7 +70,7 @@ if moment == 'turn' or (moment == 'stop' and #page.messages == 0) then
   for _, id in ipairs(redis.call('ZRANGE', pending, 0, last)) do
     if #reminders == REMINDED then break end
     local known = moment == 'stop' and redis.call('SISMEMBER', key('reminded', me), id) == 1
-    local message = not known and not seen[id] and load_message(id, me, false)
+    local message = not known and not seen[id] and load_message(id, me)
     if message then
       message.description = ''
       reminders[#reminders + 1] = message

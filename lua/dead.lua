@@ -11,7 +11,7 @@
 --          receipts were retried or dropped in this step
 -- Refuses  NOT_FOUND, SUPERSEDED, INTERNAL
 local me, session, action, limit, cursor = unpack(ARGV)
-local about = { me = me, limit = tonumber(limit), bytes = 0 }
+local about = { me = me, limit = tonumber(limit), bytes = 0, receipts = 'listed' }
 local page = new_page()
 local problem = superseded(me, session)
   or problem_of({ zset = { key('dead'), key('pending'), key('deadlines'), key('expired') } })

@@ -12,7 +12,7 @@
 --          queue: its events; keys: the next cursor, then instance, key, message id, seconds
 -- Refuses  INTERNAL
 local me, session, part, cursor = unpack(ARGV)
-local PAGE_MESSAGES, PAGE_BYTES = 100, 1048576
+local EXPORTED_MESSAGES, EXPORTED_BYTES = 100, 1048576
 local SCANNED = 1000 -- instances, or keys of the whole database
 local problem = problem_of({ zset = { key('timeline') }, list = { key('notifications', cursor) }, hash = { key('loans', cursor) } })
 if problem then return problem end
@@ -27,15 +27,16 @@ end
 
 if part == 'messages' then
   local ids = redis.call('ZRANGE', key('timeline'), cursor == '' and '-inf' or '(' .. cursor, '+inf', 'BYSCORE',
-    'LIMIT', 0, PAGE_MESSAGES, 'WITHSCORES')
+    'LIMIT', 0, EXPORTED_MESSAGES, 'WITHSCORES')
   local reply = { '' }
   local read, bytes = 0, 0
   for i = 1, #ids, 2 do
     local id = ids[i]
     local known = redis.pcall('HMGET', key('msg', id), 'from', 'to', 'total', 'description')
     if not known.err and known[1] and known[2] and stamp_of(id) then
-      read, bytes = read + 1 + (whole(known[3]) or 0), bytes + #(known[4] or '')
-      if i > 1 and (read > READ_MAXIMUM or bytes > PAGE_BYTES) then return reply end
+      read = read + (whole(known[3]) or 0) + redis.call('HLEN', key('msg', id))
+      bytes = bytes + #(known[4] or '')
+      if i > 1 and (read > READ_MAXIMUM or bytes > EXPORTED_BYTES) then return reply end
       local new = {}
       for _, name in ipairs(recipients_of(id, known[2])) do
         local score = redis.pcall('ZSCORE', key('unread', name), id)
@@ -45,7 +46,7 @@ if part == 'messages' then
     end
     reply[1] = ids[i + 1]
   end
-  if #ids < 2 * PAGE_MESSAGES then reply[1] = '' end
+  if #ids < 2 * EXPORTED_MESSAGES then reply[1] = '' end
   return reply
 end
 

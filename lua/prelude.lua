@@ -10,7 +10,7 @@ local PROTOCOL_VERSION = 2
 -- What one call may do while everybody else waits (G12), in units of message × recipient. More is another call's, from a cursor.
 local RECIPIENTS_MAXIMUM = 2000
 local READ_MAXIMUM = 2000
-local WRITE_MAXIMUM = 200
+local WRITE_MAXIMUM = 100
 
 local PREFIX = KEYS[1]:sub(1, -5) -- without "meta"
 local function key(kind, name)
@@ -84,32 +84,37 @@ local CLOCK = redis.call('TIME')
 local NOW = CLOCK[1] * 1000000 + CLOCK[2]
 local NOW_TEXT = CLOCK[1] .. ('00000' .. CLOCK[2]):sub(-6)
 
--- UTC, ISO 8601 with milliseconds; from days to a date as in Howard Hinnant's civil_from_days.
+-- UTC, ISO 8601 with milliseconds; from days to a date as in Howard Hinnant's civil_from_days. `(a - a % b) / b` divides whole
+-- numbers, and %d cuts off what is behind the point: math.floor made every script slower by a fortieth.
 local function iso(microseconds)
-  local floor = math.floor
-  local days, in_day = floor(microseconds / 86400000000), floor(microseconds % 86400000000 / 1000)
-  local z = days + 719468
-  local era = floor(z / 146097)
-  local doe = z - era * 146097
-  local yoe = floor((doe - floor(doe / 1460) + floor(doe / 36524) - floor(doe / 146096)) / 365)
-  local doy = doe - (365 * yoe + floor(yoe / 4) - floor(yoe / 100))
-  local mp = floor((5 * doy + 2) / 153)
+  local in_day = microseconds % 86400000000
+  local z = (microseconds - in_day) / 86400000000 + 719468
+  local doe = z % 146097
+  local yoe = doe - (doe - doe % 1460) / 1460 + (doe - doe % 36524) / 36524 - (doe - doe % 146096) / 146096
+  yoe = (yoe - yoe % 365) / 365
+  local doy = doe - 365 * yoe - (yoe - yoe % 4) / 4 + (yoe - yoe % 100) / 100
+  local mp = 5 * doy + 2
+  mp = (mp - mp % 153) / 153
+  local day = 153 * mp + 2
+  day = doy - (day - day % 5) / 5 + 1
   local month = mp < 10 and mp + 3 or mp - 9
-  return string.format('%04d-%02d-%02dT%02d:%02d:%02d.%03dZ', yoe + era * 400 + (month <= 2 and 1 or 0), month,
-    doy - floor((153 * mp + 2) / 5) + 1, floor(in_day / 3600000), floor(in_day / 60000) % 60, floor(in_day / 1000) % 60,
-    in_day % 1000)
+  local year = yoe + (z - doe) / 146097 * 400 + (month <= 2 and 1 or 0)
+  local milliseconds = (in_day - in_day % 1000) / 1000
+  return string.format('%04d-%02d-%02dT%02d:%02d:%06.3fZ', year, month, day, milliseconds / 3600000,
+    milliseconds / 60000 % 60, milliseconds % 60000 / 1000)
 end
 local NOW_ISO = iso(NOW)
 
 -- Ten digits in base 36: short enough for an agent to copy, and sorted like the stamp.
 local function id_of(stamp)
-  local DIGITS, text = '0123456789abcdefghijklmnopqrstuvwxyz', ''
-  for _ = 1, 10 do
+  local zero, a = 48, 97
+  local characters = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+  for i = 10, 1, -1 do
     local digit = stamp % 36
-    text = DIGITS:sub(digit + 1, digit + 1) .. text
+    characters[i] = digit < 10 and zero + digit or a + digit - 10
     stamp = (stamp - digit) / 36
   end
-  return 'msg-' .. text
+  return 'msg-' .. string.char(unpack(characters))
 end
 
 -- The stamp of an id, also after the message is gone; nil when nothing by that id was ever stored.

@@ -118,10 +118,10 @@ elseif entries[1] == '' and type(redis.pcall('ZSCORE', key('forgotten'), to)) ==
     'It can be sent to once it has started again; presence lists the names.')
 end
 
--- Every key that is written, those of what it replies to and of retention included.
+-- Every key that is written, those of what it replies to included.
 local root = replied and (replied.thread or reply_to) -- the first message of the conversation
-local zsets = { key('timeline'), key('outbox', me), key('type', kind), key('pending'), key('deadlines'), key('dead'),
-  key('expired'), root and key('thread', root) or false, root and key('inbox', me) or false }
+local zsets = { key('timeline'), key('outbox', me), key('type', kind), key('pending'), key('deadlines'),
+  root and key('thread', root) or false, root and key('inbox', me) or false }
 local lists = { replied and key('notifications', replied.from) or false }
 local base = { key('inbox', ''), key('unread', ''), key('pending', ''), key('notifications', '') }
 for _, name in ipairs(names) do
@@ -129,6 +129,7 @@ for _, name in ipairs(names) do
   lists[#lists + 1] = base[4] .. name
 end
 problem = problem_of({ zset = zsets, list = lists }) or (replied and problem_of(acknowledge_keys(me)))
+  or (replied and replied.dead and wrong_type('zset', key('dead')))
 if problem then return problem end
 local counter = 'published:' .. kind
 local count = redis.call('HGET', KEYS[1], counter)

@@ -6,7 +6,7 @@
 -- ARGV     instance session part name value…
 --          part: "meta", fields and values; "presence" of the instance name, its entry; "message" of the id name, for whom
 --          it is new (separated by spaces), how many recipients are in place, its fields and values, receipts only of the next
---          200 recipients; "queue" of the instance name, the export, its events; "key" of the instance name, the key, the
+--          100 recipients; "queue" of the instance name, the export, its events; "key" of the instance name, the key, the
 --          message id, seconds
 -- Returns  "1" when something was put back, of a message also how many recipients are in place; "" where it was there before
 -- Refuses  INVALID, INTERNAL; out of memory before the first write

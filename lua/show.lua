@@ -9,7 +9,7 @@
 -- Returns  JSON object as check returns it
 -- Refuses  NOT_FOUND, SUPERSEDED, INTERNAL
 local me, session, message_id, thread, since, limit = unpack(ARGV)
-local about = { me = me, limit = tonumber(limit), bytes = 0, whole_list = true }
+local about = { me = me, limit = tonumber(limit), bytes = 0, receipts = 'whole' }
 local problem = superseded(me, session)
   or problem_of({ hash = { key('msg', message_id) }, zset = { key('unread', me), key('inbox', me) } })
 if problem then return problem end

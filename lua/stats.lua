@@ -9,7 +9,7 @@
 --          list and queue of notifications)
 -- Refuses  INTERNAL
 local me, session, cursor = unpack(ARGV)
-local INSTANCES = READ_MAXIMUM / 5 -- of each five sizes are read
+local INSTANCES = READ_MAXIMUM / 10 -- of each five sizes are read, and written into the answer
 local problem = problem_of({ zset = { key('timeline'), key('pending'), key('dead') } })
 if problem then return problem end
 touch(me, session)

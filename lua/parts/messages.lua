@@ -2,7 +2,10 @@
 
 local RECEIPTS_LISTED = 50
 local RECEIPTS_BATCH = 100
-local STEP_BYTES = 1048576 -- of texts in one answer: more would keep everybody else waiting while it is written
+-- What one answer holds: more would keep everybody else waiting while it is put together. All of it may be new, and is marked.
+local PAGE_MESSAGES = WRITE_MAXIMUM
+local STEP_BYTES = 1048576 -- of texts
+local RECEIPT_UNITS = 4 -- what it takes to show a receipt, in those that are only looked at
 local STEPS = { a = 'announced', o = 'offline', t = 'unanswered', d = 'dead', r = 'retried', x = 'dropped', f = 'forgotten' }
 local RANKS = { dead = 1, stored = 2, presented = 3, dropped = 4, acknowledged = 5 }
 
@@ -64,6 +67,7 @@ local function receipts_of(id, names, everyone)
       local receipt = receipt_of(id, fields[i]:sub(#'receipt:' + 1), values[i], values[i + 1])
       if everyone or receipt.state ~= 'acknowledged' then receipts[#receipts + 1] = receipt end
     end
+    units_read = units_read + (RECEIPT_UNITS - 1) * #values / 2
     if not everyone and #receipts >= RECEIPTS_LISTED then break end
   end
   table.sort(receipts, function(a, b)
@@ -75,7 +79,7 @@ local function receipts_of(id, names, everyone)
 end
 
 -- Who has the message: of a broadcast in a list the numbers and at most 50 receipts, all where there are no more, else the
--- first that are missing; whole where `whole_list`.
+-- first that are missing; or all of them.
 local function add_receipts(message, whole_list)
   if message.to ~= 'all' then
     message.receipts = receipts_of(message.id, { message.to }, true)
@@ -95,19 +99,22 @@ local function add_receipts(message, whole_list)
   return true
 end
 
--- One message as its reader `me` may see it, with receipts where `me` sent it or `whole_list`, in full, is asked for. Second,
+local MESSAGE_FIELDS = { 'id', 'type', 'from', 'to', 'timestamp', 'requires_ack', 'subject', 'description', 'reply_to', 'thread',
+  'receipt:' .. ARGV[1], 'history:' .. ARGV[1] } -- every verb that loads messages names its reader first
+
+-- One message as its reader `me` may see it, with receipts where `me` sent it or `receipts` asks for them: "listed", or "whole".
+-- Second,
 -- whether `me` is a recipient that sees it for the first time, or after it was announced again. When it cannot be read: nil and
 -- the reason, so that one broken message never hides the others; nil and no reason where it is for the next call to read.
-local function load_message(id, me, whole_list)
+local function load_message(id, me, receipts)
   units_read = units_read + 1
-  local values = redis.pcall('HMGET', key('msg', id), 'id', 'type', 'from', 'to', 'timestamp', 'requires_ack', 'subject',
-    'description', 'reply_to', 'thread', 'receipt:' .. me, 'history:' .. me)
+  local values = redis.pcall('HMGET', key('msg', id), unpack(MESSAGE_FIELDS))
   if values.err then return nil, 'the key holds another type' end
   local own_id, kind, from, to, timestamp, requires_ack, subject, description, reply_to, thread, receipt, history = unpack(values)
   if not (own_id and kind and from and to and timestamp and requires_ack and subject and description) then
     if redis.call('EXISTS', key('msg', id)) == 0 then return nil, 'the message is gone' end
-    for i, name in ipairs({ 'id', 'type', 'from', 'to', 'timestamp', 'requires_ack', 'subject', 'description' }) do
-      if not values[i] then return nil, 'the field ' .. name .. ' is missing' end
+    for i = 1, 8 do
+      if not values[i] then return nil, 'the field ' .. MESSAGE_FIELDS[i] .. ' is missing' end
     end
   end
   local mine = me ~= '' and is_recipient(me, id, to)
@@ -124,7 +131,7 @@ local function load_message(id, me, whole_list)
     acknowledged = acknowledged and true or false, subject = subject, description = description,
     reply_to = reply_to or nil, thread = thread or nil,
     waiting_seconds = announced and not acknowledged and waiting_seconds(id) or nil }
-  if (whole_list or from == me) and not add_receipts(message, whole_list) then return nil end
+  if (receipts or from == me) and not add_receipts(message, receipts == 'whole') then return nil end
   return message, mine and (not presented or announced and not acknowledged)
 end
 
@@ -140,7 +147,7 @@ local function size_of(message, description_bytes)
 end
 
 -- Messages for one answer, until it holds as many, as much text, or what one call may read and write. `about` is what they
--- are for: me, limit, bytes (0: no bound) and description_bytes as in check, whole_list as in load_message.
+-- are for: me, limit, bytes (0: no bound) and description_bytes as in check, receipts as in load_message.
 local function new_page()
   return { messages = {}, unreadable = {}, presented = {}, bytes = 0, text = 0 }
 end
@@ -150,8 +157,8 @@ end
 local function add_to_page(page, id, about)
   local count = #page.messages + #page.unreadable
   if count >= about.limit then return 'full' end
-  if units_read >= READ_MAXIMUM or #page.presented >= WRITE_MAXIMUM or page.text >= STEP_BYTES then return 'step' end
-  local message, new = load_message(id, about.me, about.whole_list)
+  if units_read >= READ_MAXIMUM or count >= PAGE_MESSAGES or page.text >= STEP_BYTES then return 'step' end
+  local message, new = load_message(id, about.me, about.receipts)
   if not message and not new then return 'step' end
   if about.bytes > 0 then
     local bytes = page.bytes + (message and size_of(message, about.description_bytes) or 100 + #id + #new)

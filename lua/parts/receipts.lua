@@ -64,10 +64,11 @@ local function place(id, open, dead, dropped)
   end
 end
 
--- The keys that an acknowledgement of `instance` writes, for problem_of; but the queue of the sender.
+-- The keys that an acknowledgement of `instance` writes, for problem_of; but the queue of the sender, and what only a message
+-- of which somebody was given up writes.
 local function acknowledge_keys(instance)
-  return { zset = { key('unread', instance), key('pending', instance), key('pending'), key('dead'), key('deadlines'),
-    key('expired') } }
+  return { zset = { key('unread', instance), key('pending', instance), key('pending'), key('deadlines'),
+    META.retained and key('expired') or false } }
 end
 
 -- Settles a message for one of its recipients (G5), given what read_for() read: the first time counts, a repeat changes
@@ -107,8 +108,7 @@ end
 
 -- Marks as presented what `instance` is shown now for the first time, or after it was announced again.
 local function mark_presented(instance, ids)
-  for _, id in ipairs(ids) do
-    redis.call('HSETNX', key('msg', id), 'receipt:' .. instance, NOW_TEXT)
-  end
+  local field = 'receipt:' .. instance
+  for _, id in ipairs(ids) do redis.call('HSETNX', key('msg', id), field, NOW_TEXT) end
   if #ids > 0 then redis.call('ZREM', key('unread', instance), unpack(ids)) end
 end

@@ -116,12 +116,14 @@ end
 
 -- Room for one more message. At the bound each publish makes it, a little more than it needs, so that not every one has to;
 -- else it looks now and then for what has become too old. Only what is not settled, and never taken, can fill a namespace:
--- then it is a refusal. The caller has asked for the types of the keys that retain() walks.
+-- then it is a refusal. The caller has asked for the types of timeline and pending ids.
 local function make_room(maximum)
   local EVERY, ROOM_MAXIMUM = 64, 50
   local count = redis.call('ZCARD', key('timeline'))
   local full = count >= maximum
   if not full and count % EVERY ~= 0 then return nil end
+  local problem = problem_of({ zset = { key('dead'), key('expired') } })
+  if problem then return problem end
   if full and redis.call('ZCARD', key('pending')) + redis.call('ZCARD', key('dead')) >= maximum then
     return refuse('FULL', 'The namespace holds ' .. maximum .. ' messages that are not acknowledged, its maximum; most are for '
       .. waited_for() .. '.', 'Acknowledge them, drop dead ones with `coord dead drop`, or raise it: coord settings max_messages.')

@@ -175,13 +175,13 @@ describe("one round trip", () => {
     const { messageId } = await alice.publishMessage({ ...general, to: "bob" });
     for (let n = 0; n < 200; n++) await alice.publishMessage({ ...general, to: "bob" });
     const ids = (await bob.checkMessages({ limit: 100 })).messages.map(({ id }) => id);
-    const operations: [ScriptName, () => Promise<unknown>][] = [
+    const operations: [ScriptName, () => Promise<unknown>, steps?: number][] = [
       ["touch", () => alice.touch()],
       ["publish", () => alice.publishMessage({ ...general, to: "bob" })],
       ["publish", () => alice.publishMessage({ ...general, to: "all", description: "x".repeat(65_536) })],
       ["publish", () => bob.publishMessage({ ...general, replyTo: messageId })],
       ["publish", () => alice.publishMessage({ ...general, to: "ghost" })],
-      ["check", () => bob.checkMessages({ limit: 1000 })],
+      ["check", () => bob.checkMessages({ limit: 1000 }), 3],
       ["check", () => bob.checkMessages({ all: true, pendingOnly: true, thread: messageId, limit: 1000 })],
       ["check", () => bob.checkMessages({ since: messageId, type: "META_CHANGE_REQUEST" })],
       ["show", () => bob.showMessage(messageId, { thread: true })],
@@ -189,14 +189,14 @@ describe("one round trip", () => {
       ["ack", () => bob.ackMessage(ids[0]!)],
       ["notifications", () => bob.getNotifications({ limit: 1000 })],
       ["presence", () => bob.getPresence()],
-      ["stats", () => bob.getStats()],
+      ["stats", () => bob.getStats(), 6],
       ["forget", () => bob.forgetInstance("i1")],
     ];
-    for (const [name, run] of operations) {
+    for (const [name, run, steps = 1] of operations) {
       await run().catch(() => undefined); // its script is cached now, whatever ran before
       await bench.seen({ i1: 0 });
-      const calls = Array<string>(name === "stats" ? 3 : 1).fill("evalsha"); // 1,000 instances, 400 in a step
-      expect([name, await sent(run)]).toEqual([name, calls]);
+      const calls = await sent(run);
+      expect([name, [...new Set(calls)], calls.length <= steps]).toEqual([name, ["evalsha"], true]);
     }
   });
 
