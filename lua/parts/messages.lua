@@ -103,9 +103,8 @@ local MESSAGE_FIELDS = { 'id', 'type', 'from', 'to', 'timestamp', 'requires_ack'
   'receipt:' .. ARGV[1], 'history:' .. ARGV[1] } -- every verb that loads messages names its reader first
 
 -- One message as its reader `me` may see it, with receipts where `me` sent it or `receipts` asks for them: "listed", or "whole".
--- Second,
--- whether `me` is a recipient that sees it for the first time, or after it was announced again. When it cannot be read: nil and
--- the reason, so that one broken message never hides the others; nil and no reason where it is for the next call to read.
+-- Second, whether `me` is a recipient that sees it for the first time, or after it was announced again. When it cannot be read:
+-- nil and the reason, so that one broken message never hides the others; nil and no reason where the next call has to read it.
 local function load_message(id, me, receipts)
   units_read = units_read + 1
   local values = redis.pcall('HMGET', key('msg', id), unpack(MESSAGE_FIELDS))

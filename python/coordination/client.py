@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 from asyncio import CancelledError
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
 from typing import AsyncGenerator, AsyncIterator, Mapping, overload
 from uuid import uuid4
 
-from .checking import check_arguments, newest_arguments
+from .checking import check_arguments, check_in_steps, newest_arguments
 from .definition import LIMITS, MessageType
 from .errors import CoordinationError, ErrorCode
 from .namespace import NamespaceClient
 from .publishing import publish_arguments, read_publish, require_replicas
-from .replies import read_ack, read_acks, read_check, read_notifications
+from .replies import read_ack, read_acks, read_notifications, read_page
 from .results import (
     AckRefusal,
     AckResult,
@@ -97,8 +98,8 @@ class CoordinationClient(NamespaceClient):
     async def close(self) -> None:
         """Ends the heartbeats and the connections. A session is left with `leave`; without, it turns stale by itself."""
         # A loop over `events` that was left by `break` has its event; asyncio would end the generator only after this.
-        for lease in tuple(self._given):
-            await self._confirm_given(lease)
+        for loan in tuple(self._given):
+            await self._confirm_given(loan)
         await super().close()
 
     async def touch(self) -> None:
@@ -213,7 +214,7 @@ class CoordinationClient(NamespaceClient):
         )
 
         async def look() -> CheckResult:
-            return read_check(await self._speaker.run("check", arguments))
+            return await check_in_steps(partial(self._speaker.run, "check"), arguments)
 
         seconds = check_wait_seconds(wait_seconds)
         if seconds == 0:
@@ -226,7 +227,7 @@ class CoordinationClient(NamespaceClient):
                 # Nothing is new to a reader of other people's messages: it waits for what comes from now on. Read for nobody,
                 # since this look must not count as presented.
                 newest = {"instance": "", "session": "", **newest_arguments(inbox)}
-                arguments["since"] = read_check(await self._store.run("check", newest)).get("next_since", _BEGINNING)
+                arguments["since"] = read_page(await self._store.run("check", newest)).get("next_since") or _BEGINNING
         # What cannot be read is told as well; but where it stays pending, only when it fills the result: else nobody could
         # wait.
         def found(result: CheckResult) -> bool:
@@ -299,17 +300,17 @@ class CoordinationClient(NamespaceClient):
 
         For whoever has to show them first.
         """
-        result, lease = await self._take(LIMITS["list_default"] if limit is None else check_limit(limit))
+        result, loan = await self._take(LIMITS["list_default"] if limit is None else check_limit(limit))
         yield result
-        await self._confirm(lease)
+        await self._confirm(loan)
 
     async def _take(self, limit: int) -> tuple[NotificationsResult, str]:
-        arguments = {"limit": str(limit), "budget": "0", "loan_seconds": str(self.settings.loan_seconds), "confirmed": ""}
+        arguments = {"limit": str(limit), "bytes": "0", "loan_seconds": str(self.settings.loan_seconds), "confirmed": ""}
         return read_notifications(await self._speaker.run("notifications", arguments))
 
-    async def _confirm(self, lease: str) -> None:
-        if lease:
-            await self._speaker.run("confirm", {"lease": lease, "reminded": "0", "shown": "0"})
+    async def _confirm(self, loan: str) -> None:
+        if loan:
+            await self._speaker.run("confirm", {"loan": loan, "reminded": "0", "shown": "0"})
 
     async def events(self) -> AsyncGenerator[CoordinationEvent, None]:
         """This instance's events, those that wait and those to come, in order.
@@ -325,22 +326,22 @@ class CoordinationClient(NamespaceClient):
             _has_events,
         )
         async with aclosing(taking) as taken:
-            async for result, lease in taken:
-                self._given.add(lease)
+            async for result, loan in taken:
+                self._given.add(loan)
                 try:
                     for event in result["notifications"]:
                         yield event
                 finally:
-                    await self._confirm_given(lease)
+                    await self._confirm_given(loan)
 
-    async def _confirm_given(self, lease: str) -> None:
-        if lease not in self._given:
+    async def _confirm_given(self, loan: str) -> None:
+        if loan not in self._given:
             return
-        self._given.discard(lease)
+        self._given.discard(loan)
         try:
-            await self._confirm(lease)
+            await self._confirm(loan)
         except CoordinationError as error:
-            if error.code not in _AWAY:  # with Redis away they come again after their lease
+            if error.code not in _AWAY:  # with Redis away they come again after their loan
                 raise
 
     async def join(self, session: SessionFacts, *, unless_taken: bool = False) -> Joined:

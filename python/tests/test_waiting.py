@@ -83,7 +83,7 @@ class Events(RedisTestCase):
                     self.assertEqual(event["subject"], expected)
                     break
         await asyncio.sleep(0)
-        self.assertEqual(self.state().get("leases:bob"), None)
+        self.assertEqual(self.state().get("loans:bob"), None)
 
     async def test_what_was_lent_to_a_block_that_failed_comes_again(self) -> None:
         await self.client("alice").publish_message(**PUBLISH)

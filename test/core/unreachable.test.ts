@@ -187,6 +187,7 @@ describe("no usable Redis", () => {
 
   test.each([
     { reply: "-LOADING Redis is loading the dataset in memory", cause: /still loading/ },
+    { reply: "-BUSY Redis is busy running a script. You can only call SCRIPT KILL.", cause: /busy with a script/ },
     { reply: "-MISCONF Redis is configured to save RDB snapshots", cause: /takes no writes/ },
     { reply: "-NOAUTH Authentication required.", cause: /login was refused/ },
     { reply: "-ERR max number of clients reached", cause: /max number of clients/ },
