@@ -70,7 +70,7 @@ test("[G2] every message, receipt, index entry, event and key of an export of 0.
   }
   expect(held).toEqual(expected);
   for (const line of lines) {
-    const { kind, instance, key, entry, events } = line as Record<string, string> & { events: string[] };
+    const { kind, instance, key, entry, events } = line as unknown as Record<string, string> & { events: string[] };
     if (kind === "instance") expect(await bench.raw.hget(`${PREFIX}:presence`, instance!)).toBe(entry);
     if (kind === "queue") expect(await bench.raw.lrange(`${PREFIX}:notifications:${instance}`, 0, -1)).toEqual(events);
     if (kind === "key") expect(await bench.raw.get(`${PREFIX}:once:${instance}:${key}`)).toBe(line["message_id"]);

@@ -18,7 +18,7 @@ describe.concurrent("[G8] one run of an agent is one session", () => {
     await stage.send("backend", "hello");
     expect(await agent.shown(START)).toContain("hello");
     const waiter = agent.wait();
-    await until(async () => (await stage.raw.exists(`${stage.prefix}:waiter:backend`)) === 1);
+    await until(async () => (await stage.raw.exists(`${stage.prefix}:waker:backend`)) === 1);
     for (const fields of [TOOL, PROMPT, STOP]) await agent.hook(fields);
     expect((await waiter.ended).code).toBe(0); // the prompt sent it away
     expect(await agent.json("check")).toMatchObject({ success: true, count: 1 });
