@@ -88,9 +88,8 @@ const LIMITS_OF_THIS = `## What is not faster, and why
   shorter, and two readers of one instance (its server and its hook) would both show it.
 - **A check by sender** walks the smaller of two sets. In the small namespace that is the outbox, where all that it meets is asked for; among
   a million messages it is what is pending, of which every other one is.
-- **A check by type** passes over what its index of blocks excludes, and asks each of the rest for its type. A block in which the type
-  has nothing for this reader still costs it four commands. An entry for each message would spare that and cost every message 112 bytes.
-- **A settled message** is a hash of ten fields with its receipt, and three entries in sorted sets. Redis keeps a hash with a text of over
+- **A check by type** walks the index of the type where that is the smallest, as by sender or thread. Its entry for each message costs 112 bytes.
+- **A settled message** is a hash of ten fields with its receipt, and four entries in sorted sets. Redis keeps a hash with a text of over
   64 bytes as a table; with the text in a key of its own it could stay compact, and nobody could read a message with one HGETALL.
 - **The idle hook** is bash and one question to Redis. The start of bash alone is the larger part.`;
 

@@ -37,7 +37,7 @@ for _, id in ipairs(ids) do
     redis.call('HSET', key('msg', id), 'dead', dead, 'dropped', dropped + 1, 'history:' .. instance,
       (message.history and message.history .. ' ' or '') .. 'f' .. NOW_TEXT)
     place(id, open, dead, dropped + 1)
-    tell_sender(id, message, reminder_event('dead', id, message, { instance }))
+    tell_sender(message, reminder_event('dead', id, message, { instance }))
   end
 end
 local more = #ids == WRITE_MAXIMUM

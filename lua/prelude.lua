@@ -63,7 +63,8 @@ if version ~= PROTOCOL_VERSION then
   return refuse('PROTOCOL', 'The namespace ' .. namespace .. ' uses protocol version ' .. META.protocol
     .. ', this program knows version ' .. PROTOCOL_VERSION .. '.',
     version > PROTOCOL_VERSION
-      and 'Update cli-coordination here and restart the agent, whose server is still the older one; or use another COORD_KEY_PREFIX.'
+      and 'Update cli-coordination here and restart the agent, whose server is still the older one; or use another '
+        .. 'COORD_KEY_PREFIX.'
       or 'Take it over: `coord export` with the version of cli-coordination that wrote it, then `coord import` with this one, '
         .. 'under another COORD_KEY_PREFIX or here when the old keys are gone '
         .. "(redis-cli --scan --pattern '" .. namespace .. ":*' | xargs redis-cli unlink).")

@@ -198,5 +198,5 @@ for _, name in ipairs(names) do
   already = already or name == replied.from
 end
 redis.call('PUBLISH', key('events'), event)
-if not already then tell_sender(reply_to, replied, acknowledged_event(reply_to, replied, me, '')) end
+if not already then tell_sender(replied, acknowledged_event(reply_to, replied, me, '')) end
 return receipt(id, NOW_ISO, '0', answers, names, entries)

@@ -47,7 +47,7 @@ local function reminder_event(what, id, message, instances)
 end
 
 -- Tells the sender of a message what became of it, and the world.
-local function tell_sender(id, message, event)
+local function tell_sender(message, event)
   if message.from and not wrong_type('list', key('notifications', message.from)) then announce(message.from, event) end
   redis.call('PUBLISH', key('events'), event)
 end

@@ -126,7 +126,8 @@ local function make_room(maximum)
   if problem then return problem end
   if full and redis.call('ZCARD', key('pending')) + redis.call('ZCARD', key('dead')) >= maximum then
     return refuse('FULL', 'The namespace holds ' .. maximum .. ' messages that are not acknowledged, its maximum; most are for '
-      .. waited_for() .. '.', 'Acknowledge them, drop dead ones with `coord dead drop`, or raise it: coord settings max_messages.')
+      .. waited_for() .. '.',
+      'Acknowledge them, drop dead ones with `coord dead drop`, or raise it: coord settings max_messages.')
   end
   retain(WRITE_MAXIMUM / 2, full and math.max(1, math.min(ROOM_MAXIMUM, math.floor(maximum / 100))) or 0)
   return nil
