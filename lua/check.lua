@@ -1,14 +1,14 @@
 #!lua flags=allow-oom
--- Reads messages and marks as presented those that are addressed to the reader.
+-- Reads messages, and marks as presented those that are addressed to the reader.
 --
 -- USES     receipts messages blocks
 -- KEYS     P:meta
--- ARGV     instance session inbox from type thread since before pending unread limit budget cut
+-- ARGV     instance session inbox from type thread since before pending unread limit budget cut mark
 --          inbox: whose, "" for the whole namespace; unread: only what was not presented yet; budget: how many bytes the
---          result may have, a description counted up to cut ("0": no bound)
+--          result may have, a description counted up to cut ("0": no bound); mark: "0" leaves the marking to confirm
 -- Returns  JSON text of strings and false: [[more, stopped early, next_since, next_before], messages, unreadable]
 -- Refuses  NOT_FOUND (a cursor), SUPERSEDED, INTERNAL
-local me, session, inbox, from, kind, thread, since, before, pending, unread, limit, budget, cut = unpack(ARGV)
+local me, session, inbox, from, kind, thread, since, before, pending, unread, limit, budget, cut, mark = unpack(ARGV)
 limit, budget, cut = tonumber(limit), tonumber(budget), tonumber(cut)
 local BATCH = 500
 local problem = superseded(me, session) or wrong_type('zset', key('timeline')) or wrong_type('zset', key('inbox', me))
@@ -169,9 +169,11 @@ while #ids > 0 do
   ids, may_be_more = batch_after(last)
 end
 
-mark_presented(me, presented)
--- Reported once: they will not become readable, and would stand before all that is new for whoever waits.
-for _, reported in ipairs(unreadable) do redis.call('ZREM', key('unread', me), reported[1]) end
+if mark == '1' then
+  mark_presented(me, presented)
+  -- Reported once: they will not become readable, and would stand before all that is new for whoever waits.
+  for _, reported in ipairs(unreadable) do redis.call('ZREM', key('unread', me), reported[1]) end
+end
 touch(me, session)
 local newest, oldest = ascending and last or first, ascending and first or last
 return '[' .. cjson.encode({ more and '1' or '0', stopped and '1' or '0', newest or since, oldest or before })

@@ -3,11 +3,12 @@
 --
 -- USES     receipts messages
 -- KEYS     P:meta
--- ARGV     instance session message_id thread limit
---          instance: "" reads for nobody and marks nothing; thread: "1" for the conversation, its first limit messages
+-- ARGV     instance session message_id thread limit mark
+--          instance: "" reads for nobody and marks nothing; thread: "1" for the conversation, its first limit messages;
+--          mark: "0" leaves the marking to confirm
 -- Returns  JSON text as check returns it
 -- Refuses  NOT_FOUND, SUPERSEDED, INTERNAL
-local me, session, message_id, thread, limit = unpack(ARGV)
+local me, session, message_id, thread, limit, mark = unpack(ARGV)
 
 local problem = superseded(me, session)
 if problem then return problem end
@@ -38,7 +39,7 @@ for _, id in ipairs(ids) do
     unreadable[#unreadable + 1] = { id, new }
   end
 end
-mark_presented(me, presented)
+if mark == '1' then mark_presented(me, presented) end
 touch(me, session)
 return '[' .. cjson.encode({ more and '1' or '0', '0', ids[#ids], ids[1] }) .. ',' .. json_list(messages) .. ','
   .. json_list(unreadable) .. ']'

@@ -54,7 +54,8 @@ class NamespaceClient:
         Raises INVALID, NOT_FOUND, UNAVAILABLE, TIMEOUT.
         """
         id = check_message_id(message_id, "message_id")
-        arguments = {"message_id": id, "thread": "1" if thread else "0", "limit": str(LIMITS["list_maximum"])}
+        limit = str(LIMITS["list_maximum"])
+        arguments = {"message_id": id, "thread": "1" if thread else "0", "limit": limit, "mark": "1"}
         return read_check(await self._speaker.read("show", arguments))
 
     async def get_presence(self) -> PresenceResult:

@@ -33,13 +33,14 @@ export function checkArguments(
     limit: String(request.limit === undefined ? LIMITS.list_default : checkLimit(request.limit)),
     budget: String(bound?.bytes ?? 0),
     cut: String(bound?.descriptionBytes ?? 0),
+    mark: "1",
   };
 }
 
 /** The newest message of the same inbox. */
 export function newestArguments({ inbox }: OwnArguments<"check">): OwnArguments<"check"> {
   const all = { from: "", type: "", thread: "", since: "", before: "", pending: "0", unread: "0" };
-  return { inbox, ...all, limit: "1", budget: "0", cut: "0" };
+  return { inbox, ...all, limit: "1", budget: "0", cut: "0", mark: "0" };
 }
 
 function text<T>(value: T | undefined, check: (value: T) => string): string {

@@ -47,13 +47,18 @@ export class NamespaceClient {
   }
 
   /**
-   * One message whole with everybody's receipts, or its conversation, oldest first, at most 1,000.
+   * One message whole with everybody's receipts, or its conversation, oldest first, at most 1,000. Without `mark` nothing
+   * counts as presented by it.
    *
    * @throws CoordinationError INVALID, NOT_FOUND, UNAVAILABLE, TIMEOUT
    */
-  async showMessage(messageId: string, { thread = false }: { thread?: boolean } = {}): Promise<CheckResult> {
+  async showMessage(
+    messageId: string,
+    { thread = false, mark = true }: { thread?: boolean; mark?: boolean } = {},
+  ): Promise<CheckResult> {
     const id = checkMessageId(messageId, "message_id");
-    const args = { message_id: id, thread: thread ? "1" : "0", limit: String(LIMITS.list_maximum) };
+    const limit = String(LIMITS.list_maximum);
+    const args = { message_id: id, thread: thread ? "1" : "0", limit, mark: mark ? "1" : "0" };
     return readCheck(await this.speaker.read("show", args));
   }
 

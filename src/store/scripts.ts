@@ -54,8 +54,8 @@ const ARGUMENTS = {
   publish: ["instance", "session", "type", "to", "subject", "description", "requires_ack", "ack_within", "reply_to",
     "idempotency_key", "direction", "orchestrator", "unknown", "settings"],
   check: ["instance", "session", "inbox", "from", "type", "thread", "since", "before", "pending", "unread", "limit",
-    "budget", "cut"],
-  show: ["instance", "session", "message_id", "thread", "limit"],
+    "budget", "cut", "mark"],
+  show: ["instance", "session", "message_id", "thread", "limit", "mark"],
   /** The ids follow as further arguments; likewise for confirm and dead, and the values for restore. */
   ack: ["instance", "session", "comment"],
   notifications: ["instance", "session", "limit", "budget", "lease_seconds", "confirmed"],

@@ -271,14 +271,15 @@ export class Agent {
   }
 
   /** The hook with the clock of its start set back, so that a busy machine does not make it give up. */
-  startPatientHook(fields: HookFields, env: Env = {}): Started {
-    return this.startProgram(["--require", this.#patient, HOOK, this.program], this.hookInput(fields), env);
+  startPatientHook(fields: HookFields, env: Env = {}, end: "ends" | "open" = "ends"): Started {
+    return this.startProgram(["--require", this.#patient, HOOK, this.program], this.hookInput(fields), env, end);
   }
 
-  startProgram(argv: readonly string[], input: string, env: Env = {}): Started {
+  /** @param end whether the host ends the input, or keeps it open as some do */
+  startProgram(argv: readonly string[], input: string, env: Env = {}, end: "ends" | "open" = "ends"): Started {
     const child = this.start(argv, { ...this.hookEnv, ...env });
     child.write(input);
-    child.endInput();
+    if (end === "ends") child.endInput();
     return child;
   }
 
@@ -296,8 +297,9 @@ export class Agent {
   }
 
   /** The background waiter, as it is started at the end of a turn. */
-  wait(env: Env = {}): Started {
-    return this.startProgram([HOOK, "wait"], this.hookInput({ hook_event_name: "Stop", stop_hook_active: false }), env);
+  wait(env: Env = {}, end: "ends" | "open" = "ends"): Started {
+    const input = this.hookInput({ hook_event_name: "Stop", stop_hook_active: false });
+    return this.startProgram([HOOK, "wait"], input, env, end);
   }
 
   /** A command in a shell of the agent. */
@@ -314,8 +316,8 @@ export class Agent {
     return JSON.parse(stdout) as Record<string, unknown>;
   }
 
-  startServer(): Started {
-    return this.start([COORD, "mcp"], { ...this.toolEnv, CLAUDE_PROJECT_DIR: this.cwd });
+  startServer(env: Env = {}): Started {
+    return this.start([COORD, "mcp"], { ...this.toolEnv, CLAUDE_PROJECT_DIR: this.cwd, ...env });
   }
 
   /** The MCP server of the agent, reached by the official client. */
