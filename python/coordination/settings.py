@@ -46,16 +46,7 @@ class Settings:
     unknown_recipient: str
     direction: str
 
-    def _working_folder() -> str:
-    try:
-        return os.getcwd()
-    except OSError:  # deleted, with another worktree for example
-        raise invalid(
-            "The working directory does not exist any more.", "Change into one that does, for example: cd ~"
-        ) from None
-
-
-def require_identity(self) -> str:
+    def require_identity(self) -> str:
         """Raises IDENTITY."""
         if self.instance_id is None:
             raise missing_identity()
@@ -141,6 +132,15 @@ def resolve_settings(
         unknown_recipient=variable_choice(environment, "COORD_UNKNOWN_RECIPIENT", ("warn", "reject")),
         direction=variable_choice(environment, "COORD_DIRECTION", ("warn", "strict")),
     )
+
+
+def _working_folder() -> str:
+    try:
+        return os.getcwd()
+    except OSError:  # deleted, with another worktree for example
+        raise invalid(
+            "The working directory does not exist any more.", "Change into one that does, for example: cd ~"
+        ) from None
 
 
 @dataclass(frozen=True)
