@@ -1,4 +1,5 @@
 import { defineConfig, type ViteUserConfig } from "vitest/config";
+import { NotCheckedReporter } from "./test/not-checked.ts";
 import { scriptModule } from "./tools/lua.mjs";
 
 const config: ViteUserConfig = defineConfig({
@@ -12,6 +13,7 @@ const config: ViteUserConfig = defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     globalSetup: "test/global-setup.ts",
+    reporters: ["default", new NotCheckedReporter()],
     pool: "forks",
     // As many as the smallest machine that we care about has cores; left alone, vitest takes one there.
     maxWorkers: 2,

@@ -345,22 +345,20 @@ describe("colour", () => {
     });
   }
 
-  it.skipIf(terminal === undefined)(
-    "on a terminal only, and none with NO_COLOR (skipped: neither script of util-linux nor python3 is here)",
-    async () => {
-      const [frontend] = await bench.clients("frontend", "backend");
-      await frontend.publishMessage({ type: "GENERAL", subject: "s", description: "d", to: "backend" });
-      const coloured = await onTerminal(["check"], {});
-      expect([coloured.code, coloured.stdout.includes(`${ESCAPE}33m`)]).toEqual([0, true]);
-      expect((await onTerminal(["check", "--limit", "0"], {})).stdout).toContain(`${ESCAPE}31merror:${ESCAPE}39m`);
-      for (const more of [{ NO_COLOR: "1" }, { TERM: "dumb" }] as Environment[]) {
-        const plain = await onTerminal(["check"], more);
-        expect([plain.code, plain.stdout.includes(ESCAPE)]).toEqual([0, false]);
-      }
-      const wire = await onTerminal(["check", "--json"], {});
-      expect(JSON.parse(wire.stdout)).toMatchObject({ success: true, count: 1 });
-    },
-  );
+  it("on a terminal only, and none with NO_COLOR", async ({ skip }) => {
+    skip(terminal === undefined, "neither script of util-linux nor python3 is here");
+    const [frontend] = await bench.clients("frontend", "backend");
+    await frontend.publishMessage({ type: "GENERAL", subject: "s", description: "d", to: "backend" });
+    const coloured = await onTerminal(["check"], {});
+    expect([coloured.code, coloured.stdout.includes(`${ESCAPE}33m`)]).toEqual([0, true]);
+    expect((await onTerminal(["check", "--limit", "0"], {})).stdout).toContain(`${ESCAPE}31merror:${ESCAPE}39m`);
+    for (const more of [{ NO_COLOR: "1" }, { TERM: "dumb" }] as Environment[]) {
+      const plain = await onTerminal(["check"], more);
+      expect([plain.code, plain.stdout.includes(ESCAPE)]).toEqual([0, false]);
+    }
+    const wire = await onTerminal(["check", "--json"], {});
+    expect(JSON.parse(wire.stdout)).toMatchObject({ success: true, count: 1 });
+  });
 });
 
 describe("in a pipe and beside others", () => {
