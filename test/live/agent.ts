@@ -25,6 +25,7 @@ import { CoordinationError } from "../../src/protocol/errors.ts";
 import type { InstancePresence, PublishRequest } from "../../src/protocol/results.ts";
 import { startThrowawayRedis, type ThrowawayRedis } from "../../src/server/throwaway.ts";
 import { ADMINISTRATOR, leastPrivilege } from "../least-privilege.ts";
+import { PATIENCE_MS } from "../patience.ts";
 
 const ROOT: string = fileURLToPath(new URL("../..", import.meta.url));
 export const HOOK: string = path.join(ROOT, "dist/hook.cjs");
@@ -583,7 +584,7 @@ export async function refused(promise: Promise<unknown>): Promise<CoordinationEr
 /** Resolves once `probe` returns neither undefined nor false. */
 export async function until<T>(
   probe: () => Promise<T | undefined | false> | T | undefined | false,
-  milliseconds = 15_000,
+  milliseconds: number = PATIENCE_MS,
 ): Promise<T> {
   const deadline = performance.now() + milliseconds;
   for (;;) {
@@ -598,11 +599,14 @@ export async function sleep(milliseconds: number): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
-/** Fails unless the promise is fulfilled in time. */
-export async function within<T>(milliseconds: number, promise: Promise<T>): Promise<T> {
+/** Waits end by themselves after 50 seconds, and look again after 30: what comes before was rung for. */
+const RUNG_WITHIN_MS = 20_000;
+
+/** Fails unless the promise is fulfilled before a wait would have found out by itself. */
+export async function within<T>(promise: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`nothing within ${milliseconds} ms`)), milliseconds);
+    timer = setTimeout(() => reject(new Error(`nothing within ${RUNG_WITHIN_MS} ms`)), RUNG_WITHIN_MS);
   });
   try {
     return await Promise.race([promise, late]);

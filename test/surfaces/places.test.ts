@@ -84,7 +84,9 @@ describe("completion", () => {
     expect(stdout).toMatchSnapshot();
     const missing = lacks(shell);
     skip(missing !== undefined, missing);
-    expect(await run(shell, ["-n"], { input: stdout })).toMatchObject({ code: 0, stderr: "" });
+    const file = path.join(await temporaryFolder(), "completion");
+    writeFileSync(file, stdout);
+    expect(await run(shell, ["-n", file])).toMatchObject({ code: 0, stderr: "" });
   });
 });
 

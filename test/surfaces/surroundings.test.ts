@@ -1,10 +1,23 @@
 /** What surrounds a program may be broken: what was not shown is not marked, the exit code tells, a sentence says what to do. */
 import { mkdirSync } from "node:fs";
 import path from "node:path";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { ensureRedisServer } from "../../src/server/install.ts";
+import { startThrowawayRedis } from "../../src/server/throwaway.ts";
 import { PREFIX, useRedis } from "../harness.ts";
-import { type Ended, COORD, ROOT, bash, coord, environment, freePort, json, run, temporaryFolder } from "./run.ts";
+import {
+  type Ended,
+  COORD,
+  RawServer,
+  ROOT,
+  bash,
+  coord,
+  environment,
+  freePort,
+  json,
+  run,
+  temporaryFolder,
+} from "./run.ts";
 
 const bench = useRedis();
 const settings = (): Record<string, string> => environment({ REDIS_URL: bench.redis.url, CLAUDE_INSTANCE_ID: "me" });
@@ -180,5 +193,33 @@ describe("a home, a temporary folder, a PATH", () => {
       stderr:
         "coord-hook: there is no node on PATH, so no messages are shown; start the agent where `node --version` works\n",
     });
+  });
+});
+
+describe("nothing of a library's own reaches standard error", () => {
+  it("with a password that nobody asks for", async () => {
+    const redis = await startThrowawayRedis();
+    onTestFinished(() => redis.stop());
+    const env = environment({ REDIS_URL: redis.url, REDIS_PASSWORD: "secret", CLAUDE_INSTANCE_ID: "me" });
+    expect(await coord(["presence", "--json"], { env })).toMatchObject({ code: 0, stderr: "" });
+    const server = new RawServer({ REDIS_URL: redis.url, REDIS_PASSWORD: "secret", CLAUDE_INSTANCE_ID: "me" });
+    await server.initialize();
+    server.process.stdin!.end();
+    expect(await server.ended).toMatchObject({ code: 0, stderr: "" });
+  });
+
+  it("nor where a client reads forty long answers late", async () => {
+    await receive(...Array.from({ length: 5 }, () => "x".repeat(20_000)));
+    const server = new RawServer(settings());
+    await server.initialize();
+    server.process.stdout!.pause();
+    const params = { name: "coord_check_messages", arguments: { all: true } };
+    const ids = Array.from({ length: 40 }, (_, i) => i + 1);
+    server.send(...ids.map((id) => ({ id, method: "tools/call", params })));
+    await new Promise((resolve) => setTimeout(resolve, 1_000)); // until the pipe is full and the answers wait
+    server.process.stdout!.resume();
+    for (const id of ids) await server.answer(id);
+    server.process.stdin!.end();
+    expect(await server.ended).toMatchObject({ code: 0, stderr: "" });
   });
 });

@@ -68,6 +68,8 @@ export async function serveMcp(instanceId: string | undefined): Promise<void> {
   // `connect` and not the SDK's `serveStdio`: that would negotiate the 2026-07-28 revision, in which a server cannot push.
   const input = acceptFrames((line) => process.stdout.write(line));
   const transport = new StdioServerTransport(input, process.stdout);
+  // Each answer that a slow client has still to read waits for it; Node takes more than ten that wait for a leak, and says so.
+  process.stdout.setMaxListeners(0);
   await server.connect(transport);
   const send = transport.send.bind(transport);
   // Events are confirmed when they have been written, not when they have been read: in between this process may die.
