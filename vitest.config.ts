@@ -1,5 +1,7 @@
 import { defineConfig, type ViteUserConfig } from "vitest/config";
+import { NotCheckedReporter } from "./test/not-checked.ts";
 import { scriptModule } from "./tools/lua.mjs";
+import { TEST_PATIENCE_MS } from "./test/patience.ts";
 
 const config: ViteUserConfig = defineConfig({
   plugins: [
@@ -12,11 +14,12 @@ const config: ViteUserConfig = defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
     globalSetup: "test/global-setup.ts",
+    reporters: ["default", new NotCheckedReporter()],
     pool: "forks",
     // As many as the smallest machine that we care about has cores; left alone, vitest takes one there.
     maxWorkers: 2,
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    testTimeout: TEST_PATIENCE_MS,
+    hookTimeout: TEST_PATIENCE_MS,
   },
 });
 export default config;

@@ -1,15 +1,17 @@
 #!lua flags=allow-oom
--- Reads messages and marks as presented those that are addressed to the reader.
+-- Reads messages, and marks as presented those that are addressed to the reader.
 --
 -- USES     receipts messages
 -- KEYS     P:meta
 -- ARGV     instance session inbox from type thread since before pending unread limit bytes description_bytes
+--          mark
 --          inbox: whose, "" for the whole namespace; unread: only what was not presented yet; bytes: how many the result may
---          have ("0": no bound), a description counted up to description_bytes
+--          have ("0": no bound), a description counted up to description_bytes; mark: "0" leaves the marking to confirm
 -- Returns  JSON object: more (there may be more), step (only because one call may read no more: go on from the cursor),
 --          examined (how many entries), bytes, next_since, next_before ("" for none), messages, unreadable
 -- Refuses  NOT_FOUND (a cursor), SUPERSEDED, INTERNAL
-local me, session, inbox, from, kind, thread, since, before, pending, unread, limit, bytes, description_bytes = unpack(ARGV)
+local me, session, inbox, from, kind, thread, since, before, pending, unread, limit, bytes, description_bytes,
+  mark = unpack(ARGV)
 local BATCH = 500
 local about = { me = me, limit = tonumber(limit), bytes = tonumber(bytes), description_bytes = tonumber(description_bytes) }
 local problem = superseded(me, session)
@@ -96,9 +98,11 @@ repeat
   count = math.min(2 * count, BATCH)
 until ended
 
-mark_presented(me, page.presented)
--- Reported once: they will not become readable, and would stand before all that is new for whoever waits.
-for _, reported in ipairs(page.unreadable) do redis.call('ZREM', key('unread', me), reported.id) end
+if mark == '1' then
+  mark_presented(me, page.presented)
+  -- Reported once: they will not become readable, and would stand before all that is new for whoever waits.
+  for _, reported in ipairs(page.unreadable) do redis.call('ZREM', key('unread', me), reported.id) end
+end
 touch(me, session)
 return json_page({ more = ended ~= nil, step = ended == 'step', examined = examined,
   next_since = (ascending and last or first) or since, next_before = (ascending and first or last) or before }, page)

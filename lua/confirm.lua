@@ -22,7 +22,13 @@ for i = 6 + reminded, #ARGV do
   local id = ARGV[i]
   redis.call('ZREM', key('loaned', me), id)
   -- Acknowledged, or shown by another surface, in the meantime: the first time counts.
-  if i - 5 - reminded <= shown and redis.call('ZSCORE', key('unread', me), id) then presented[#presented + 1] = id end
+  if i - 5 - reminded <= shown and redis.call('ZSCORE', key('unread', me), id) then
+    if wrong_type('hash', key('msg', id)) then
+      redis.call('ZREM', key('unread', me), id) -- shown as what cannot be read, and once
+    else
+      presented[#presented + 1] = id
+    end
+  end
 end
 mark_presented(me, presented)
 touch(me, session)

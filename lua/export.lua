@@ -14,7 +14,8 @@
 local me, session, part, cursor = unpack(ARGV)
 local EXPORTED_MESSAGES, EXPORTED_BYTES = 100, 1048576
 local SCANNED = 1000 -- instances, or keys of the whole database
-local problem = problem_of({ zset = { key('timeline') }, list = { key('notifications', cursor) }, hash = { key('loans', cursor) } })
+local problem = problem_of({ zset = { key('timeline') }, list = { key('notifications', cursor) },
+  hash = { key('loans', cursor) } })
 if problem then return problem end
 touch(me, session)
 

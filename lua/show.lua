@@ -3,12 +3,12 @@
 --
 -- USES     receipts messages
 -- KEYS     P:meta
--- ARGV     instance session message_id thread since limit
+-- ARGV     instance session message_id thread since limit mark
 --          instance: "" reads for nobody and marks nothing; thread: "1" for the conversation, its first limit messages after
---          the id since ("" from the first on)
+--          the id since ("" from the first on); mark: "0" leaves the marking to confirm
 -- Returns  JSON object as check returns it
 -- Refuses  NOT_FOUND, SUPERSEDED, INTERNAL
-local me, session, message_id, thread, since, limit = unpack(ARGV)
+local me, session, message_id, thread, since, limit, mark = unpack(ARGV)
 local about = { me = me, limit = tonumber(limit), bytes = 0, receipts = 'whole' }
 local problem = superseded(me, session)
   or problem_of({ hash = { key('msg', message_id) }, zset = { key('unread', me), key('inbox', me) } })
@@ -36,7 +36,7 @@ for _, id in ipairs(ids) do
   if ended then break end
   last = id
 end
-mark_presented(me, page.presented)
+if mark == '1' then mark_presented(me, page.presented) end
 touch(me, session)
 return json_page({ more = more or ended ~= nil, step = ended == 'step', examined = #page.messages + #page.unreadable,
   next_since = last, next_before = ids[1] or '' }, page)

@@ -18,6 +18,8 @@ async function run(): Promise<number> {
   return (await import("./surfaces/cli/main.ts")).runCommandLine(argv, { serveMcp, playDemo });
 }
 
-// A look-up or a connection under way would keep the process alive after the command has said how it ended; what was
-// written to standard output is flushed first.
-void run().then((exitCode) => process.stdout.write("", () => process.exit(exitCode)));
+// A library warns of a password that is not needed; what is worth saying, coord doctor says.
+console.warn = (): void => undefined;
+
+// A look-up or a connection under way would keep the process alive after the command has said how it ended.
+void run().then((exitCode) => process.exit(exitCode));

@@ -14,9 +14,9 @@ const CLEAN = { lost: 0, duplicates: 0, misordered: 0, halfWritten: 0, problems:
 
 describe("[G1] [G2] [G3] [G4] [G7] stored = settled + pending + dead, nothing lost, doubled or out of order", () => {
   for (const fault of ON_ONE_SERVER) {
-    test(fault.title, { timeout: ONE_FAULT_MILLISECONDS }, async () => {
+    test(fault.title, { timeout: ONE_FAULT_MILLISECONDS }, async ({ skip }) => {
       const missing = await fault.missing?.();
-      if (missing !== undefined) return console.warn(`${fault.title}: not tried, ${missing}`);
+      skip(missing !== undefined, missing);
       const light = { ...fault, load: { ...fault.load, ...LOAD } };
       const { balance } = await runFault(light, { trials: TRIALS[fault.name] ?? 1, seed: Date.now() % 1_000_000 });
       expect(balance).toMatchObject(CLEAN);

@@ -7,6 +7,7 @@ import { type ClientOptions, CoordinationClient, CoordinationError, getCoordinat
 import { resolveSettings } from "../src/client/settings.ts";
 import { startThrowawayRedis, type ThrowawayRedis } from "../src/server/throwaway.ts";
 import { ADMINISTRATOR, leastPrivilege, namespaceRights } from "./least-privilege.ts";
+import { PATIENCE_MS } from "./patience.ts";
 import { startCluster } from "./topologies.ts";
 
 /** `npx vitest run test/core` runs on one Redis, with COORD_TEST_ENGINE=cluster on a cluster of three nodes. */
@@ -227,7 +228,10 @@ function sorted<T>(record: Record<string, T>): Record<string, T> {
 }
 
 /** The refusal a promise ends in. Fails when it does not end in one, within `milliseconds`. */
-export async function refused(promise: Promise<unknown>, milliseconds = 10_000): Promise<CoordinationError> {
+export async function refused(
+  promise: Promise<unknown>,
+  milliseconds: number = PATIENCE_MS,
+): Promise<CoordinationError> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(`no answer within ${milliseconds} ms`)), milliseconds);
@@ -248,7 +252,10 @@ export async function refused(promise: Promise<unknown>, milliseconds = 10_000):
 }
 
 /** Resolves once `probe` returns neither undefined nor false. */
-export async function until<T>(probe: () => Promise<T | undefined | false>, milliseconds = 10_000): Promise<T> {
+export async function until<T>(
+  probe: () => Promise<T | undefined | false>,
+  milliseconds: number = PATIENCE_MS,
+): Promise<T> {
   const deadline = performance.now() + milliseconds;
   for (;;) {
     const value = await probe();

@@ -1,17 +1,20 @@
 /** Everything that `npm test` checks: one line each, what a check printed only when it failed, the tests last. */
-import { execFile, spawn } from "node:child_process";
-import { readdir } from "node:fs/promises";
+import { spawn } from "node:child_process";
+import { readdir, readFile, rm } from "node:fs/promises";
 import path from "node:path";
 import { bundleModule } from "./build.mjs";
 import { ensurePython } from "./python.mjs";
+import { NEEDS, captured, ensure } from "./system.mjs";
 
 /** As many checks at a time as the smallest machine that we care about has cores. */
 const AT_A_TIME = 2;
 const CHECK_WITHIN_MS = 300_000;
-const INSTALL_WITHIN_MS = 180_000;
+/** Where the tests say what they left out (test/not-checked.ts). */
+const NOT_CHECKED = path.resolve("node_modules/.cache/not-checked.json");
 
 const env = {
   ...process.env,
+  COORD_TEST_NOT_CHECKED: NOT_CHECKED,
   PATH: [path.resolve("node_modules/.bin"), process.env.PATH].join(path.delimiter),
   // dist/ is built: the packaging checks, which pack the package, need not build it again through prepare.
   npm_config_ignore_scripts: "true",
@@ -19,67 +22,78 @@ const env = {
 const coloured = process.stdout.isTTY && !process.env.NO_COLOR;
 const paint = (code, text) => (coloured ? `\x1b[${code}m${text}\x1b[0m` : text);
 
-/**
- * `needs`: a program that no npm package brings, by its name and its names at Debian and Homebrew. `python`: arguments for
- * the Python that has what the Python module needs, in its folder.
- */
+/** `python`: arguments for the Python that has what the Python module needs, in its folder. */
 const CHECKS = [
   { name: "types", command: ["tsc", "--noEmit"] },
   { name: "lint", command: ["oxlint", "--type-aware", "--deny-warnings"] },
   { name: "format", command: ["oxfmt", "--check"] },
   { name: "dead code", command: ["knip"] },
-  { name: "Lua", command: ["luacheck", "lua"], needs: { debian: "lua-check", brew: "luacheck" } },
-  {
-    name: "shell",
-    command: ["shellcheck", ...(await shellScripts()), ".ci/run"],
-    needs: { debian: "shellcheck", brew: "shellcheck" },
-  },
+  { name: "Lua", command: ["luacheck", "lua"], needs: NEEDS.luacheck },
+  { name: "shell", command: ["shellcheck", ...(await shellScripts())], needs: NEEDS.shellcheck },
   { name: "Python types", python: ["-m", "mypy"] },
-  { name: "Python tests", python: ["-m", "unittest", "discover", "--top-level-directory", "."] },
+  { name: "Python tests", python: ["-m", "unittest", "discover", "--top-level-directory", "."], needs: NEEDS.openssl },
   { name: "package", command: ["publint", "--strict"] },
   { name: "package types", command: ["attw", "--pack", "--profile", "esm-only"] },
 ];
+/** Where one of them is not to be had, the tests that need it are skipped and say so. */
+const TESTS_NEED = [NEEDS.openssl, NEEDS.zsh, NEEDS.fish, NEEDS.clock];
 
 /** Resolves with the exit code. With arguments, which go to vitest, only the tests run. */
 export async function runChecks(args) {
   const results = [await timed("Redis server", ensureRedis)];
   if (args.length === 0) {
+    await install();
     const waiting = [...CHECKS];
-    // One after the other: two package managers at once would wait for each other's lock and give up.
-    for (const check of waiting.filter(({ needs }) => needs !== undefined)) {
-      check.missing = await ensureProgram(check.command[0], check.needs);
-    }
-    const python = await ensurePython({ onProgress: (sentence) => console.log(sentence) }).catch((error) => error);
-    for (const check of waiting.filter((each) => each.python !== undefined)) {
-      if (python instanceof Error) check.missing = python.message;
-      else Object.assign(check, { command: [python, ...check.python], cwd: "python" });
-    }
     const worker = async () => {
       for (let check = waiting.shift(); check !== undefined; check = waiting.shift()) results.push(await run(check));
     };
     await Promise.all(Array.from({ length: AT_A_TIME }, worker));
   }
+  await rm(NOT_CHECKED, { force: true });
   results.push(await timed("tests", () => inherited(["vitest", "run", ...args])));
+  results.push(...(await leftOutByTests()));
   return summarise(results);
 }
 
-function summarise(results) {
-  const names = (status) => results.filter((result) => result.status === status).map(({ name }) => name);
-  const [passed, failed, missing] = ["passed", "failed", "missing"].map(names);
-  if (failed.length > 0) console.log(`failed: ${failed.join(", ")}`);
-  for (const { name, reason } of results.filter(({ status }) => status === "missing")) {
-    console.log(`${name} was not checked: ${reason}`);
+/** One after the other: two package managers at once would wait for each other's lock. A check that cannot be made is told why. */
+async function install() {
+  const say = (sentence) => console.log(sentence);
+  for (const check of CHECKS.filter(({ needs }) => needs !== undefined)) {
+    await ensure(check.needs, say).catch((error) => (check.missing = error.message));
   }
+  for (const need of TESTS_NEED) await ensure(need, say).catch((error) => say(error.message));
+  const python = await ensurePython({ onProgress: say }).catch((error) => error);
+  for (const check of CHECKS.filter((each) => each.python !== undefined)) {
+    if (python instanceof Error) check.missing = python.message;
+    else Object.assign(check, { command: [python, ...check.python], cwd: "python" });
+  }
+  // Named to the tests, which would look for it again.
+  if (!(python instanceof Error)) env.COORD_PYTHON = python;
+}
+
+async function leftOutByTests() {
+  const unknown = [{ name: "what the tests left out", reason: "they ended without saying it" }];
+  const tests = await readFile(NOT_CHECKED, "utf8").then(JSON.parse, () => unknown);
+  return tests.map((test) => ({ ...test, status: "not checked" }));
+}
+
+function summarise(results) {
+  const [passed, failed, notChecked] = ["passed", "failed", "not checked"].map((status) =>
+    results.filter((result) => result.status === status),
+  );
+  if (failed.length > 0) console.log(`failed: ${failed.map(({ name }) => name).join(", ")}`);
+  if (notChecked.length > 0) console.log(`${notChecked.length} not checked:`);
+  for (const { name, reason } of notChecked) console.log(`  ${name}: ${reason}`);
   // A person can go on without; a CI that silently checks less is worth nothing.
-  const failures = failed.length + (process.env.CI === "true" ? missing.length : 0);
+  const failures = failed.length + (process.env.CI === "true" ? notChecked.length : 0);
   console.log(`${passed.length} passed, ${failures} failed`);
   return failures === 0 ? 0 : 1;
 }
 
 async function run({ name, command, cwd, missing }) {
-  if (missing === undefined) return timed(name, () => captured(command, CHECK_WITHIN_MS, cwd));
+  if (missing === undefined) return timed(name, () => captured(command, { withinMs: CHECK_WITHIN_MS, cwd, env }));
   console.log(`${paint(33, "-")} ${name} not checked`);
-  return { name, status: "missing", reason: missing };
+  return { name, status: "not checked", reason: missing };
 }
 
 /** `work` rejects to fail; the message of its error is what the check printed. */
@@ -93,18 +107,6 @@ async function timed(name, work) {
   console.log(`${error === undefined ? paint(32, "✓") : paint(31, "✗")} ${name} ${paint(2, took)}`);
   if (error?.message) console.log(error.message.trim().replace(/^/gm, "    "));
   return { name, status: error === undefined ? "passed" : "failed" };
-}
-
-function captured([program, ...args], withinMs, cwd) {
-  const options = { env, cwd, timeout: withinMs, killSignal: "SIGKILL", maxBuffer: 64 * 1024 * 1024 };
-  return new Promise((resolve, reject) => {
-    execFile(program, args, options, (error, stdout, stderr) => {
-      if (error === null) return resolve();
-      const printed = `${stdout}${stderr}`.trim();
-      if (error.killed) return reject(new Error(`${printed}\nstopped after ${withinMs / 1000} s`));
-      reject(new Error(printed || error.message));
-    });
-  });
 }
 
 function inherited([program, ...args]) {
@@ -124,27 +126,12 @@ async function ensureRedis() {
   env.COORD_REDIS_SERVER = await ensureRedisServer({ onProgress: (sentence) => console.log(sentence) });
 }
 
-/** Undefined when the program is here or could be installed, else why not. */
-async function ensureProgram(program, { debian, brew }) {
-  const problem = (command) =>
-    captured(command, INSTALL_WITHIN_MS).then(
-      () => undefined,
-      (error) => error.message,
-    );
-  const absent = () => problem([program, "--version"]);
-  if ((await absent()) === undefined) return undefined;
-  console.log(`Installing ${program} …`);
-  if (process.platform === "darwin") return (await problem(["brew", "install", brew])) ?? absent();
-  const asRoot = process.getuid() === 0 ? [] : ["sudo", "-n"];
-  const apt = (...args) => problem([...asRoot, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", ...args]);
-  const install = () => apt("install", "-y", "--no-install-recommends", debian);
-  // A package index that is missing or out of date is the common reason for a first failure.
-  if ((await install()) !== undefined) return (await apt("update")) ?? (await install()) ?? absent();
-  return absent();
-}
-
+/** Those of the folders that hold scripts, and two others. */
 async function shellScripts() {
-  const folder = "scripts/coordination";
-  const scripts = (await readdir(folder)).filter((name) => name.endsWith(".sh")).map((name) => path.join(folder, name));
-  return [...scripts, "src/surfaces/hook/coord-hook.bash"];
+  const folders = await Promise.all(
+    ["scripts/coordination", "tools"].map(async (folder) =>
+      (await readdir(folder)).filter((name) => name.endsWith(".sh")).map((name) => path.join(folder, name)),
+    ),
+  );
+  return [...folders.flat(), "src/surfaces/hook/coord-hook.bash", ".ci/run"];
 }

@@ -1,22 +1,32 @@
-/** A Python with what the Python module, its type check and its wheel need: here already, from Debian, or in a folder of ours. */
-import { execFile } from "node:child_process";
+/** A Python with what the Python module, its type check and its wheel need: the system's with Debian's packages, or one in a folder of ours. */
 import path from "node:path";
-import { promisify } from "node:util";
+import { captured, ensure } from "./system.mjs";
 
-const run = promisify(execFile);
-const INSTALL_WITHIN_MS = 300_000;
-const ASK_WITHIN_MS = 30_000;
+const ASK_WITHIN_MS = 60_000;
+const INSTALL_WITHIN_MS = 600_000;
 
-const MODULES = ["redis", "mypy", "hatchling"];
-/** At Debian, where they are for the system's own Python. */
-const DEBIAN_PACKAGES = ["python3", "python3-redis", "mypy", "python3-hatchling"];
+/** mypy's package has the types of redis-py in another one, which it only recommends. */
+const DEBIAN_PACKAGES = ["python3", "python3-redis", "mypy", "python3-typeshed", "python3-hatchling"];
 const SYSTEM_PYTHON = "/usr/bin/python3";
+const PYPI_PACKAGES = ["redis==8.1.0", "mypy==2.4.0", "hatchling==1.32.4"];
 const OWN = path.resolve("node_modules/.cache/python");
 const OWN_PYTHON = path.join(OWN, "bin/python");
 
-/** Resolves with its path; rejects with the reason why there is none. */
+/** Whether a Python has all of it: that mypy is there says nothing about whether it knows the types of redis-py. */
+const PROBE = `
+import sys
+assert sys.version_info >= (3, 10), f"Python {sys.version.split()[0]} is older than 3.10"
+import asyncio, hatchling, redis.asyncio
+from mypy import api
+printed, _, failed = api.run(["--config-file=", "--cache-dir=${OWN}.mypy", "-c", "import redis.asyncio"])
+sys.exit(printed if failed else 0)`;
+
+/**
+ * Resolves with its path; rejects with the reason why there is none. A `python3` that a person has put first is left alone: what
+ * it happens to have would decide what is checked.
+ */
 export async function ensurePython({ onProgress }) {
-  for (const python of ["python3", SYSTEM_PYTHON, OWN_PYTHON]) if (await isReady(python, MODULES)) return python;
+  if (await hasAll(OWN_PYTHON)) return OWN_PYTHON;
   const failures = [];
   for (const install of [fromDebian, fromPyPI]) {
     try {
@@ -25,37 +35,29 @@ export async function ensurePython({ onProgress }) {
       failures.push(error.message.trim().split("\n").at(-1));
     }
   }
-  throw new Error(`Python 3.10 with ${MODULES.join(", ")} is missing (${failures.join("; ")})`);
+  throw new Error(`no Python 3.10 with ${PYPI_PACKAGES.join(", ")} (${failures.join("; ")})`);
 }
 
-/** Imports and not versions alone: a Python without them is no use. */
-async function isReady(python, modules) {
-  const program = `import sys; assert sys.version_info >= (3, 10); import ${["asyncio", ...modules].join(", ")}`;
-  return run(python, ["-c", program], { timeout: ASK_WITHIN_MS }).then(
+function ask(python, program) {
+  return captured([python, "-c", program], { withinMs: ASK_WITHIN_MS });
+}
+
+function hasAll(python) {
+  return ask(python, PROBE).then(
     () => true,
     () => false,
   );
 }
 
 async function fromDebian(onProgress) {
-  onProgress(`Installing ${DEBIAN_PACKAGES.join(", ")} …`);
-  const asRoot = process.getuid() === 0 ? [] : ["sudo", "-n"];
-  const apt = ([program, ...args]) => run(program, args, { timeout: INSTALL_WITHIN_MS });
-  const command = [...asRoot, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get"];
-  const install = () => apt([...command, "install", "-y", "--no-install-recommends", ...DEBIAN_PACKAGES]);
-  // A package index that is missing or out of date is the common reason for a first failure.
-  await install().catch(async () => {
-    await apt([...command, "update"]);
-    await install();
-  });
-  if (await isReady(SYSTEM_PYTHON, MODULES)) return SYSTEM_PYTHON;
-  throw new Error("the system's Python is older than 3.10");
+  await ensure({ here: [SYSTEM_PYTHON, "-c", PROBE], debian: DEBIAN_PACKAGES }, onProgress);
+  return SYSTEM_PYTHON;
 }
 
 async function fromPyPI(onProgress) {
-  const python = (await isReady("python3", [])) ? "python3" : SYSTEM_PYTHON;
-  onProgress(`Installing ${MODULES.join(", ")} into ${path.relative(".", OWN)} …`);
-  await run(python, ["-m", "venv", OWN], { timeout: INSTALL_WITHIN_MS });
-  await run(OWN_PYTHON, ["-m", "pip", "install", "--quiet", ...MODULES], { timeout: INSTALL_WITHIN_MS });
+  onProgress(`Installing ${PYPI_PACKAGES.join(", ")} into ${path.relative(".", OWN)} …`);
+  await captured(["python3", "-m", "venv", OWN], { withinMs: INSTALL_WITHIN_MS });
+  await captured([OWN_PYTHON, "-m", "pip", "install", "--quiet", ...PYPI_PACKAGES], { withinMs: INSTALL_WITHIN_MS });
+  await ask(OWN_PYTHON, PROBE);
   return OWN_PYTHON;
 }

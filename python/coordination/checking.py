@@ -65,8 +65,8 @@ def newest_arguments(inbox: str) -> dict[str, str]:
     return {"inbox": inbox, **filters, "limit": "1", **_UNBOUNDED}
 
 
-#: Results are never cut here.
-_UNBOUNDED = {"bytes": "0", "description_bytes": "0"}
+#: Results are never cut here, and what is read counts as presented.
+_UNBOUNDED = {"bytes": "0", "description_bytes": "0", "mark": "1"}
 
 
 def _id(value: object, field: str) -> str:

@@ -26,9 +26,9 @@ from .failures import CLOSED, NeverSent
 
 # As redis-py does it: before 3.11.3 asyncio.timeout may swallow a cancellation.
 if sys.version_info >= (3, 11, 3):
-    from asyncio import timeout, timeout_at
+    from asyncio import timeout, timeout_at  # type: ignore
 else:
-    from async_timeout import timeout, timeout_at  # type: ignore[assignment]
+    from async_timeout import timeout, timeout_at  # type: ignore
 
 __all__ = [
     "Address",

@@ -8,7 +8,7 @@ import re
 import socket
 import ssl
 from dataclasses import replace
-from typing import TYPE_CHECKING, Mapping
+from typing import TYPE_CHECKING, Mapping, TypeVar
 
 from redis import exceptions
 
@@ -16,6 +16,8 @@ from .errors import CoordinationError, ErrorCode
 
 if TYPE_CHECKING:
     from .dial import ConnectionSettings
+
+E = TypeVar("E", bound=BaseException)
 
 
 class NeverSent(Exception):
@@ -139,7 +141,7 @@ def explain(settings: ConnectionSettings, cause: BaseException) -> tuple[str, st
             return f"no primary at the moment ({cause})", "A failover takes a few seconds: try again."
         return str(cause), cause.hint
     text = reply_text(cause).split("\n", 1)[0] if isinstance(cause, Exception) else str(cause)
-    root = _system_error(cause)
+    root = _caused_by(cause, OSError)
     number = root.errno if root is not None else None
     if root is not None and number is None:  # several addresses were tried, and asyncio put all that failed into one text
         tried = re.search(r"\[Errno (\d+)\]", str(root))
@@ -157,7 +159,7 @@ def explain(settings: ConnectionSettings, cause: BaseException) -> tuple[str, st
         return "nothing listens there", start
     if number == errno.ENOENT:
         return "there is no such socket", start
-    if isinstance(cause, exceptions.AuthenticationError) or re.match("WRONGPASS|NOAUTH|.*AUTH", text):
+    if _caused_by(cause, exceptions.AuthenticationError) is not None or re.match("WRONGPASS|NOAUTH|.*AUTH", text):
         return f"the login was refused ({text})", who
     if text.startswith("NOPERM"):
         return f"the user may not do this ({text})", who
@@ -180,7 +182,9 @@ def explain(settings: ConnectionSettings, cause: BaseException) -> tuple[str, st
         return "what answers there is not Redis", where
     if text == CLOSED:
         return "the client was closed", "Make a new one with get_coordination_client."
-    if isinstance(cause, NeverSent) or number in (errno.ECONNRESET, errno.EPIPE) or "closed by server" in text:
+    # Those of asyncio have no number.
+    reset = number in (errno.ECONNRESET, errno.EPIPE) or isinstance(root, (ConnectionResetError, BrokenPipeError))
+    if isinstance(cause, NeverSent) or reset or "closed by server" in text:
         hint = "Where it speaks only TLS, write rediss:// or set REDIS_TLS_CA_FILE."
         if settings.tls:
             hint = "Where it asks for a client certificate, set REDIS_TLS_CERT_FILE and REDIS_TLS_KEY_FILE."
@@ -192,8 +196,8 @@ def explain(settings: ConnectionSettings, cause: BaseException) -> tuple[str, st
 CLOSED = "the client is closed"
 
 
-def _system_error(error: BaseException | None) -> OSError | None:
-    """What the operating system said: redis-py wraps it, and keeps only the text of it."""
-    while error is not None and not isinstance(error, OSError):
+def _caused_by(error: BaseException | None, kind: type[E]) -> E | None:
+    """What the operating system or Redis said: redis-py wraps it, newer versions more of it, and keeps only the text."""
+    while error is not None and not isinstance(error, kind):
         error = error.__cause__ or error.__context__
     return error

@@ -57,7 +57,7 @@ class NamespaceClient:
         id = check_message_id(message_id, "message_id")
         pages, since, left = [], "", LIMITS["list_maximum"]
         while True:
-            arguments = {"message_id": id, "thread": "1" if thread else "0", "since": since, "limit": str(left)}
+            arguments = {"message_id": id, "thread": "1" if thread else "0", "since": since, "limit": str(left), "mark": "1"}
             page = read_page(await self._speaker.read("show", arguments))
             pages.append(page)
             since, left = page["next_since"], left - len(page["messages"]) - len(page["unreadable"])

@@ -66,7 +66,7 @@ def resolve_settings(
 ) -> Settings:
     """Raises IDENTITY for a malformed name, INVALID for any other malformed value."""
     environment = os.environ if env is None else env
-    project = _Project.nearest(Path(os.path.abspath(os.getcwd() if cwd is None else cwd)))
+    project = _Project.nearest(Path(os.path.abspath(_working_folder() if cwd is None else cwd)))
 
     def first(option: str, value: Any, variable: str, field: str) -> tuple[Any, str] | None:
         """The first that is given; an empty variable counts as unset, since `${NAME:-}` in a configuration makes one."""
@@ -132,6 +132,15 @@ def resolve_settings(
         unknown_recipient=variable_choice(environment, "COORD_UNKNOWN_RECIPIENT", ("warn", "reject")),
         direction=variable_choice(environment, "COORD_DIRECTION", ("warn", "strict")),
     )
+
+
+def _working_folder() -> str:
+    try:
+        return os.getcwd()
+    except OSError:  # deleted, with another worktree for example
+        raise invalid(
+            "The working directory does not exist any more.", "Change into one that does, for example: cd ~"
+        ) from None
 
 
 @dataclass(frozen=True)

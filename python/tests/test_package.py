@@ -14,9 +14,10 @@ import unittest
 import zipfile
 from pathlib import Path
 
-from coordination import MessageType
+from coordination import CoordinationError, MessageType
 from coordination.definition import DATA, LIMITS, MESSAGE_TYPES
 from coordination.scripts import script
+from coordination.settings import resolve_settings
 
 from .harness import ROOT, RedisTestCase
 
@@ -65,6 +66,17 @@ class SourceTree(unittest.TestCase):
         version = re.search(r'^version = "(.*)"$', (PYTHON / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
         assert version is not None
         self.assertEqual(version[1], json.loads((ROOT / "package.json").read_text("utf-8"))["version"])
+
+
+class WorkingFolder(unittest.TestCase):
+    def test_one_that_was_deleted_is_refused_with_a_sentence(self) -> None:
+        before = os.getcwd()
+        self.addCleanup(os.chdir, before)
+        with tempfile.TemporaryDirectory() as folder:
+            os.chdir(folder)
+        with self.assertRaises(CoordinationError) as refused:
+            resolve_settings()
+        self.assertEqual(str(refused.exception), "The working directory does not exist any more.")
 
 
 class Example(RedisTestCase):

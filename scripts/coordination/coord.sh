@@ -8,12 +8,20 @@ coord() { # folder argument...
   from=$PWD
   CDPATH="" cd -P -- "$1/../.." || exit
   root=$PWD
-  cd -- "$from" || exit
+  # Empty where it was deleted. Staying here would take this folder for the caller's project.
+  { [ -n "$from" ] && cd -- "$from" 2>/dev/null; } || {
+    echo "The working directory does not exist any more. Change into one that does, for example: cd ~" >&2
+    exit 1
+  }
   shift
   program=$root/dist/coord.cjs
   if [ ! -f "$program" ]; then
     echo "cli-coordination is not built yet: run npm install in $root" >&2
     exit 1
   fi
+  command -v node >/dev/null || {
+    echo "There is no node on PATH: cli-coordination needs Node 20.19 or newer" >&2
+    exit 1
+  }
   exec node "$program" "$@"
 }

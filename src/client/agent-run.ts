@@ -7,6 +7,7 @@ import { readFileSync, statSync } from "node:fs";
 import { hostname } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import type { SessionFacts } from "../protocol/results.ts";
+import { readProcess } from "./process.ts";
 
 /** How far up the agent is looked for: npx, a shell or two, a version switcher. */
 const ANCESTORS_MAXIMUM = 8;
@@ -57,25 +58,6 @@ function findAgent(parent: number): { pid: number; name?: string } {
     pid = ancestor.parent;
   }
   return { pid: parent };
-}
-
-/** The program and its first argument, which is the script where the program is an interpreter; never the other arguments. */
-function readProcess(pid: number): { parent: number; command: string } | undefined {
-  try {
-    if (process.platform === "linux") {
-      const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-      const parent = Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
-      const command = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").slice(0, 2).join(" ");
-      return { parent, command };
-    }
-    // Not imported: that would cost every start, also where nothing is started.
-    const { execFileSync } = process.getBuiltinModule("node:child_process");
-    const output = execFileSync("ps", ["-o", "ppid=,command=", "-p", String(pid)], { encoding: "utf8", timeout: 500 });
-    const [, parent, command] = /^\s*(\d+)\s+(\S+(?:\s+\S+)?)/.exec(output) ?? [];
-    return command === undefined ? undefined : { parent: Number(parent), command };
-  } catch {
-    return undefined;
-  }
 }
 
 /** Read from the files: starting git would cost more than all the rest. */

@@ -34,6 +34,7 @@ export function checkArguments(
     limit: String(request.limit === undefined ? LIMITS.list_default : checkLimit(request.limit)),
     bytes: String(bound?.bytes ?? 0),
     description_bytes: String(bound?.descriptionBytes ?? 0),
+    mark: "1",
   };
 }
 
@@ -63,7 +64,7 @@ export async function checkInSteps(
 /** The newest message of the same inbox. */
 export function newestArguments({ inbox }: OwnArguments<"check">): OwnArguments<"check"> {
   const all = { from: "", type: "", thread: "", since: "", before: "", pending: "0", unread: "0" };
-  return { inbox, ...all, limit: "1", bytes: "0", description_bytes: "0" };
+  return { inbox, ...all, limit: "1", bytes: "0", description_bytes: "0", mark: "0" };
 }
 
 function text<T>(value: T | undefined, check: (value: T) => string): string {

@@ -107,8 +107,30 @@ export class CoordinationClient extends NamespaceClient {
    */
   async checkMessages(request: CheckRequest = {}, bound?: ResultBound): Promise<CheckResult> {
     if (request.messageId !== undefined) return this.showMessage(request.messageId);
+    return this.#check(request, "1", bound);
+  }
+
+  /**
+   * As `checkMessages`, but nothing counts as presented before `confirm`: for whoever has to show it first. Not confirmed, it
+   * comes again.
+   */
+  async takeMessages(request: CheckRequest = {}): Promise<{ result: CheckResult; confirm: () => Promise<void> }> {
+    const result = await this.#check(request, "0");
+    return { result, confirm: () => this.confirmShown(result) };
+  }
+
+  /** What was read without marking has reached whoever asked. */
+  async confirmShown({ messages, unreadable }: CheckResult): Promise<void> {
+    const ids = [...messages, ...unreadable].map(({ id }) => id);
+    for (let at = 0; at < ids.length; at += LIMITS.write_maximum) {
+      const step = ids.slice(at, at + LIMITS.write_maximum);
+      await this.#confirm("", step, 0, step.length);
+    }
+  }
+
+  async #check(request: CheckRequest, mark: "0" | "1", bound?: ResultBound): Promise<CheckResult> {
     const me = this.speaker.instance;
-    const args = checkArguments(request, me, bound);
+    const args = { ...checkArguments(request, me, bound), mark };
     const look = (): Promise<CheckResult> => checkInSteps((step) => this.speaker.run("check", step), args);
     const seconds = request.waitSeconds === undefined ? 0 : checkWaitSeconds(request.waitSeconds);
     if (seconds === 0) return look();

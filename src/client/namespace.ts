@@ -49,15 +49,19 @@ export class NamespaceClient {
   }
 
   /**
-   * One message whole with everybody's receipts, or its conversation, oldest first, at most 1,000.
+   * One message whole with everybody's receipts, or its conversation, oldest first, at most 1,000. Without `mark` nothing
+   * counts as presented by it.
    *
    * @throws CoordinationError INVALID, NOT_FOUND, UNAVAILABLE, TIMEOUT
    */
-  async showMessage(messageId: string, { thread = false }: { thread?: boolean } = {}): Promise<CheckResult> {
+  async showMessage(
+    messageId: string,
+    { thread = false, mark = true }: { thread?: boolean; mark?: boolean } = {},
+  ): Promise<CheckResult> {
     const id = checkMessageId(messageId, "message_id");
     const pages = [];
     for (let since = "", left: number = LIMITS.list_maximum; ;) {
-      const args = { message_id: id, thread: thread ? "1" : "0", since, limit: String(left) };
+      const args = { message_id: id, thread: thread ? "1" : "0", since, limit: String(left), mark: mark ? "1" : "0" };
       const page = readPage(await this.speaker.read("show", args));
       pages.push(page);
       since = page.next_since ?? "";

@@ -64,7 +64,7 @@ export const PROJECT_FILE = ".coord.json";
 /** @throws CoordinationError IDENTITY for a malformed name, INVALID for any other malformed value */
 export function resolveSettings(options: SettingsOptions = {}): Settings {
   const env = options.env ?? process.env;
-  const project = readProjectFile(resolve(options.cwd ?? process.cwd()));
+  const project = readProjectFile(resolve(options.cwd ?? workingFolder()));
   const file =
     project?.values.redis === undefined ? undefined : ([project.values.redis, `redis in ${project.path}`] as const);
   /** The first that is given; an empty variable counts as unset, since `${NAME:-}` in a configuration makes one. */
@@ -135,6 +135,15 @@ export function resolveSettings(options: SettingsOptions = {}): Settings {
       projectFile: project?.path,
     },
   };
+}
+
+/** @throws CoordinationError INVALID where it was deleted, with another worktree for example */
+export function workingFolder(): string {
+  try {
+    return process.cwd();
+  } catch {
+    throw invalid("The working directory does not exist any more.", "Change into one that does, for example: cd ~");
+  }
 }
 
 /** @throws CoordinationError IDENTITY */

@@ -16,7 +16,22 @@ export function dataFolder(env: NodeJS.ProcessEnv): string {
   // The XDG specification says to ignore a relative path.
   if (given !== undefined && isAbsolute(given)) return join(given, "cli-coordination");
   const platformFolder = process.platform === "darwin" ? "Library/Application Support" : ".local/share";
-  return join(env["HOME"] || homedir(), platformFolder, "cli-coordination");
+  return join(env["HOME"] || home(), platformFolder, "cli-coordination");
+}
+
+/** The system knows no home for a user without an entry of its own, as containers make them. */
+function home(): string {
+  try {
+    return homedir();
+  } catch {
+    throw new CoordinationError(
+      ErrorCode.INVALID,
+      "HOME is not set, and the system knows no home folder of this user.",
+      {
+        hint: "Set HOME, or XDG_DATA_HOME, to a folder that you may write.",
+      },
+    );
+  }
 }
 
 /** Where `install.ts` unpacks a server; the program to start is `redis-server` directly in it. */

@@ -54,8 +54,8 @@ const ARGUMENTS = {
   publish: ["instance", "session", "type", "to", "subject", "description", "requires_ack", "ack_within", "reply_to",
     "idempotency_key", "direction", "orchestrator", "unknown", "settings"],
   check: ["instance", "session", "inbox", "from", "type", "thread", "since", "before", "pending", "unread", "limit",
-    "bytes", "description_bytes"],
-  show: ["instance", "session", "message_id", "thread", "since", "limit"],
+    "bytes", "description_bytes", "mark"],
+  show: ["instance", "session", "message_id", "thread", "since", "limit", "mark"],
   /** The ids follow as further arguments; likewise for confirm and dead, and the values for restore. */
   ack: ["instance", "session", "comment"],
   notifications: ["instance", "session", "limit", "bytes", "loan_seconds", "confirmed"],

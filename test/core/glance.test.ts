@@ -69,7 +69,7 @@ test("[G7] where glance says NOTHING, collect shows nothing", async () => {
     else nothing++;
     expect(shows && !said).toBe(false);
     // Told nothing, the hook has left everything as collect would, which also clears away leases that have run out.
-    const lasting = ({ "leased:me": _leased, ...rest }: State): State => rest;
+    const lasting = ({ "loaned:me": _loaned, ...rest }: State): State => rest;
     if (!said) expect(lasting(await bench.state())).toEqual(lasting(before));
   };
   await fc.assert(fc.asyncProperty(names, history), { numRuns: HISTORIES });

@@ -2,12 +2,13 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { CoordinationClient } from "../../src/index.ts";
 import { resolveSettings } from "../../src/client/settings.ts";
 import { startThrowawayRedis, type ThrowawayRedis } from "../../src/server/throwaway.ts";
 import { accessRule } from "../../src/store/acl.ts";
 import { refused } from "../harness.ts";
+import { lacks } from "../needs.ts";
 import { coord, environment, freePort } from "../surfaces/run.ts";
 
 const REQUEST = { type: "GENERAL", subject: "s", description: "d", to: "bob" } as const;
@@ -18,7 +19,10 @@ describe("TLS", () => {
   let port: number;
   const file = (name: string): string => path.join(folder, name);
 
+  const missing = lacks("openssl");
+  beforeEach(({ skip }) => skip(missing !== undefined, missing));
   beforeAll(async () => {
+    if (missing !== undefined) return;
     folder = mkdtempSync(path.join(tmpdir(), "coord-tls-"));
     const openssl = (...args: string[]): Buffer => execFileSync("openssl", args, { cwd: folder, stdio: "pipe" });
     const key = (name: string): string[] => [
@@ -54,6 +58,7 @@ describe("TLS", () => {
     });
   });
   afterAll(async () => {
+    if (missing !== undefined) return;
     await redis.stop();
     rmSync(folder, { recursive: true });
   });

@@ -25,6 +25,7 @@ import { CoordinationError } from "../../src/protocol/errors.ts";
 import type { InstancePresence, PublishRequest } from "../../src/protocol/results.ts";
 import { startThrowawayRedis, type ThrowawayRedis } from "../../src/server/throwaway.ts";
 import { ADMINISTRATOR, leastPrivilege } from "../least-privilege.ts";
+import { PATIENCE_MS } from "../patience.ts";
 
 const ROOT: string = fileURLToPath(new URL("../..", import.meta.url));
 export const HOOK: string = path.join(ROOT, "dist/hook.cjs");
@@ -271,14 +272,15 @@ export class Agent {
   }
 
   /** The hook with the clock of its start set back, so that a busy machine does not make it give up. */
-  startPatientHook(fields: HookFields, env: Env = {}): Started {
-    return this.startProgram(["--require", this.#patient, HOOK, this.program], this.hookInput(fields), env);
+  startPatientHook(fields: HookFields, env: Env = {}, end: "ends" | "open" = "ends"): Started {
+    return this.startProgram(["--require", this.#patient, HOOK, this.program], this.hookInput(fields), env, end);
   }
 
-  startProgram(argv: readonly string[], input: string, env: Env = {}): Started {
+  /** @param end whether the host ends the input, or keeps it open as some do */
+  startProgram(argv: readonly string[], input: string, env: Env = {}, end: "ends" | "open" = "ends"): Started {
     const child = this.start(argv, { ...this.hookEnv, ...env });
     child.write(input);
-    child.endInput();
+    if (end === "ends") child.endInput();
     return child;
   }
 
@@ -296,8 +298,9 @@ export class Agent {
   }
 
   /** The background waiter, as it is started at the end of a turn. */
-  wait(env: Env = {}): Started {
-    return this.startProgram([HOOK, "wait"], this.hookInput({ hook_event_name: "Stop", stop_hook_active: false }), env);
+  wait(env: Env = {}, end: "ends" | "open" = "ends"): Started {
+    const input = this.hookInput({ hook_event_name: "Stop", stop_hook_active: false });
+    return this.startProgram([HOOK, "wait"], input, env, end);
   }
 
   /** A command in a shell of the agent. */
@@ -314,8 +317,8 @@ export class Agent {
     return JSON.parse(stdout) as Record<string, unknown>;
   }
 
-  startServer(): Started {
-    return this.start([COORD, "mcp"], { ...this.toolEnv, CLAUDE_PROJECT_DIR: this.cwd });
+  startServer(env: Env = {}): Started {
+    return this.start([COORD, "mcp"], { ...this.toolEnv, CLAUDE_PROJECT_DIR: this.cwd, ...env });
   }
 
   /** The MCP server of the agent, reached by the official client. */
@@ -581,7 +584,7 @@ export async function refused(promise: Promise<unknown>): Promise<CoordinationEr
 /** Resolves once `probe` returns neither undefined nor false. */
 export async function until<T>(
   probe: () => Promise<T | undefined | false> | T | undefined | false,
-  milliseconds = 15_000,
+  milliseconds: number = PATIENCE_MS,
 ): Promise<T> {
   const deadline = performance.now() + milliseconds;
   for (;;) {
@@ -596,11 +599,14 @@ export async function sleep(milliseconds: number): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
-/** Fails unless the promise is fulfilled in time. */
-export async function within<T>(milliseconds: number, promise: Promise<T>): Promise<T> {
+/** Waits end by themselves after 50 seconds, and look again after 30: what comes before was rung for. */
+const RUNG_WITHIN_MS = 20_000;
+
+/** Fails unless the promise is fulfilled before a wait would have found out by itself. */
+export async function within<T>(promise: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`nothing within ${milliseconds} ms`)), milliseconds);
+    timer = setTimeout(() => reject(new Error(`nothing within ${RUNG_WITHIN_MS} ms`)), RUNG_WITHIN_MS);
   });
   try {
     return await Promise.race([promise, late]);

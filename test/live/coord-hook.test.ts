@@ -7,7 +7,7 @@ import { createServer, type Server } from "node:net";
 import path from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { PREFIX, useRedis } from "../harness.ts";
-import { type Environment, environment, freePort, ROOT, run, temporaryFolder } from "../surfaces/run.ts";
+import { type Environment, bash, environment, freePort, ROOT, run, temporaryFolder } from "../surfaces/run.ts";
 
 const HOOK = path.join(ROOT, "dist/coord-hook");
 const PORT = await freePort();
@@ -84,6 +84,20 @@ describe("where nothing waits", () => {
     expect((await heartbeat()) > before).toBe(true);
   });
 
+  it("[G7] mail that could not be written, or that nobody reads, stays unread and disturbs nobody", async () => {
+    const id = await send();
+    const session = { CLAUDE_PROJECT_DIR: project, CLAUDE_CODE_SESSION_ID: "s1", CLAUDE_INSTANCE_ID: "me" };
+    const env = environment({ ...session, REDIS_PORT: String(PORT) });
+    for (const target of [">/dev/full", "| true"]) {
+      const line = `printf %s "$2" | "$1" claude tool ${target}; echo "\${PIPESTATUS[1]}"`;
+      const ended = await bash(line, [HOOK, JSON.stringify({ ...TOOL, tool_response: "" })], { env, cwd: folder });
+      expect([target, ended.stdout, ended.stderr]).toEqual([target, "0\n", ""]);
+      expect(await bench.raw.zrange(`${PREFIX}:unread:me`, "0", "-1")).toEqual([id]);
+      await bench.raw.del(`${PREFIX}:loans:me`, `${PREFIX}:loaned:me`); // as after ten seconds
+    }
+    expect(await hook()).toEqual({ ...REAL, shown: [id] });
+  });
+
   it("[G7] mail is shown once, whole and by the real hook, and what was written to it meanwhile is not lost", async () => {
     const id = await send();
     expect(await hook()).toEqual({ ...REAL, shown: [id] });
@@ -112,6 +126,15 @@ describe("where nothing waits", () => {
     const { port } = stalled.address() as { port: number };
     expect(await hook({ REDIS_PORT: String(port) })).toEqual(FAST);
   });
+
+  it.each([0, 60_000, 5_000_000])(
+    "a host that writes %i bytes more than are needed writes them to its end",
+    async (bytes) => {
+      const env = environment({ CLAUDE_PROJECT_DIR: project, CLAUDE_CODE_SESSION_ID: "s1" }); // no name: takes no part
+      const line = `trap '' PIPE; head -c ${bytes} /dev/zero | tr '\\0' x | "$1" claude tool; echo "\${PIPESTATUS[*]}"`;
+      expect(await bash(line, [HOOK], { env, cwd: folder })).toMatchObject({ code: 0, stdout: "0 0 0\n", stderr: "" });
+    },
+  );
 
   it("linked into a folder of PATH it finds the real hook", async () => {
     const link = path.join(folder, "bin/coord-hook");

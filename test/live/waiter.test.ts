@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { Redis } from "ioredis";
 import { describe, expect, it, onTestFinished } from "vitest";
+import { lives } from "../../src/client/process.ts";
 import { MessageType } from "../../src/protocol/definition.ts";
 import { ensureRedisServer } from "../../src/server/install.ts";
 import { ADMINISTRATOR, leastPrivilege } from "../least-privilege.ts";
@@ -126,7 +127,7 @@ describe.concurrent("the waiter", () => {
     await place(stage, waiter);
     const pid = await waiter.pid;
     await agent.kill();
-    await until(() => !lives(pid), 12_000);
+    await until(() => !lives({ pid, started: undefined }));
     await until(async () => (await stage.status("backend")) === "stale");
   });
 
@@ -138,7 +139,7 @@ describe.concurrent("the waiter", () => {
     const pid = await waiter.pid;
     await agent.kill();
     const id = await stage.send("backend", "login");
-    await until(() => !lives(pid), 12_000);
+    await until(() => !lives({ pid, started: undefined }));
     expect(await stage.raw.zrange(`${stage.prefix}:unread:backend`, "0", "-1")).toEqual([id]);
     const next = await stage.agent("backend");
     expect(await next.shown(START)).toContain("About login.");
@@ -148,7 +149,7 @@ describe.concurrent("the waiter", () => {
     const stage = bench.stage();
     const { agent, waiter } = await idle(stage);
     await agent.hook(END);
-    expect(await within(4_000, waiter.ended)).toMatchObject(GONE);
+    expect(await within(waiter.ended)).toMatchObject(GONE);
     expect(await stage.status("backend")).toBe("offline");
   });
 
@@ -156,7 +157,7 @@ describe.concurrent("the waiter", () => {
     const stage = bench.stage();
     const { waiter } = await idle(stage);
     await stage.client("backend", { session: runOf() });
-    expect(await within(4_000, waiter.ended)).toMatchObject(GONE);
+    expect(await within(waiter.ended)).toMatchObject(GONE);
     await stage.send("backend", "for the newer");
     expect((await stage.entry("backend")).session.number).toBe(2);
   });
@@ -207,7 +208,7 @@ describe("the waiter and a Redis that dies", () => {
     }
     const sender = stage.command("orchestrator", { redis: own.env.REDIS_URL });
     await sender.publishMessage({ type: MessageType.GENERAL, subject: "login", description: "Text.", to: "backend" });
-    const { code, stderr } = await within(12_000, waiter.ended);
+    const { code, stderr } = await within(waiter.ended);
     expect([code, stderr]).toEqual([2, expect.stringContaining("Text.")]);
   });
 });
@@ -252,14 +253,5 @@ class OwnRedis {
     const ended = once(this.#process, "exit");
     this.#process.kill("SIGKILL");
     await ended;
-  }
-}
-
-function lives(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
   }
 }

@@ -67,7 +67,7 @@ describe.concurrent("coord_check_messages with wait_seconds", () => {
     const waiting = server.call("check_messages", { wait_seconds: 40 });
     await listens(stage, "backend");
     const id = await stage.send("backend", "login");
-    const result = await within(5_000, waiting);
+    const result = await within(waiting);
     expect(result).toMatchObject({ success: true, count: 1, messages: [{ id, subject: "login" }] });
     expect(await server.call("check_messages", { wait_seconds: 1 })).toMatchObject({
       success: true,
@@ -108,7 +108,7 @@ describe.concurrent("coord_check_messages with wait_seconds", () => {
     );
     await sleep(8_500);
     await stage.send("backend", "login");
-    const { structuredContent } = await within<CallToolResult>(10_000, call);
+    const { structuredContent } = await within<CallToolResult>(call);
     expect([structuredContent, seen]).toMatchObject([{ count: 1 }, [5]]);
   });
 
@@ -121,7 +121,7 @@ describe.concurrent("coord_check_messages with wait_seconds", () => {
     await listens(stage, "backend");
     client.send({ method: "notifications/cancelled", params: { requestId: 1, reason: "the user pressed escape" } });
     const channel = `${stage.prefix}:notify:backend`;
-    await until(async () => ((await stage.raw.pubsub("NUMSUB", channel)) as [string, number])[1] === 0, 5_000);
+    await until(async () => ((await stage.raw.pubsub("NUMSUB", channel)) as [string, number])[1] === 0);
     await stage.send("backend", "login");
     client.wait(2, 5);
     await until(() => client.lines.some(({ id }) => id === 2));
@@ -181,7 +181,7 @@ describe.concurrent("the library", () => {
     await listens(stage, "backend");
     await stage.send("backend", "other");
     await stage.send("backend", "wanted", { type: MessageType.REVIEW_FAILED });
-    expect((await within(5_000, waiting)).messages.map(({ subject }) => subject)).toEqual(["wanted"]);
+    expect((await within(waiting)).messages.map(({ subject }) => subject)).toEqual(["wanted"]);
     expect(
       await client.waitForMessages({ waitSeconds: 50, signal: AbortSignal.timeout(300), type: "NOTIFICATION" }),
     ).toMatchObject({
@@ -212,7 +212,7 @@ describe.concurrent("the library", () => {
       ["message_acknowledged", "mine", "done"],
     ]);
     ended.abort();
-    await within(2_000, reading);
+    await within(reading);
     expect(await client.getNotifications()).toMatchObject({ count: 0 });
   });
 
@@ -222,7 +222,7 @@ describe.concurrent("the library", () => {
     const next = older.events().next();
     await listens(stage, "backend");
     await stage.client("backend", { session: runOf({ agentPid: 2000 }) });
-    expect((await within(3_000, refused(next))).code).toBe("SUPERSEDED");
+    expect((await within(refused(next))).code).toBe("SUPERSEDED");
   });
 });
 
@@ -235,6 +235,6 @@ describe("the library, cut off", () => {
     await listens(stage, "backend");
     await stage.raw.call("CLIENT", "KILL", "TYPE", "pubsub");
     await stage.send("backend", "missed");
-    expect((await within(5_000, waiting)).messages.map(({ subject }) => subject)).toEqual(["missed"]);
+    expect((await within(waiting)).messages.map(({ subject }) => subject)).toEqual(["missed"]);
   });
 });

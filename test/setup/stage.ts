@@ -13,9 +13,9 @@ import {
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { onTestFinished } from "vitest";
+import { PATIENCE_MS } from "../patience.ts";
 
 const DIST = path.resolve(import.meta.dirname, "../../dist");
-const RUN_WITHIN_MS = 20_000;
 
 export interface Ended {
   code: number | null;
@@ -84,7 +84,7 @@ export class Folder {
   }
 
   async coord(args: readonly string[], settings: Record<string, string> = {}): Promise<Ended> {
-    const options = { cwd: this.path, env: { ...this.env, ...settings }, timeout: RUN_WITHIN_MS } as const;
+    const options = { cwd: this.path, env: { ...this.env, ...settings }, timeout: PATIENCE_MS } as const;
     const child = spawn(process.execPath, [path.join(DIST, "coord.cjs"), ...args], { ...options, stdio: "pipe" });
     child.stdin.end();
     let [stdout, stderr] = ["", ""];

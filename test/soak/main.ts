@@ -2,7 +2,6 @@
  * `npm run test:soak [-- --minutes n]`: an MCP server, library clients and Redis under steady load in a namespace that is
  * full, so that retention works as hard as publishing. Their memory has to stay level; the figures go to docs/reliability.md.
  */
-import { execFileSync } from "node:child_process";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
@@ -12,6 +11,7 @@ import { Redis } from "ioredis";
 import { getCoordinationClient } from "../../src/client/client.ts";
 import { startThrowawayRedis } from "../../src/server/throwaway.ts";
 import { writeSection } from "../reliability.ts";
+import { residentKilobytes } from "../resident.ts";
 
 const EXIT_USAGE = 64;
 const MINUTES = 20;
@@ -32,10 +32,6 @@ const TITLES = {
   library: "library clients, heap",
   redis: "Redis, used, without a day's idempotency keys",
 };
-
-function residentKilobytes(pid: number): number {
-  return Number(execFileSync("ps", ["-o", "rss=", "-p", String(pid)], { encoding: "utf8" }).trim());
-}
 
 async function main(): Promise<void> {
   let minutes = MINUTES;

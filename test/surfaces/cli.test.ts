@@ -5,7 +5,6 @@ import {
   COORD,
   type Ended,
   type Environment,
-  LONG_TEST_MS,
   type Wire,
   bash,
   coord,
@@ -40,46 +39,42 @@ async function publish(instance: string, ...args: readonly string[]): Promise<st
 }
 
 describe("what people read", () => {
-  it(
-    "publish, check, show, ack, notifications, stats, presence and forget, in one play",
-    { timeout: LONG_TEST_MS },
-    async () => {
-      await bench.seen({ orchestrator: 0, "feature-auth": 0, "feature-ui": 0 });
-      const lines = [
-        await printed("feature-auth", "publish", "READY_FOR_REVIEW", "login form", "Branch feat/login\ntests pass"),
-        await printed("feature-auth", "publish", "NOTIFICATION", "lunch", "", "--to", "feature-uy"),
-      ];
-      const [review] = await bench.raw.zrange("coord:timeline", "0", "0");
-      lines.push(
-        await printed("orchestrator", "check", "--pending"),
-        await printed("orchestrator", "publish", "REVIEW_FAILED", "login form", "No tests.", "--reply-to", review!),
-        await printed("feature-auth", "notifications"),
-        await printed("feature-auth", "notifications"),
-        await printed("feature-auth", "check"),
-        await printed("orchestrator", "publish", "CONTRACT_APPROVED", "POST /session", "Returns 201."),
-      );
-      const contract = (await bench.raw.zrange("coord:timeline", "-1", "-1"))[0]!;
-      lines.push(
-        await printed("feature-ui", "ack", contract, "--comment", "adapted\nall of it"),
-        await printed("feature-ui", "ack", contract, "--comment", "again"),
-        await printed("feature-ui", "ack", contract, "msg-nope"),
-        await printed("orchestrator", "show", contract),
-        await printed("orchestrator", "show", review!, "--thread"),
-        await printed("orchestrator", "check", "--all", "--limit", "1"),
-        await printed("orchestrator", "check", "--since", review!, "--all", "--limit", "1"),
-        await printed("orchestrator", "notifications"),
-        await printed("orchestrator", "check", "--type", "META_CHANGE_REQUEST"),
-        await printed("orchestrator", "check", "--pending"),
-        await printed("orchestrator", "presence"),
-        await printed("orchestrator", "stats"),
-        await printed("orchestrator", "forget", "feature-ui"),
-        await printed("orchestrator", "forget", "nobody"),
-        await printed("orchestrator", "publish", "GENERAL", "again", "", "--idempotency-key", "k"),
-        await printed("orchestrator", "publish", "GENERAL", "again", "", "--idempotency-key", "k"),
-      );
-      expect(lines.join("\n")).toMatchSnapshot();
-    },
-  );
+  it("publish, check, show, ack, notifications, stats, presence and forget, in one play", async () => {
+    await bench.seen({ orchestrator: 0, "feature-auth": 0, "feature-ui": 0 });
+    const lines = [
+      await printed("feature-auth", "publish", "READY_FOR_REVIEW", "login form", "Branch feat/login\ntests pass"),
+      await printed("feature-auth", "publish", "NOTIFICATION", "lunch", "", "--to", "feature-uy"),
+    ];
+    const [review] = await bench.raw.zrange("coord:timeline", "0", "0");
+    lines.push(
+      await printed("orchestrator", "check", "--pending"),
+      await printed("orchestrator", "publish", "REVIEW_FAILED", "login form", "No tests.", "--reply-to", review!),
+      await printed("feature-auth", "notifications"),
+      await printed("feature-auth", "notifications"),
+      await printed("feature-auth", "check"),
+      await printed("orchestrator", "publish", "CONTRACT_APPROVED", "POST /session", "Returns 201."),
+    );
+    const contract = (await bench.raw.zrange("coord:timeline", "-1", "-1"))[0]!;
+    lines.push(
+      await printed("feature-ui", "ack", contract, "--comment", "adapted\nall of it"),
+      await printed("feature-ui", "ack", contract, "--comment", "again"),
+      await printed("feature-ui", "ack", contract, "msg-nope"),
+      await printed("orchestrator", "show", contract),
+      await printed("orchestrator", "show", review!, "--thread"),
+      await printed("orchestrator", "check", "--all", "--limit", "1"),
+      await printed("orchestrator", "check", "--since", review!, "--all", "--limit", "1"),
+      await printed("orchestrator", "notifications"),
+      await printed("orchestrator", "check", "--type", "META_CHANGE_REQUEST"),
+      await printed("orchestrator", "check", "--pending"),
+      await printed("orchestrator", "presence"),
+      await printed("orchestrator", "stats"),
+      await printed("orchestrator", "forget", "feature-ui"),
+      await printed("orchestrator", "forget", "nobody"),
+      await printed("orchestrator", "publish", "GENERAL", "again", "", "--idempotency-key", "k"),
+      await printed("orchestrator", "publish", "GENERAL", "again", "", "--idempotency-key", "k"),
+    );
+    expect(lines.join("\n")).toMatchSnapshot();
+  });
 
   it("an empty namespace", async () => {
     const lines = [];
@@ -153,7 +148,7 @@ describe("--json prints what the MCP tool returns", () => {
     ],
   ];
 
-  it("with the same fields in the same order, for the same state", { timeout: LONG_TEST_MS }, async () => {
+  it("with the same fields in the same order, for the same state", async () => {
     // The same play in two namespaces: one by commands, one by tools.
     const prepare = async (keyPrefix: string): Promise<[first: string, last: string]> => {
       await bench.admit(keyPrefix);
@@ -295,7 +290,7 @@ describe("[G10] a terminal gets no control characters of a message", () => {
     expect(await dirty(looks, messageId)).toEqual([]);
   });
 
-  it("nor of what somebody else wrote into Redis", { timeout: LONG_TEST_MS }, async () => {
+  it("nor of what somebody else wrote into Redis", async () => {
     await bench.seen({ backend: 0, ab: 0, [`ab${EVIL}`]: 0, [EVIL]: 0 });
     const frontend = await bench.client("frontend");
     const content = { type: "GENERAL", subject: "s", description: "d" } as const;
@@ -345,22 +340,20 @@ describe("colour", () => {
     });
   }
 
-  it.skipIf(terminal === undefined)(
-    "on a terminal only, and none with NO_COLOR (skipped: neither script of util-linux nor python3 is here)",
-    async () => {
-      const [frontend] = await bench.clients("frontend", "backend");
-      await frontend.publishMessage({ type: "GENERAL", subject: "s", description: "d", to: "backend" });
-      const coloured = await onTerminal(["check"], {});
-      expect([coloured.code, coloured.stdout.includes(`${ESCAPE}33m`)]).toEqual([0, true]);
-      expect((await onTerminal(["check", "--limit", "0"], {})).stdout).toContain(`${ESCAPE}31merror:${ESCAPE}39m`);
-      for (const more of [{ NO_COLOR: "1" }, { TERM: "dumb" }] as Environment[]) {
-        const plain = await onTerminal(["check"], more);
-        expect([plain.code, plain.stdout.includes(ESCAPE)]).toEqual([0, false]);
-      }
-      const wire = await onTerminal(["check", "--json"], {});
-      expect(JSON.parse(wire.stdout)).toMatchObject({ success: true, count: 1 });
-    },
-  );
+  it("on a terminal only, and none with NO_COLOR", async ({ skip }) => {
+    skip(terminal === undefined, "neither script of util-linux nor python3 is here");
+    const [frontend] = await bench.clients("frontend", "backend");
+    await frontend.publishMessage({ type: "GENERAL", subject: "s", description: "d", to: "backend" });
+    const coloured = await onTerminal(["check"], {});
+    expect([coloured.code, coloured.stdout.includes(`${ESCAPE}33m`)]).toEqual([0, true]);
+    expect((await onTerminal(["check", "--limit", "0"], {})).stdout).toContain(`${ESCAPE}31merror:${ESCAPE}39m`);
+    for (const more of [{ NO_COLOR: "1" }, { TERM: "dumb" }] as Environment[]) {
+      const plain = await onTerminal(["check"], more);
+      expect([plain.code, plain.stdout.includes(ESCAPE)]).toEqual([0, false]);
+    }
+    const wire = await onTerminal(["check", "--json"], {});
+    expect(JSON.parse(wire.stdout)).toMatchObject({ success: true, count: 1 });
+  });
 });
 
 describe("in a pipe and beside others", () => {

@@ -6,17 +6,7 @@ import { expect, it } from "vitest";
 import { ensureRedisServer } from "../../src/server/install.ts";
 import { SCRIPTS } from "../../src/store/scripts.ts";
 import { until } from "../harness.ts";
-import {
-  COORD,
-  type Ended,
-  type Environment,
-  LONG_TEST_MS,
-  ROOT,
-  coord,
-  environment,
-  run,
-  temporaryFolder,
-} from "./run.ts";
+import { COORD, type Ended, type Environment, ROOT, coord, environment, run, temporaryFolder } from "./run.ts";
 
 const ALL_RIGHT = /\nAll as promised: (\d+) of \1 checks passed in [\d.]+ s\.\n$/;
 
@@ -55,7 +45,7 @@ function transcript({ stdout }: Ended): string {
     .replace(/in [\d.]+ s\.\n$/, "in <n> s.\n");
 }
 
-it("exits 0 with a summary, from any directory, through a link", { timeout: LONG_TEST_MS }, async () => {
+it("exits 0 with a summary, from any directory, through a link", async () => {
   const { env, folder } = await stage();
   const place = await temporaryFolder();
   symlinkSync(COORD, path.join(place, "coord"));
@@ -69,7 +59,7 @@ it("exits 0 with a summary, from any directory, through a link", { timeout: LONG
   expect(await leftovers(folder)).toEqual([]);
 });
 
-it("no setting of the person who watches changes the play", { timeout: LONG_TEST_MS }, async () => {
+it("no setting of the person who watches changes the play", async () => {
   const { env, folder } = await stage();
   const names = { CLAUDE_INSTANCE_ID: "me", COORD_KEY_PREFIX: "mine", COORD_ORCHESTRATOR: "boss" };
   const rules = { COORD_DIRECTION: "strict", COORD_UNKNOWN_RECIPIENT: "reject", COORD_MAX_MESSAGES: "many" };
@@ -79,7 +69,7 @@ it("no setting of the person who watches changes the play", { timeout: LONG_TEST
   expect(await leftovers(folder)).toEqual([]);
 });
 
-it("exits 1 when a step differs, says which, and leaves nothing behind", { timeout: LONG_TEST_MS }, async () => {
+it("exits 1 when a step differs, says which, and leaves nothing behind", async () => {
   const { env, folder } = await stage();
   const copy = await temporaryFolder();
   for (const part of ["dist", "scripts"]) cpSync(path.join(ROOT, part), path.join(copy, part), { recursive: true });

@@ -84,7 +84,7 @@ describe("starting", () => {
 });
 
 describe("ending cleanly, with exit 0 and nothing on stderr", () => {
-  it.each(["SIGINT", "SIGTERM", "end of input"] as const)("on %s, also while a call waits", async (how) => {
+  it.each(["SIGINT", "SIGTERM", "SIGHUP", "end of input"] as const)("on %s, also while a call waits", async (how) => {
     const server = new RawServer(settings());
     await server.initialize();
     server.send(

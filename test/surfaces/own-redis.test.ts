@@ -2,17 +2,7 @@
 import { expect, it, onTestFinished } from "vitest";
 import { ensureRedisServer } from "../../src/server/install.ts";
 import { startThrowawayRedis } from "../../src/server/throwaway.ts";
-import {
-  type Ended,
-  type Environment,
-  LONG_TEST_MS,
-  type Wire,
-  coord,
-  environment,
-  freePort,
-  json,
-  temporaryFolder,
-} from "./run.ts";
+import { type Ended, type Environment, type Wire, coord, environment, freePort, json, temporaryFolder } from "./run.ts";
 
 /** Somebody with a data folder and a port of his own; what he started is stopped when the test is over. */
 async function somebody(port: number): Promise<Environment> {
@@ -25,53 +15,47 @@ async function somebody(port: number): Promise<Environment> {
 
 const told = ({ code, stdout, stderr }: Ended): unknown => ({ code, stdout, stderr });
 
-it(
-  "a Redis of one's own is started once, used, stopped once, and keeps its messages",
-  { timeout: LONG_TEST_MS },
-  async () => {
-    const port = await freePort();
-    const env = await somebody(port);
-    const dataDir = `${env["XDG_DATA_HOME"]}/cli-coordination/data-${port}`;
-    expect(await coord(["down"], { env })).toMatchObject({ code: 0, stdout: `Nothing runs on port ${port}.\n` });
-    const running = (word: string): RegExp =>
-      new RegExp(
-        `^${word}: (Redis|Valkey) [\\d.]+, process \\d+, port ${port}\nData: ${dataDir}\nStop it with: coord down\n$`,
-      );
-    const started = await coord(["up"], { env });
-    expect(started).toMatchObject({ code: 0, stdout: expect.stringMatching(running("Started")) as string });
-    const again = await coord(["up"], { env });
-    expect(again).toMatchObject({ code: 0, stdout: started.stdout.replace("Started", "Already running"), stderr: "" });
-    const sent = json(
-      await coord(["publish", "GENERAL", "s", "d", "--to", "all", "--no-ack", "--json"], { env: { ...env } }).then(
-        calm,
-      ),
+it("a Redis of one's own is started once, used, stopped once, and keeps its messages", async () => {
+  const port = await freePort();
+  const env = await somebody(port);
+  const dataDir = `${env["XDG_DATA_HOME"]}/cli-coordination/data-${port}`;
+  expect(await coord(["down"], { env })).toMatchObject({ code: 0, stdout: `Nothing runs on port ${port}.\n` });
+  const running = (word: string): RegExp =>
+    new RegExp(
+      `^${word}: (Redis|Valkey) [\\d.]+, process \\d+, port ${port}\nData: ${dataDir}\nStop it with: coord down\n$`,
     );
+  const started = await coord(["up"], { env });
+  expect(started).toMatchObject({ code: 0, stdout: expect.stringMatching(running("Started")) as string });
+  const again = await coord(["up"], { env });
+  expect(again).toMatchObject({ code: 0, stdout: started.stdout.replace("Started", "Already running"), stderr: "" });
+  const sent = json(
+    await coord(["publish", "GENERAL", "s", "d", "--to", "all", "--no-ack", "--json"], { env: { ...env } }).then(calm),
+  );
 
-    const stopped = json(await coord(["down", "--json"], { env }));
-    expect(stopped).toEqual({
-      success: true,
-      state: "stopped",
-      port,
-      pid: expect.any(Number) as number,
-      data_dir: dataDir,
-      description: expect.stringMatching(/^(Redis|Valkey) [\d.]+, process \d+$/) as string,
-    });
-    expect(await coord(["check"], { env })).toMatchObject({ code: 69 });
-    const restarted = json(await coord(["up", "--json"], { env }));
-    expect(restarted).toEqual({
-      ...stopped,
-      state: "started",
-      pid: expect.any(Number),
-      description: expect.any(String),
-    });
-    const kept = json(await coord(["check", "--all", "--json"], { env }));
-    expect((kept["messages"] as Wire[]).map(({ id }) => id)).toEqual([sent["message_id"]]);
-    expect(await coord(["down"], { env })).toMatchObject({
-      code: 0,
-      stdout: expect.stringMatching(new RegExp(`^Stopped: .*\nData stay in ${dataDir}\n$`)) as string,
-    });
-  },
-);
+  const stopped = json(await coord(["down", "--json"], { env }));
+  expect(stopped).toEqual({
+    success: true,
+    state: "stopped",
+    port,
+    pid: expect.any(Number) as number,
+    data_dir: dataDir,
+    description: expect.stringMatching(/^(Redis|Valkey) [\d.]+, process \d+$/) as string,
+  });
+  expect(await coord(["check"], { env })).toMatchObject({ code: 69 });
+  const restarted = json(await coord(["up", "--json"], { env }));
+  expect(restarted).toEqual({
+    ...stopped,
+    state: "started",
+    pid: expect.any(Number),
+    description: expect.any(String),
+  });
+  const kept = json(await coord(["check", "--all", "--json"], { env }));
+  expect((kept["messages"] as Wire[]).map(({ id }) => id)).toEqual([sent["message_id"]]);
+  expect(await coord(["down"], { env })).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(new RegExp(`^Stopped: .*\nData stay in ${dataDir}\n$`)) as string,
+  });
+});
 
 it("another server on the port is left alone by both: exit 1, with what to do", async () => {
   const port = await freePort();

@@ -8,15 +8,10 @@ import path from "node:path";
 import { Client } from "@modelcontextprotocol/client";
 import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
 import { expect, onTestFinished } from "vitest";
+import { PATIENCE_MS } from "../patience.ts";
 
 export const ROOT: string = path.resolve(import.meta.dirname, "../..");
 export const COORD: string = path.join(ROOT, "dist/coord.cjs");
-
-/** For what DESIGN promises within a second, on a machine that is busy with other tests as well. */
-export const ONE_SECOND_UNDER_LOAD = 2000;
-const RUN_WITHIN_MS = 30_000;
-/** For a test that runs some twenty of them, one after the other, where others use the processors as well. */
-export const LONG_TEST_MS = 90_000;
 
 export type Wire = Record<string, unknown>;
 export type Environment = Record<string, string>;
@@ -34,7 +29,7 @@ export interface RunOptions {
   cwd?: string;
   /** What it reads from standard input; default nothing. */
   input?: string | Uint8Array;
-  /** Default 30 seconds; then it is killed, and its code is null. */
+  /** Default as long as a test is patient; then it is killed, and its code is null. */
   withinMs?: number;
 }
 
@@ -46,7 +41,7 @@ export function environment(settings: Environment = {}): Environment {
 
 /** Runs to the end, in a folder and with settings of its own. */
 export async function run(program: string, args: readonly string[], options: RunOptions = {}): Promise<Ended> {
-  const { env = environment(), cwd = "/", input = "", withinMs = RUN_WITHIN_MS } = options;
+  const { env = environment(), cwd = "/", input = "", withinMs = PATIENCE_MS } = options;
   const began = performance.now();
   const child = spawn(program, args, { env, cwd, stdio: "pipe", timeout: withinMs, killSignal: "SIGKILL" });
   const output = [collect(child.stdout), collect(child.stderr)] as const;
@@ -140,7 +135,7 @@ export class Agent implements AsyncDisposable {
 
   /** Every result is checked for what holds for all: the text is the structured content, or a refusal as JSON. */
   async call(name: string, args: Wire = {}, options: { signal?: AbortSignal } = {}): Promise<ToolResult> {
-    const result = await this.client.callTool({ name, arguments: args }, { timeout: RUN_WITHIN_MS, ...options });
+    const result = await this.client.callTool({ name, arguments: args }, { timeout: PATIENCE_MS, ...options });
     const { content, structuredContent, isError = false } = result;
     const [first] = content;
     expect(content).toEqual([{ type: "text", text: expect.any(String) as string }]);
@@ -179,7 +174,7 @@ export class RawServer {
 
   constructor(settings: Environment, args: readonly string[] = []) {
     const began = performance.now();
-    const options = { env: environment(settings), cwd: "/", timeout: RUN_WITHIN_MS } as const;
+    const options = { env: environment(settings), cwd: "/", timeout: PATIENCE_MS } as const;
     const child = spawn(process.execPath, [COORD, "mcp", ...args], {
       ...options,
       stdio: "pipe",

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { useRedis } from "../harness.ts";
-import { COORD, type Environment, LONG_TEST_MS, bash, coord, environment } from "./run.ts";
+import { COORD, type Environment, bash, coord, environment } from "./run.ts";
 
 const bench = useRedis();
 
@@ -18,30 +18,26 @@ async function printed(...args: readonly string[]): Promise<string> {
   return (await bench.plain(text)).replaceAll(/(waiting for|for|the) \d+ s/g, "$1 <n> s");
 }
 
-test(
-  "deadlines and what is dead, in one play: settings, sweep, dead, retry and drop",
-  { timeout: LONG_TEST_MS },
-  async () => {
-    await bench.seen({ bob: 0, orchestrator: 0 });
-    const lines = [await printed("settings", "ack_attempts", "1")];
-    lines.push(await printed("publish", "GENERAL", "tests", "", "--to", "bob", "--ack-within", "600"));
-    const [id] = await bench.raw.zrange("coord:timeline", "0", "0");
-    for (let step = 0; step < 3; step++) {
-      await bench.passDeadlines();
-      lines.push(await printed("sweep"));
-    }
-    lines.push(await printed("dead"), await printed("dead", "retry", id!), await printed("dead"));
-    for (let step = 0; step < 3; step++) {
-      await bench.passDeadlines();
-      await coord(["sweep"], { env: env() });
-    }
-    lines.push(await printed("dead", "drop", id!), await printed("notifications", "--limit", "3"));
-    lines.push(await printed("show", id!));
-    expect(lines.join("\n")).toMatchSnapshot();
-  },
-);
+test("deadlines and what is dead, in one play: settings, sweep, dead, retry and drop", async () => {
+  await bench.seen({ bob: 0, orchestrator: 0 });
+  const lines = [await printed("settings", "ack_attempts", "1")];
+  lines.push(await printed("publish", "GENERAL", "tests", "", "--to", "bob", "--ack-within", "600"));
+  const [id] = await bench.raw.zrange("coord:timeline", "0", "0");
+  for (let step = 0; step < 3; step++) {
+    await bench.passDeadlines();
+    lines.push(await printed("sweep"));
+  }
+  lines.push(await printed("dead"), await printed("dead", "retry", id!), await printed("dead"));
+  for (let step = 0; step < 3; step++) {
+    await bench.passDeadlines();
+    await coord(["sweep"], { env: env() });
+  }
+  lines.push(await printed("dead", "drop", id!), await printed("notifications", "--limit", "3"));
+  lines.push(await printed("show", id!));
+  expect(lines.join("\n")).toMatchSnapshot();
+});
 
-test("--json prints the fields of the library", { timeout: LONG_TEST_MS }, async () => {
+test("--json prints the fields of the library", async () => {
   const outputs = [];
   for (const args of [["settings"], ["sweep"], ["dead"], ["dead", "list", "--limit", "1"]]) {
     const { code, stdout } = await coord([...args, "--json"], { env: env() });

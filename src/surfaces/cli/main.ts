@@ -1,8 +1,18 @@
 /** Runs one command line: parses, reports, and ends with the exit code that says what happened. */
-import { CommanderError } from "commander";
+import { type Command, CommanderError } from "commander";
 import { CoordinationError, ErrorCode } from "../../protocol/errors.ts";
 import { separateTexts } from "./input.ts";
-import { EXIT, exitCodeOf, printRefusal } from "./outcome.ts";
+import {
+  EXIT,
+  exitCodeOf,
+  flushed,
+  OutputError,
+  printOutputError,
+  printRefusal,
+  watchOutput,
+  writeError,
+  writeOut,
+} from "./outcome.ts";
 import { buildProgram, type LazySurfaces } from "./program.ts";
 
 /** @returns the exit code */
@@ -10,22 +20,46 @@ export async function runCommandLine(argv: readonly string[], surfaces: LazySurf
   let exitCode: number = EXIT.done;
   const program = buildProgram(argv[0], surfaces, (code) => (exitCode = code));
   for (const command of [program, ...program.commands]) {
-    command.exitOverride().showHelpAfterError(`See coord ${command === program ? "" : `${command.name()} `}--help`);
+    command
+      .exitOverride()
+      .configureOutput({ writeOut, writeErr: writeError })
+      .showHelpAfterError(`See coord ${command === program ? "" : `${command.name()} `}--help`);
   }
-  // A reader that has seen enough, as in `coord check | head -1`, is no failure.
-  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code === "EPIPE") process.exit(exitCode);
-    throw error;
-  });
+  watchOutput();
   try {
-    await program.parseAsync(argv.length === 0 ? ["--help"] : separateTexts(program, argv), { from: "user" });
+    await parse(program, argv);
+    await flushed();
     return exitCode;
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage;
-    const refusal = CoordinationError.is(error) ? error : defect(error);
+    if (error instanceof OutputError) {
+      printOutputError(error);
+      return error.exitCode;
+    }
+    if (error instanceof CommanderError) return EXIT.usage;
+    const refusal = CoordinationError.is(error) ? error : (systemRefusal(error) ?? defect(error));
     printRefusal(refusal, asksForJson(argv));
+    await flushed().catch(() => undefined); // the refusal says more
     return exitCodeOf(refusal);
   }
+}
+
+async function parse(program: Command, argv: readonly string[]): Promise<void> {
+  try {
+    await program.parseAsync(argv.length === 0 ? ["--help"] : separateTexts(program, argv), { from: "user" });
+  } catch (error) {
+    // Help and version end like this as well.
+    if (!(error instanceof CommanderError) || error.exitCode !== 0) throw error;
+  }
+}
+
+/** What the system refuses is no defect of ours: a folder that may not be written, a full disk, a program that is missing. */
+function systemRefusal(error: unknown): CoordinationError | undefined {
+  if (!(error instanceof Error) || !("syscall" in error)) return undefined;
+  const { message } = error;
+  return new CoordinationError(ErrorCode.INTERNAL, `The system refuses: ${message}.`, {
+    hint: "Check that what it names exists, that you may use it, and that there is room; then try again.",
+    cause: error,
+  });
 }
 
 /** What stands behind `--` is text. */

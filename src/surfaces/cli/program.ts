@@ -3,6 +3,7 @@ import { Command, Option } from "commander";
 import { CoordinationClient } from "../../client/client.ts";
 import { resolveSettings } from "../../client/settings.ts";
 import { LIMITS, MESSAGE_TYPES } from "../../protocol/definition.ts";
+import { CoordinationError } from "../../protocol/errors.ts";
 import { OPERATIONS, type OperationName } from "../../protocol/operations.ts";
 import type { CheckRequest, PublishRequest } from "../../protocol/results.ts";
 import { invalid, shown } from "../../protocol/validation.ts";
@@ -138,9 +139,10 @@ export function buildProgram(
         .action(async ({ pending, wait, ...options }: Shared & CheckOptions) => {
           const request: CheckRequest = { ...options, pendingOnly: pending, waitSeconds: wait };
           await withClient(options, async (client) => {
-            const result = await client.checkMessages(request);
+            const { result, confirm } = await client.takeMessages(request);
             show(options, result, render.renderCheck(result, pending ? "Nothing pending." : "No messages."));
             if (!options.json && result.more) print(`\nMore: coord check with ${moreHint(request, result)}`);
+            await confirmWritten(confirm);
             if (wait !== undefined && result.count + result.unreadable.length === 0) finish(EXIT.timedOut);
           });
         }),
@@ -198,8 +200,7 @@ export function buildProgram(
       await withClient(options, async (client) => {
         const { result, confirm } = await client.takeNotifications({ limit: options.limit });
         show(options, result, render.renderNotifications(result));
-        await flushed(); // only what was written is confirmed; the rest comes again
-        await confirm();
+        await confirmWritten(confirm);
       });
     });
 
@@ -214,8 +215,9 @@ export function buildProgram(
     .addOption(json())
     .action(async (id: string, options: Shared & { thread?: true }) => {
       await withClient(options, async (client) => {
-        const result = await client.showMessage(id, { thread: options.thread === true });
+        const result = await client.showMessage(id, { thread: options.thread === true, mark: false });
         show(options, result, render.renderCheck(result, ""));
+        if (client.settings.instanceId !== undefined) await confirmWritten(() => client.confirmShown(result));
       });
     });
 
@@ -366,7 +368,7 @@ export function buildProgram(
 
 const EPILOGUE = `
 Environment: CLAUDE_INSTANCE_ID, REDIS_URL or REDIS_HOST and REDIS_PORT, COORD_KEY_PREFIX; or .coord.json in the project.
-Exit codes: 0 done, 1 refused, 64 usage, 69 Redis unreachable, 75 timed out.`;
+Exit codes: 0 done, 1 refused, 64 usage, 69 Redis unreachable, 74 output not written, 75 timed out.`;
 
 interface PublishOptions {
   to?: string;
@@ -436,6 +438,17 @@ async function withClient(options: Shared, use: (client: CoordinationClient) => 
     await use(client);
   } finally {
     client.close();
+  }
+}
+
+/** Only what was written counts as shown; the rest comes again. */
+async function confirmWritten(confirm: () => Promise<void>): Promise<void> {
+  await flushed();
+  try {
+    await confirm();
+  } catch (error) {
+    if (!CoordinationError.is(error)) throw error;
+    printWarnings([`This will be shown as new once more: ${error.message}`]);
   }
 }
 

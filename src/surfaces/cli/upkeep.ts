@@ -6,7 +6,7 @@ import { LIMITS, NAMESPACE_SETTINGS } from "../../protocol/definition.ts";
 import type { CheckResult, ImportResult } from "../../protocol/results.ts";
 import { checkSettingName, invalid, shown } from "../../protocol/validation.ts";
 import { toWire } from "../../protocol/wire.ts";
-import { printProgress } from "./outcome.ts";
+import { flushed, outputWaits, print, printProgress } from "./outcome.ts";
 import { renderCheck, renderSettings, renderSweep } from "./render.ts";
 
 interface Shared {
@@ -78,8 +78,9 @@ export function addUpkeep({ command, json, number, withClient, show }: Grammar):
     await withClient(options, async (client) => {
       let lines = 0;
       for await (const line of client.exportLines()) {
+        print(line);
         // Not faster than it is read: a namespace may be larger than the memory.
-        if (!process.stdout.write(`${line}\n`)) await new Promise((resolve) => process.stdout.once("drain", resolve));
+        if (outputWaits()) await flushed();
         if (++lines % PROGRESS_LINES === 0) printProgress(`${lines} lines …`);
       }
     });

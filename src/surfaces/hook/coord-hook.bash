@@ -7,6 +7,8 @@
 GLANCE=@glance@
 # A server that stalls for so long has nothing to show in time: the real hook would give up as well.
 ANSWER_SECONDS=0.3
+# How long it is waited for what a host has still to write.
+DRAIN_SECONDS=0.2
 
 # Whether a word has only characters of a set, and at least one. No pattern with {0,64}: bash takes 1.5 ms to compile one.
 is_word() { # word characters longest
@@ -88,7 +90,21 @@ nothing_waits() {
   [[ $answer == "$nothing" ]] || { ((status > 128)) && [[ $nothing == "$answer"* ]]; } # stalled, with nothing else so far
 }
 
-nothing_waits "$@" 2>/dev/null && exit 0
+# Reads away what the host still writes: some take the end of its reader for a failure of the hook. Bash reads two bytes in a
+# microsecond, so what is long is for cat. Neither waits for a host that keeps its input open.
+drain() {
+  local LC_ALL=C
+  IFS= read -r -t "$DRAIN_SECONDS" -N 65536 _ || return
+  cat <&0 &
+  sleep "$DRAIN_SECONDS"
+  kill %%
+}
+
+if nothing_waits "$@" 2>/dev/null; then
+  # Nobody waits for a child, whose streams are not ours.
+  drain <&0 >/dev/null 2>&1 3>&- &
+  exit 0
+fi
 
 trap - PIPE
 here=${BASH_SOURCE[0]}
@@ -98,4 +114,8 @@ while [[ -L $here ]]; do # as npm links it into a folder of PATH
   [[ $target == /* ]] || target=${here%/*}/$target
   here=$target
 done
+command -v node >/dev/null || {
+  echo "coord-hook: there is no node on PATH, so no messages are shown; start the agent where \`node --version\` works" >&2
+  exit 0 # a hook that fails would disturb the session
+}
 exec node "${here%/*}/hook.cjs" "$@" 3>&-

@@ -1,4 +1,5 @@
 /** What the host tells a hook on standard input. */
+import type { Readable } from "node:stream";
 
 export interface HookInput {
   event: string;
@@ -12,6 +13,10 @@ export interface HookInput {
   subagent: boolean;
 }
 
+/** A host writes all at once: after so long it has written all, or is too busy and writes more. */
+const PAUSE_MILLISECONDS = 20;
+/** Without an input for so long there is nothing to do. */
+const COMES_WITHIN_MS = 10_000;
 /** The output of a tool comes along; beyond this nobody's hook input is worth reading. */
 const BYTES_MAXIMUM = 32 * 1024 * 1024;
 
@@ -28,20 +33,8 @@ function firstText(list: unknown): string | undefined {
 }
 
 /** @returns `undefined` for what is no hook input */
-export async function readInput(stream: AsyncIterable<Buffer>): Promise<HookInput | undefined> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of stream) {
-    chunks.push(chunk);
-    size += chunk.length;
-    if (size > BYTES_MAXIMUM) return undefined;
-  }
-  let input: unknown;
-  try {
-    input = JSON.parse(Buffer.concat(chunks).toString());
-  } catch {
-    return undefined;
-  }
+export async function readInput(stream: Readable): Promise<HookInput | undefined> {
+  const input = await readJson(stream);
   if (typeof input !== "object" || input === null) return undefined;
   const values = input as Record<string, unknown>;
   const text = (name: string): string | undefined => {
@@ -58,4 +51,43 @@ export async function readInput(stream: AsyncIterable<Buffer>): Promise<HookInpu
     reason: text("reason"),
     subagent: text("agent_id") !== undefined,
   };
+}
+
+/**
+ * What stands on the stream, which some hosts keep open after they have written it: whenever nothing comes for a moment, it is
+ * looked whether it is whole.
+ */
+async function readJson(stream: Readable): Promise<unknown> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  return new Promise((resolve) => {
+    const whole = (): unknown => {
+      try {
+        return JSON.parse(Buffer.concat(chunks).toString());
+      } catch {
+        return undefined;
+      }
+    };
+    const done = (value: unknown): void => {
+      clearTimeout(pause);
+      clearTimeout(late);
+      stream.pause(); // an input that stays open must not keep the hook alive
+      resolve(value);
+    };
+    const look = (): void => {
+      const value = whole();
+      if (value !== undefined) done(value);
+    };
+    let pause: NodeJS.Timeout | undefined;
+    const late = setTimeout(() => done(undefined), COMES_WITHIN_MS);
+    stream.on("data", (chunk: Buffer) => {
+      chunks.push(chunk);
+      size += chunk.length;
+      if (size > BYTES_MAXIMUM) return done(undefined);
+      clearTimeout(pause);
+      pause = setTimeout(look, PAUSE_MILLISECONDS);
+    });
+    stream.once("end", () => done(whole()));
+    stream.once("error", () => done(undefined));
+  });
 }

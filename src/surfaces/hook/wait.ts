@@ -5,6 +5,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { identifyRun } from "../../client/agent-run.ts";
 import { CoordinationClient } from "../../client/client.ts";
+import { knowProcess, onceGone, onceToldToEnd } from "../../client/process.ts";
 import { resolveSettings } from "../../client/settings.ts";
 import { Bell } from "../../client/waiting.ts";
 import { CoordinationError, ErrorCode } from "../../protocol/errors.ts";
@@ -12,8 +13,8 @@ import { projectFolder, readInput } from "./input.ts";
 import { renderMail } from "./text.ts";
 
 const WAKE = 2;
-/** How often it looks whether the agent still lives; nothing tells a background process that its agent was killed. */
-const LOOK_MILLISECONDS = 5_000;
+/** How soon it tries again where Redis is away. */
+const RETRY_MILLISECONDS = 5_000;
 /** The hook of the session start runs at the same moment: it joins first, and shows what is there by then. */
 const START_MILLISECONDS = 2_000;
 const MESSAGES_MAXIMUM = 10;
@@ -32,10 +33,9 @@ export async function waitForMail(): Promise<number> {
   const run = identifyRun({ env, cwd, sessionId: input.sessionId });
   const client = new CoordinationClient(settings);
   const ended = new AbortController();
-  const look = setInterval(() => {
-    if (!lives(run.agentPid)) ended.abort();
-  }, LOOK_MILLISECONDS);
-  process.once("SIGTERM", () => ended.abort());
+  const end = (): void => ended.abort();
+  const stopLooking = run.agentPid === undefined ? (): void => undefined : onceGone(knowProcess(run.agentPid), end);
+  onceToldToEnd(end);
   let begun = false;
   const begin = async (): Promise<void> => {
     if (begun) return;
@@ -53,14 +53,14 @@ export async function waitForMail(): Promise<number> {
         return await wait(client, ended, begin);
       } catch (error) {
         if (CoordinationError.is(error) && error.code === ErrorCode.SUPERSEDED) return 0;
-        await sleep(LOOK_MILLISECONDS); // Redis is away
+        await sleep(RETRY_MILLISECONDS, undefined, { signal: ended.signal }).catch(() => undefined); // Redis is away
       }
     }
     return 0;
   } catch {
     return 0;
   } finally {
-    clearInterval(look);
+    stopLooking();
     client.close();
   }
 }
@@ -102,14 +102,4 @@ async function write(text: string): Promise<void> {
 
 function isOtherWaiter(event: string | undefined, waiter: string): boolean {
   return event?.startsWith('{"event":"waker_changed"') === true && !event.includes(waiter);
-}
-
-function lives(pid: number | undefined): boolean {
-  if (pid === undefined) return true;
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
-  }
 }

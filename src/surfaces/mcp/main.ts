@@ -3,6 +3,7 @@ import { Server } from "@modelcontextprotocol/server";
 import { StdioServerTransport } from "@modelcontextprotocol/server/stdio";
 import { identifyRun } from "../../client/agent-run.ts";
 import { CoordinationClient } from "../../client/client.ts";
+import { knowProcess, onceGone, onceToldToEnd } from "../../client/process.ts";
 import { requireIdentity, resolveSettings } from "../../client/settings.ts";
 import { VERSION } from "../../protocol/version.ts";
 import { ringChannel } from "./channel.ts";
@@ -22,7 +23,7 @@ const STARTED_MILLISECONDS = 1_000;
 const LEAVE_MILLISECONDS = 500;
 
 /**
- * Serves until the input ends or a signal comes. Redis may be down: the tools say so, and work once it is back.
+ * Serves until the input ends, a signal comes or the agent is gone. Redis may be down: the tools say so, and work once it is back.
  *
  * @throws CoordinationError IDENTITY, INVALID before anything is served
  */
@@ -67,6 +68,8 @@ export async function serveMcp(instanceId: string | undefined): Promise<void> {
   // `connect` and not the SDK's `serveStdio`: that would negotiate the 2026-07-28 revision, in which a server cannot push.
   const input = acceptFrames((line) => process.stdout.write(line));
   const transport = new StdioServerTransport(input, process.stdout);
+  // Each answer that a slow client has still to read waits for it; Node takes more than ten that wait for a leak, and says so.
+  process.stdout.setMaxListeners(0);
   await server.connect(transport);
   const send = transport.send.bind(transport);
   // Events are confirmed when they have been written, not when they have been read: in between this process may die.
@@ -78,13 +81,16 @@ export async function serveMcp(instanceId: string | undefined): Promise<void> {
     await confirm?.().catch(() => undefined); // not confirmed: they come again
   };
   const cwd = process.env["CLAUDE_PROJECT_DIR"] ?? process.cwd();
-  void client.stay({ ...identifyRun({ env: process.env, cwd }), pid: process.pid }); // no Redis yet: each beat tries again
+  const run = identifyRun({ env: process.env, cwd });
+  void client.stay({ ...run, pid: process.pid }); // no Redis yet: each beat tries again
 
   setTimeout(() => process.getBuiltinModule("node:v8").setFlagsFromString(MEMORY_FLAG), STARTED_MILLISECONDS).unref();
 
   await new Promise<void>((resolve) => {
-    process.once("SIGINT", resolve);
-    process.once("SIGTERM", resolve);
+    onceToldToEnd(resolve);
+    // Another process may hold the other end of the input, which then never ends.
+    if (run.agentPid !== undefined) onceGone(knowProcess(run.agentPid), resolve);
+    process.stdout.on("error", () => resolve()); // the client reads no more
     server.onclose = resolve;
     // The transport drops what is under way when its input ends; requests from a pipe are answered first.
     process.stdin.on("data", (chunk) => input.write(chunk));

@@ -2,6 +2,7 @@
 import { relative } from "node:path";
 import { successToWire } from "../../../protocol/wire.ts";
 import { EXIT, print, printJson, printWarnings } from "../outcome.ts";
+import { workingFolder } from "../../../client/settings.ts";
 import { colorsFor, printable } from "../terminal.ts";
 import type { Agent } from "./agents.ts";
 import { examine } from "./doctor.ts";
@@ -38,7 +39,7 @@ const START: Record<Agent, string> = {
 
 /** @returns the exit code */
 export async function init({ instance, agent, dryRun = false, remove, json }: InitCommand): Promise<number> {
-  const place = findPlace(process.cwd());
+  const place = findPlace(workingFolder());
   const agents = agent ?? (remove ? [] : DEFAULT_AGENTS);
   const result = remove ? tearDown(place, { agents, dryRun }) : await setUp(place, { instance, agents, dryRun });
   if (json) printJson(successToWire(result));
@@ -51,7 +52,7 @@ export async function init({ instance, agent, dryRun = false, remove, json }: In
 /** @returns the exit code */
 export async function worktreeAdd(name: string, { agent, json, ...options }: WorktreeCommand): Promise<number> {
   const agents = agent ?? DEFAULT_AGENTS;
-  const result = await addWorktree(process.cwd(), name, { ...options, agents });
+  const result = await addWorktree(workingFolder(), name, { ...options, agents });
   if (json) printJson(successToWire(result));
   else {
     const { root, branch, branchCreated } = result;
@@ -66,7 +67,7 @@ export async function worktreeAdd(name: string, { agent, json, ...options }: Wor
 
 /** @returns the exit code */
 export async function doctor({ instance, json }: Reporting & { instance?: string | undefined }): Promise<number> {
-  const findings = await examine(process.cwd(), instance);
+  const findings = await examine(workingFolder(), instance);
   const healthy = findings.every(({ level }) => level !== "problem");
   if (json) printJson({ success: healthy, findings });
   else {
@@ -87,7 +88,7 @@ function renderSetUp(
   const where =
     place.git === undefined && place.problem === undefined ? ` in ${printable(root)}, which is outside of git` : "";
   const nothing = files.every(({ state }) => state === "unchanged");
-  const folder = relative(process.cwd(), root);
+  const folder = relative(workingFolder(), root);
   const start = agents.map((agent) => START[agent]).join(" or ");
   const next = folder === "" ? start : `cd ${shellLine([folder])} && ${start}`;
   return [

@@ -130,8 +130,11 @@ function clock({ clockAheadMilliseconds: ahead }: ServerFacts): Finding {
 function protocol({ protocolVersion }: ServerFacts, prefix: string): Finding {
   if (protocolVersion === undefined) return unseen("protocol", `the namespace ${prefix}`, `HGET ${prefix}:meta`);
   if (protocolVersion === null) return ok("protocol", `nothing has been published in ${prefix} yet`);
-  if (protocolVersion <= PROTOCOL_VERSION) return ok("protocol", `version ${protocolVersion}`);
-  const remedy = "Update cli-coordination here, or use another COORD_KEY_PREFIX.";
+  if (protocolVersion === PROTOCOL_VERSION) return ok("protocol", `version ${protocolVersion}`);
+  const remedy =
+    protocolVersion > PROTOCOL_VERSION
+      ? "Update cli-coordination here, or use another COORD_KEY_PREFIX."
+      : "Take it over: coord export with the version that wrote it, coord import with this one under another prefix.";
   return problem(
     "protocol",
     `the namespace uses version ${protocolVersion}, this program knows ${PROTOCOL_VERSION}`,

@@ -1,0 +1,95 @@
+/**
+ * Other processes: what they are, and whether they live. A number alone tells neither: in a container without an init a
+ * killed process stays a zombie that still takes signals, and elsewhere its number goes to another process.
+ */
+import { readFileSync } from "node:fs";
+
+/** How often it is looked whether a process still lives; nothing tells a background process that another was killed. */
+const LOOK_MILLISECONDS = 5_000;
+const PS_WITHIN_MS = 2_000;
+
+export interface ProcessFacts {
+  parent: number;
+  /** The program and its first argument, which is the script where the program is an interpreter; never the other arguments. */
+  command: string;
+  /** When it began, in the words of the system; with its number it means one process. */
+  started: string;
+  zombie: boolean;
+}
+
+/** One process, also after it has ended; `started` is missing where the system does not tell. */
+export interface KnownProcess {
+  readonly pid: number;
+  readonly started: string | undefined;
+}
+
+export function knowProcess(pid: number): KnownProcess {
+  return { pid, started: readProcess(pid)?.started };
+}
+
+export function lives({ pid, started }: KnownProcess): boolean {
+  try {
+    process.kill(pid, 0);
+  } catch (error) {
+    // One of another user lives and is not ours to signal.
+    if ((error as NodeJS.ErrnoException).code !== "EPERM") return false;
+  }
+  const facts = readProcess(pid);
+  // It takes signals and nothing can be read of it, as where /proc is hidden: no reason to call it dead.
+  if (facts === undefined) return true;
+  return !facts.zombie && (started === undefined || facts.started === started);
+}
+
+/** Calls back once, within five seconds after the process has ended. @returns what stops looking */
+export function onceGone(known: KnownProcess, gone: () => void): () => void {
+  const timer = setInterval(() => {
+    if (lives(known)) return;
+    clearInterval(timer);
+    gone();
+  }, LOOK_MILLISECONDS);
+  timer.unref();
+  return () => clearInterval(timer);
+}
+
+/** `undefined` for one that is not there, or that may not be looked at. */
+export function readProcess(pid: number): ProcessFacts | undefined {
+  try {
+    return process.platform === "linux" ? readProc(pid) : askPs(pid);
+  } catch {
+    return undefined;
+  }
+}
+
+/** proc(5): `pid (name) state ppid …`, the 22nd field is the start in ticks since boot. A name may hold spaces and parentheses. */
+function readProc(pid: number): ProcessFacts {
+  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const command = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").slice(0, 2).join(" ");
+  return { parent: Number(fields[1]), command, started: fields[19]!, zombie: fields[0] === "Z" || fields[0] === "X" };
+}
+
+function askPs(pid: number): ProcessFacts | undefined {
+  // Not imported: that would cost every start, also where nothing is started.
+  const { execFileSync } = process.getBuiltinModule("node:child_process");
+  const columns = ["ppid", "state", "lstart", "command"].flatMap((column) => ["-o", `${column}=`]);
+  const env = { ...process.env, LC_ALL: "C" };
+  const output = execFileSync("ps", [...columns, "-p", String(pid)], {
+    encoding: "utf8",
+    timeout: PS_WITHIN_MS,
+    env,
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  // "  1 Ss   Sun Nov 29 20:35:14 2026 /sbin/launchd": the start is five words.
+  const [, parent, state, started, command] =
+    /^\s*(\d+)\s+(\S+)\s+(\S+\s+\S+\s+\S+\s+\S+\s+\S+)\s+(\S+(?:\s+\S+)?)/.exec(output) ?? [];
+  if (command === undefined) return undefined;
+  return { parent: Number(parent), command, started: started!, zombie: state!.startsWith("Z") };
+}
+
+/** A terminal that is closed ends what runs in it like somebody who asks it to. */
+const ENDING_SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
+/** Calls back when this process is told to end, which it then has to do by itself. */
+export function onceToldToEnd(end: () => void): void {
+  for (const signal of ENDING_SIGNALS) process.once(signal, end);
+}
