@@ -159,7 +159,7 @@ async function sample(redis: Redis, keyPrefix: string): Promise<Sample> {
   const sum = (numbers: readonly unknown[]): number => numbers.reduce<number>((total, n) => total + Number(n), 0);
   const [queues, leases, clients] = await Promise.all([
     Promise.all(names.map((name) => redis.llen(`${keyPrefix}:notifications:${name}`))),
-    Promise.all(names.map((name) => redis.hlen(`${keyPrefix}:leases:${name}`))),
+    Promise.all(names.map((name) => redis.hlen(`${keyPrefix}:loans:${name}`))),
     redis.call("CLIENT", "LIST", "TYPE", "pubsub") as Promise<string>,
   ]);
   const buffered = [...clients.matchAll(/ omem=(\d+)/g)].map(([, bytes]) => bytes);

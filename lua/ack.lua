@@ -8,46 +8,47 @@
 --          the refusal, sentence, hint, "", ""
 -- Refuses  SUPERSEDED, INTERNAL; for one id NOT_FOUND, NOT_RECIPIENT, INTERNAL
 local me, session, comment = unpack(ARGV)
+local problem = superseded(me, session) or wrong_type('zset', key('inbox', me)) or problem_of(acknowledge_keys(me))
+if problem then return problem end
 
 local function refusal(code, sentence, hint)
   return { code, sentence, hint, '', '' }
 end
 
-local function settle_for_me(id)
-  local asked = read_asked(id, me)
-  if asked.err then
+-- What is wrong with acknowledging one message, as a refusal; nil where nothing is.
+local function refusal_of(id, message)
+  if not message then
     return refusal('INTERNAL', key('msg', id) .. ' holds another type than a message.',
       'Something else writes into this namespace: rename that key.')
   end
-  local from, to, kind, subject = unpack(asked)
-  if not (from and to) then
+  if not (message.from and message.to) then
     return refusal('NOT_FOUND', 'message_id is ' .. quoted(id) .. ': no such message is stored.',
       'List messages with check and copy the id from there.')
   end
-  if not is_recipient(me, id, to) then
+  if not is_recipient(me, id, message.to) then
     return refusal('NOT_RECIPIENT', 'message_id is ' .. quoted(id) .. ': it is addressed to '
-      .. (to == 'all' and 'those who were known when it was sent' or to) .. ', not to ' .. me .. '.',
+      .. (message.to == 'all' and 'those who were known when it was sent' or message.to) .. ', not to ' .. me .. '.',
       'Acknowledge only your own messages; check lists them.')
   end
-  local problem = acknowledge_problem(me, asked)
-  if problem then
-    local sentence, hint = problem.err:match('^%S+ (.*)\t(.*)$')
-    return refusal('INTERNAL', sentence or problem.err, hint or '')
-  end
-  local time, already, first_comment = acknowledge(me, id, asked, comment)
-  if not already then
-    local event = acknowledged_event(id, kind or '', me, from, subject or '', comment)
-    announce(from, event)
-    redis.call('PUBLISH', key('events'), event)
-  end
-  return { 'OK', time, already and '1' or '0', first_comment, '' }
+  local foreign = wrong_type('list', key('notifications', message.from)) or (message.dead and wrong_type('zset', key('dead')))
+  return foreign and refusal('INTERNAL', foreign.err:match('^%S+ (.*)\t(.*)$'))
 end
 
-local problem = superseded(me, session) or wrong_type('zset', key('inbox', me))
-if problem then return problem end
 local reply = {}
 for i = 4, #ARGV do
-  for _, value in ipairs(settle_for_me(ARGV[i])) do reply[#reply + 1] = value end
+  local id = ARGV[i]
+  local message = read_for(me, id)
+  local answer = refusal_of(id, message)
+  if not answer then
+    local time, already, first_comment = acknowledge(me, id, message, comment)
+    if not already then
+      local event = acknowledged_event(id, message, me, comment)
+      announce(message.from, event)
+      redis.call('PUBLISH', key('events'), event)
+    end
+    answer = { 'OK', time, already and '1' or '0', first_comment, '' }
+  end
+  for _, value in ipairs(answer) do reply[#reply + 1] = value end
 end
 touch(me, session)
 return reply

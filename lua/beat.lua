@@ -14,9 +14,9 @@ if activity ~= '' then
   current.activity = activity ~= '\n' and activity or nil
   -- To say what one does is no heartbeat of a session that left.
   local left = ENTRY and ENTRY:find(LEFT, 1, true) and current.number and true or false
-  redis.call('HSET', key('presence'), me, presence_entry(left, next(current) and cjson.encode(current) or '{}'))
+  keep_entry(me, presence_entry(left, next(current) and cjson.encode(current) or '{}'))
   return '1'
 end
 if not current.number then return '0' end
-redis.call('HSET', key('presence'), me, presence_entry(false, cjson.encode(current)))
+keep_entry(me, presence_entry(false, cjson.encode(current)))
 return '1'

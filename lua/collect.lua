@@ -1,86 +1,79 @@
 #!lua flags=allow-oom
--- What an agent that did not ask should be shown: new messages and acknowledgements, under a lease until confirmed.
+-- What an agent that did not ask should be shown: new messages and acknowledgements, lent until confirmed.
 --
--- USES     receipts messages leases
+-- USES     receipts messages loans
 -- KEYS     P:meta
--- ARGV     instance session moment waiter limit budget cut lease_seconds
+-- ARGV     instance session moment waker limit bytes description_bytes loan_seconds
 --          moment: "start" of a session, with all that is pending; "turn", a prompt, with reminders of what is pending;
 --          "tool", within a turn; "stop", with what is pending, was shown and is neither answered nor was reminded of
 --          in this session; "wake", what wakes. At "stop" and "wake" acknowledgements come only beside something else
---          waiter: its token, at "wake"; budget, cut: as in check
--- Returns  JSON text of strings and false: [[lease, how many more messages wait, how many are pending], messages, events,
---          the oldest pending messages (three, at "stop" those to be reminded of) without their texts]
+--          waker: its token, at "wake"; bytes, description_bytes: as in check
+-- Returns  JSON object: loan, waiting (how many more messages wait; beyond 2,000 perhaps more), pending (how many), messages,
+--          events (JSON texts), reminders (the oldest pending messages, three, at "stop" those to be reminded of, without texts)
 -- Refuses  SUPERSEDED, INTERNAL
-local me, session, moment, waiter, limit, budget, cut, lease_seconds = unpack(ARGV)
-limit, budget, cut = tonumber(limit), tonumber(budget), tonumber(cut)
+local me, session, moment, waker, limit, bytes, description_bytes, loan_seconds = unpack(ARGV)
+local about = { me = me, limit = tonumber(limit), bytes = tonumber(bytes), description_bytes = tonumber(description_bytes) }
 local REMINDED = 3
-local unread, pending, leased = key('unread', me), key('pending', me), key('leased', me)
-local problem = superseded(me, session) or mail_problem(me) or wrong_type('zset', pending)
-  or wrong_type('set', key('reminded', me))
+local BATCH = 100
+local unread, pending, loaned = key('unread', me), key('pending', me), key('loaned', me)
+local problem = superseded(me, session) or problem_of(mail_keys(me))
+  or problem_of({ zset = { pending }, set = { key('reminded', me) } })
 if problem then return problem end
 
--- A waiter that was replaced may have missed being told.
-if moment == 'wake' and waiter ~= '' and redis.pcall('GET', key('waiter', me)) ~= waiter then
-  return refuse('SUPERSEDED', 'Another waiter has taken the place of this one.', 'End it.')
+-- A waker that was replaced may have missed being told.
+if moment == 'wake' and waker ~= '' and redis.pcall('GET', key('waker', me)) ~= waker then
+  return refuse('SUPERSEDED', 'Another waker has taken the place of this one.', 'End it.')
 end
-redis.call('ZREMRANGEBYSCORE', leased, '-inf', NOW_TEXT)
+redis.call('ZREMRANGEBYSCORE', loaned, '-inf', NOW_TEXT)
 -- Written by a clock that has been stepped back since: its message would be shown to nobody until then.
-redis.call('ZREMRANGEBYSCORE', leased, '(' .. exact(NOW + LEASE_SECONDS_MAXIMUM * 1000000), '+inf')
+redis.call('ZREMRANGEBYSCORE', loaned, '(' .. exact(NOW + LOAN_SECONDS_MAXIMUM * 1000000), '+inf')
 
 -- New are the messages in the unread list that no other reader of this session is showing right now.
-local BATCH = 100
 local candidates, seen = {}, {}
-local function add(source)
-  local found = 0
-  for offset = 0, EXAMINED_MAXIMUM, BATCH do
+for _, source in ipairs(moment == 'start' and { pending, unread } or { unread }) do
+  local found, offset = 0, 0
+  repeat
     local ids = redis.call('ZRANGE', source, offset, offset + BATCH - 1)
     for _, id in ipairs(ids) do
-      local taken = found == limit or redis.call('ZSCORE', leased, id)
+      local taken = found == about.limit or redis.call('ZSCORE', loaned, id)
       if not taken then found = found + 1 end
       if not taken and not seen[id] then candidates[#candidates + 1] = id end
       seen[id] = true
     end
-    if found == limit or #ids < BATCH then return end
-  end
+    offset = offset + BATCH
+  until found == about.limit or #ids < BATCH or offset >= READ_MAXIMUM
 end
-if moment == 'start' then add(pending) end
-add(unread)
 table.sort(candidates) -- ids sort like their stamps
 
-local messages, spent = {}, 0
+local page = new_page()
 for _, id in ipairs(candidates) do
-  local message = #messages < limit and load_message(id, me, false)
-  spent = spent + (message and size_of(message, cut) or 0)
-  if not message or (spent > budget and #messages > 0) then
-    if #messages == limit or message then break end
-    redis.call('ZREM', unread, id) -- cannot be read: check lists it, with the reason
-  else
-    messages[#messages + 1] = message
-    redis.call('ZADD', leased, exact(NOW + lease_seconds * 1000000), id)
-  end
+  if add_to_page(page, id, about) then break end
 end
+for _, message in ipairs(page.messages) do redis.call('ZADD', loaned, exact(NOW + loan_seconds * 1000000), message.id) end
+for _, reported in ipairs(page.unreadable) do redis.call('ZREM', unread, reported.id) end -- check lists it, with the reason
+
 -- What is shown now, or by another surface of the session at this moment, does not wait.
 local waiting = redis.call('ZCARD', unread)
 if moment == 'start' then
-  waiting = waiting + redis.call('ZCARD', pending) - redis.call('ZINTERCARD', 2, unread, pending)
+  local both = redis.call('ZINTERCARD', 2, unread, pending, 'LIMIT', READ_MAXIMUM)
+  local open = redis.call('ZCARD', pending)
+  waiting = both == READ_MAXIMUM and math.max(waiting, open) or waiting + open - both
 end
-for _, id in ipairs(redis.call('ZRANGE', leased, 0, -1)) do
+for _, id in ipairs(redis.call('ZRANGE', loaned, 0, READ_MAXIMUM - 1)) do
   local counted = redis.call('ZSCORE', unread, id) or (moment == 'start' and redis.call('ZSCORE', pending, id))
   if counted then waiting = waiting - 1 end
 end
 
 local reminders = {}
-if moment == 'turn' or (moment == 'stop' and #messages == 0) then
-  local last = moment == 'stop' and EXAMINED_MAXIMUM or limit
+if moment == 'turn' or (moment == 'stop' and #page.messages == 0) then
+  local last = moment == 'stop' and READ_MAXIMUM - 1 or about.limit
   for _, id in ipairs(redis.call('ZRANGE', pending, 0, last)) do
     if #reminders == REMINDED then break end
     local known = moment == 'stop' and redis.call('SISMEMBER', key('reminded', me), id) == 1
-    if not known and not seen[id] then
-      local message = load_message(id, me, false)
-      if message then
-        message[8] = ''
-        reminders[#reminders + 1] = message
-      end
+    local message = not known and not seen[id] and load_message(id, me)
+    if message then
+      message.description = ''
+      reminders[#reminders + 1] = message
     end
   end
 end
@@ -88,9 +81,9 @@ end
 -- Events other than messages leave the queue; those of messages not yet presented stay for who asks for notifications.
 -- That nobody answers wakes a session and holds it; acknowledgements alone do neither.
 local ROUSING = { message_undelivered = true, message_unanswered = true, message_dead = true }
-return_leases(me, false)
+return_loans(me, false)
 local queued = redis.call('LRANGE', key('notifications', me), 0, QUEUE_EVENTS_MAXIMUM - 1)
-local hands_out = (moment ~= 'wake' and moment ~= 'stop') or #messages + #reminders > 0
+local hands_out = (moment ~= 'wake' and moment ~= 'stop') or #page.messages + #reminders > 0
 for _, event in ipairs(queued) do
   hands_out = hands_out or ROUSING[event:match('^{"event":"([a-z_]*)"') or '']
 end
@@ -99,7 +92,7 @@ if hands_out then
   local kept = {} -- the newest first, as LPUSH takes them
   for _, event in ipairs(queued) do
     local id = announced_id(event)
-    if id == '' and #events < limit then
+    if id == '' and #events < about.limit then
       events[#events + 1] = event
     elseif id == '' or redis.call('ZSCORE', unread, id) then
       table.insert(kept, 1, event)
@@ -110,8 +103,9 @@ if hands_out then
     if #kept > 0 then redis.call('LPUSH', key('notifications', me), unpack(kept)) end
   end
 end
-local lease = lease_events(me, events, lease_seconds)
+local loan = lend(me, events, loan_seconds)
 
 touch(me, session)
-return '[' .. cjson.encode({ lease, tostring(waiting), tostring(redis.call('ZCARD', pending)) }) .. ','
-  .. json_list(messages) .. ',' .. json_list(events) .. ',' .. json_list(reminders) .. ']'
+return cjson.encode({ loan = loan, waiting = waiting, pending = redis.call('ZCARD', pending) }):sub(1, -2)
+  .. ',"messages":' .. json_list(page.messages) .. ',"events":' .. json_list(events) .. ',"reminders":'
+  .. json_list(reminders) .. '}'

@@ -1,80 +1,108 @@
 #!lua flags=allow-oom
--- Lists what nobody is reminded of any more, those that died first first; retries or drops some of them.
+-- Lists what nobody is reminded of any more, those that died first first; retries or drops some of them. A step of it.
 --
 -- USES     receipts messages events
 -- KEYS     P:meta
--- ARGV     instance session action limit message_id…
---          action: "list" the first limit of all; "retry", which reminds of them anew, or "drop", which asks nobody any more
--- Returns  JSON text as check returns it: the dead messages, or those that were retried or dropped, with all receipts
+-- ARGV     instance session action limit cursor message_id…
+--          action: "list" the first limit of all; "retry", which reminds of them anew, or "drop", which asks nobody any more;
+--          cursor: as the step before returned it, "" at first. To retry or drop, only the first step refuses an id that is
+--          not dead: later ones may meet what they themselves have done
+-- Returns  JSON object as check returns it, with `cursor` ("" when that was all): the dead messages, or those of which all
+--          receipts were retried or dropped in this step
 -- Refuses  NOT_FOUND, SUPERSEDED, INTERNAL
-local me, session, action, limit = unpack(ARGV)
-local dead = key('dead')
-local problem = superseded(me, session) or wrong_type('zset', dead) or wrong_type('set', key('pending'))
-  or wrong_type('zset', key('deadlines')) or wrong_type('zset', key('expired'))
+local me, session, action, limit, cursor = unpack(ARGV)
+local about = { me = me, limit = tonumber(limit), bytes = 0, receipts = 'listed' }
+local page = new_page()
+local problem = superseded(me, session)
+  or problem_of({ zset = { key('dead'), key('pending'), key('deadlines'), key('expired') } })
 if problem then return problem end
 
-local ids, more = {}, false
+-- How far the steps before have come: so many messages, and so many recipients of the next one.
+local passed, looked = cursor:match('^(%d+) (%d+)$')
+passed, looked = tonumber(passed or 0), tonumber(looked or 0)
+local ended
+
 if action == 'list' then
-  ids = redis.call('ZRANGE', dead, 0, limit - 1)
-  more = redis.call('ZCARD', dead) > #ids
+  local ids = redis.call('ZRANGE', key('dead'), passed, passed + about.limit)
+  for _, id in ipairs(ids) do
+    ended = add_to_page(page, id, about)
+    if ended then break end
+    passed = passed + 1
+  end
+  touch(me, session)
+  return json_page({ more = ended ~= nil, step = ended == 'step', examined = 0,
+    cursor = ended == 'step' and passed .. ' 0' or '' }, page)
 end
-local recipients = {} -- of each id, those that died
-for i = 5, #ARGV do
+
+for i = 6, cursor == '' and #ARGV or 0 do
   local id = ARGV[i]
-  if not redis.call('ZSCORE', dead, id) then
+  -- Of a broadcast that is pending some receipts may be dead, also since a retry of it was interrupted.
+  local receipts = redis.pcall('HGET', key('msg', id), 'dead')
+  if not redis.call('ZSCORE', key('dead'), id) and (type(receipts) == 'table' or (whole(receipts) or 0) == 0) then
     return refuse('NOT_FOUND', 'message_id is ' .. quoted(id) .. ': it is not listed as dead.',
       'coord dead list shows those that are.')
   end
-  recipients[id] = {}
   problem = wrong_type('hash', key('msg', id))
   if problem then return problem end
-  local to = redis.call('HGET', key('msg', id), 'to')
-  for _, name in ipairs(to and recipients_of(id, to) or {}) do
-    problem = wrong_type('zset', key('unread', name)) or wrong_type('zset', key('pending', name))
-      or wrong_type('list', key('notifications', name))
-    if problem then return problem end
-    if read_history(redis.call('HGET', key('msg', id), 'history:' .. name)) == 'd' then table.insert(recipients[id], name) end
-  end
-  ids[#ids + 1] = id
 end
 
-for id, names in pairs(recipients) do
-  local message = key('msg', id)
-  local known = redis.call('HMGET', message, 'to', 'open', 'dead', 'dropped', 'ack_within', 'type', 'from', 'subject')
-  local open, _, dropped = read_counts(known[1], known[2], known[3], known[4])
-  local seconds = whole(known[5]) or 0
-  if action == 'drop' then dropped = dropped + #names end
-  local event = reminder_event('overdue', id, known[6] or '', known[7] or '', known[1] or '', known[8] or '')
-  for _, name in ipairs(names) do
-    redis.call('HSET', message, 'history:' .. name,
-      redis.call('HGET', message, 'history:' .. name) .. (action == 'drop' and ' x' or ' r') .. NOW_TEXT)
-    if action == 'drop' then
-      redis.call('ZREM', key('unread', name), id)
-      redis.call('ZREM', key('pending', name), id)
-    else
-      redis.call('ZADD', key('unread', name), exact(stamp_of(id) or 0), id)
-      redis.call('ZADD', key('deadlines'), exact(NOW + seconds * 1000000), id .. ' ' .. name)
-      announce(name, event)
-    end
-  end
-  if action == 'retry' and #names > 0 then redis.call('PUBLISH', key('events'), event) end
-  if known[1] then
-    redis.call('HSET', message, 'dead', 0, 'dropped', dropped)
-    place(id, open, 0, dropped)
-  else -- it is gone, or nobody can say whom it was for: nobody is waited for
-    redis.call('ZREM', dead, id)
-  end
-end
+local read, written = 0, 0
 
-local messages, unreadable = {}, {}
-for _, id in ipairs(ids) do
-  local message, reason = load_message(id, me, true)
-  if message then
-    messages[#messages + 1] = message
+local function change(id, message, name, history, event)
+  redis.call('HSET', key('msg', id), 'history:' .. name, history .. (action == 'drop' and ' x' or ' r') .. NOW_TEXT)
+  if action == 'drop' then
+    redis.call('ZREM', key('unread', name), id)
+    redis.call('ZREM', key('pending', name), id)
   else
-    unreadable[#unreadable + 1] = { id, reason }
+    redis.call('ZADD', key('unread', name), exact(stamp_of(id) or 0), id)
+    redis.call('ZADD', key('deadlines'), exact(NOW + (whole(message.ack_within) or 0) * 1000000), id .. ' ' .. name)
+    announce(name, event)
   end
+end
+
+-- Changes the dead receipts of one message behind the first `looked` recipients, until this call has read and written enough, or
+-- before one that it cannot write: the next step then begins with it, and refuses. Returns how many it has passed, whether
+-- they were all, and the refusal.
+local function change_all(id, message)
+  local names = recipients_of(id, message.to)
+  local event = reminder_event('overdue', id, message)
+  local changed, at, refusal = 0, looked, nil
+  while at < #names and read < READ_MAXIMUM and written < WRITE_MAXIMUM do
+    local name = names[at + 1]
+    local history = redis.call('HGET', key('msg', id), 'history:' .. name)
+    if read_history(history) == 'd' then
+      refusal = problem_of({ zset = { key('unread', name), key('pending', name) }, list = { key('notifications', name) } })
+      if refusal then break end
+      change(id, message, name, history, event)
+      changed, written = changed + 1, written + 1
+    end
+    read, at = read + 1, at + 1
+  end
+  if changed > 0 then
+    local open, dead, dropped = read_counts(message)
+    dead, dropped = math.max(dead - changed, 0), dropped + (action == 'drop' and changed or 0)
+    redis.call('HSET', key('msg', id), 'dead', dead, 'dropped', dropped)
+    place(id, open, dead, dropped)
+    if action == 'retry' and looked == 0 then redis.call('PUBLISH', key('events'), event) end
+  end
+  return at, at == #names, refusal
+end
+
+about.limit = #ARGV
+for i = 6 + passed, #ARGV do
+  local id = ARGV[i]
+  local message = read_for(me, id)
+  local all = true
+  if message and message.to then
+    looked, all, problem = change_all(id, message)
+    if problem and written == 0 and #page.messages == 0 then return problem end
+  else -- it is gone, or nobody can say whom it was for: nobody is waited for
+    redis.call('ZREM', key('dead'), id)
+  end
+  ended = not all or add_to_page(page, id, about)
+  if ended then break end
+  passed, looked = passed + 1, 0
 end
 touch(me, session)
-return '[' .. cjson.encode({ more and '1' or '0', '0', '', '' }) .. ',' .. json_list(messages) .. ','
-  .. json_list(unreadable) .. ']'
+return json_page({ more = false, step = ended and true or false, examined = 0,
+  cursor = ended and passed .. ' ' .. looked or '' }, page)

@@ -2,19 +2,19 @@
 -- Whether collect at "tool" would find nothing, as it mostly does: for a hook that would rather not start Node to hear
 -- that. In doubt there is something. Where there is nothing, this is the caller's sign of life, as collect would be.
 --
--- USES     leases
+-- USES     loans
 -- KEYS     P:meta
 -- ARGV     instance session
 --          session: "" where the caller does not know it, and cannot be told from one that was superseded
 -- Returns  "NOTHING" or "SOMETHING"
 -- Refuses  INTERNAL
 local me, session = unpack(ARGV)
-local problem = mail_problem(me)
+local problem = problem_of(mail_keys(me))
 if problem then return problem end
 
 local unknown = session == '' and ENTRY and ENTRY:match(SESSION_NUMBER)
 if unknown or not speaks(ENTRY, session) or redis.call('ZCARD', key('unread', me))
-  + redis.call('LLEN', key('notifications', me)) + redis.call('HLEN', key('leases', me)) > 0 then
+  + redis.call('LLEN', key('notifications', me)) + redis.call('HLEN', key('loans', me)) > 0 then
   return redis.status_reply('SOMETHING')
 end
 touch(me, session)

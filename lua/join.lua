@@ -2,7 +2,7 @@
 -- Begins a session for an instance, or renews it when it is the same run of the same agent: the same session id, or the
 -- same host and process of the agent. Any other session that speaks for the name is superseded.
 --
--- USES     leases
+-- USES     loans
 -- KEYS     P:meta
 -- ARGV     instance facts id host agent_pid yield offline_seconds tell
 --          facts: JSON object of what presence shows; yield: "1" joins only when nobody else is there; tell: "1" where
@@ -12,7 +12,7 @@
 -- Refuses  SUPERSEDED, INTERNAL
 local me, facts, id, host, agent_pid, yield, offline_seconds, tell = unpack(ARGV)
 local IDS_MAXIMUM = 8 -- after so many /clear the oldest ids are forgotten; the process still tells the session
-local problem = mail_problem(me) or wrong_type('set', key('reminded', me))
+local problem = problem_of(mail_keys(me)) or wrong_type('set', key('reminded', me))
 if problem then return problem end
 
 local entry = ENTRY
@@ -40,8 +40,8 @@ else
   current.news = nil
   session.news = { first = not current.number, superseded = there and cjson.encode(current) or nil }
   -- What the other session took and never showed is for this one, at once.
-  redis.call('DEL', key('leased', me), key('reminded', me))
-  return_leases(me, true)
+  redis.call('DEL', key('loaned', me), key('reminded', me))
+  return_loans(me, true)
 end
 if id ~= '' then
   local known = false
@@ -52,7 +52,7 @@ end
 if #session.ids == 0 then session.ids = nil end
 local news = tell == '1' and session.news or {}
 if tell == '1' then session.news = nil end
-redis.call('HSET', key('presence'), me, presence_entry(false, cjson.encode(session)))
+keep_entry(me, presence_entry(false, cjson.encode(session)))
 
 if not same then
   -- Wakes what waits in the superseded session, so that it learns of it now and not with the next message.

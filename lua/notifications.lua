@@ -1,22 +1,22 @@
 #!lua flags=allow-oom
--- Hands out the oldest events of the caller's queue under a lease: confirmed, they are gone; not confirmed in time, or
+-- Hands out the oldest events of the caller's queue as a loan: confirmed, they are gone; not confirmed in time, or
 -- superseded, they come again (G7). What was presented since by another way is passed over.
 --
--- USES     leases
+-- USES     loans
 -- KEYS     P:meta
--- ARGV     instance session limit budget lease_seconds confirmed
---          budget: how many bytes the events may have together ("0": no bound); one is always handed out; confirmed: the
---          lease of events that have reached the agent, so that a reader need not call twice for each ("" for none)
--- Returns  how many events remain, the lease ("" when nothing was handed out), then the events, oldest first
+-- ARGV     instance session limit bytes loan_seconds confirmed
+--          bytes: how many the events may have together ("0": no bound); one is always handed out; confirmed: the
+--          loan of events that have reached the agent, so that a reader need not call twice for each ("" for none)
+-- Returns  how many events remain, the loan ("" when nothing was handed out), then the events, oldest first
 -- Refuses  SUPERSEDED, INTERNAL
-local me, session, limit, budget, lease_seconds, confirmed = unpack(ARGV)
-local problem = superseded(me, session) or event_problem(me)
+local me, session, limit, bytes, loan_seconds, confirmed = unpack(ARGV)
+local problem = superseded(me, session) or problem_of(mail_keys(me))
 if problem then return problem end
-limit, budget = tonumber(limit), tonumber(budget)
+limit, bytes = tonumber(limit), tonumber(bytes)
 local queue, unread = key('notifications', me), key('unread', me)
 
-if confirmed ~= '' then redis.call('HDEL', key('leases', me), confirmed) end
-return_leases(me, false)
+if confirmed ~= '' then redis.call('HDEL', key('loans', me), confirmed) end
+return_loans(me, false)
 local events, spent, full = {}, 0, false
 -- Ends with the queue, which is bounded.
 while #events < limit and not full do
@@ -29,7 +29,7 @@ while #events < limit and not full do
   for i, event in ipairs(oldest) do
     if published[i] == '' or scores[i] then
       spent = spent + #event
-      full = budget > 0 and spent > budget and #events > 0
+      full = bytes > 0 and spent > bytes and #events > 0
       if full then break end
       events[#events + 1] = event
     end
@@ -38,4 +38,4 @@ while #events < limit and not full do
   if passed > 0 then redis.call('LPOP', queue, passed) end
 end
 touch(me, session)
-return { tostring(redis.call('LLEN', queue)), lease_events(me, events, lease_seconds), unpack(events) }
+return { tostring(redis.call('LLEN', queue)), lend(me, events, loan_seconds), unpack(events) }

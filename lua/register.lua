@@ -6,4 +6,6 @@
 -- Returns  "1" when it was not known
 -- Refuses  INTERNAL
 local instance = unpack(ARGV)
-return tostring(redis.call('HSETNX', key('presence'), instance, presence_entry(true, '{}')))
+if ENTRY then return '0' end
+keep_entry(instance, presence_entry(true, '{}'))
+return '1'

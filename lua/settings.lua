@@ -11,7 +11,7 @@ local me, session, name, value, settings = unpack(ARGV)
 touch(me, session)
 local first = first_settings(settings)
 if name ~= '' then
-  if not META[1] then redis.call('HSET', KEYS[1], 'protocol', PROTOCOL_VERSION, unpack(first)) end
+  if not META.protocol then redis.call('HSET', KEYS[1], 'protocol', PROTOCOL_VERSION, unpack(first)) end
   redis.call('HSET', KEYS[1], name, value)
 end
 local reply = {}

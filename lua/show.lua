@@ -3,43 +3,40 @@
 --
 -- USES     receipts messages
 -- KEYS     P:meta
--- ARGV     instance session message_id thread limit mark
---          instance: "" reads for nobody and marks nothing; thread: "1" for the conversation, its first limit messages;
---          mark: "0" leaves the marking to confirm
--- Returns  JSON text as check returns it
+-- ARGV     instance session message_id thread since limit mark
+--          instance: "" reads for nobody and marks nothing; thread: "1" for the conversation, its first limit messages after
+--          the id since ("" from the first on); mark: "0" leaves the marking to confirm
+-- Returns  JSON object as check returns it
 -- Refuses  NOT_FOUND, SUPERSEDED, INTERNAL
-local me, session, message_id, thread, limit, mark = unpack(ARGV)
-
+local me, session, message_id, thread, since, limit, mark = unpack(ARGV)
+local about = { me = me, limit = tonumber(limit), bytes = 0, receipts = 'whole' }
 local problem = superseded(me, session)
+  or problem_of({ hash = { key('msg', message_id) }, zset = { key('unread', me), key('inbox', me) } })
 if problem then return problem end
 if redis.call('EXISTS', key('msg', message_id)) == 0 then
   return refuse('NOT_FOUND', 'message_id is ' .. quoted(message_id) .. ': no such message is stored.',
     'List messages with check and copy the id from there.')
 end
-problem = wrong_type('hash', key('msg', message_id)) or wrong_type('zset', key('unread', me))
-  or wrong_type('zset', key('inbox', me))
-local root = not problem and thread == '1' and (redis.call('HGET', key('msg', message_id), 'thread') or message_id)
-problem = problem or (root and wrong_type('zset', key('thread', root)))
-if problem then return problem end
 
-local ids = { message_id }
-local more = false
-if root and redis.call('EXISTS', key('thread', root)) == 1 then
-  ids = redis.call('ZRANGE', key('thread', root), 0, limit - 1)
-  more = redis.call('ZCARD', key('thread', root)) > #ids
+local ids, more = { message_id }, false
+if thread == '1' then
+  local conversation = key('thread', redis.call('HGET', key('msg', message_id), 'thread') or message_id)
+  problem = wrong_type('zset', conversation)
+  if problem then return problem end
+  local after = since == '' and '-inf' or '(' .. exact(stamp_of(since) or 0)
+  local found = redis.call('ZRANGE', conversation, after, '+inf', 'BYSCORE', 'LIMIT', 0, about.limit + 1)
+  more = #found > about.limit
+  if #found > 0 or since ~= '' then ids = found end
 end
 
-local messages, presented, unreadable = {}, {}, {}
+local page = new_page()
+local last, ended = since, nil
 for _, id in ipairs(ids) do
-  local message, new = load_message(id, me, true)
-  if message then
-    messages[#messages + 1] = message
-    if new then presented[#presented + 1] = id end
-  else
-    unreadable[#unreadable + 1] = { id, new }
-  end
+  ended = add_to_page(page, id, about)
+  if ended then break end
+  last = id
 end
-if mark == '1' then mark_presented(me, presented) end
+if mark == '1' then mark_presented(me, page.presented) end
 touch(me, session)
-return '[' .. cjson.encode({ more and '1' or '0', '0', ids[#ids], ids[1] }) .. ',' .. json_list(messages) .. ','
-  .. json_list(unreadable) .. ']'
+return json_page({ more = more or ended ~= nil, step = ended == 'step', examined = #page.messages + #page.unreadable,
+  next_since = last, next_before = ids[1] or '' }, page)

@@ -1,52 +1,47 @@
 #!lua flags=allow-oom
--- Counts what the namespace holds.
+-- Counts what the namespace holds; of the instances a page of them.
 --
 -- KEYS     P:meta
--- ARGV     instance session
--- Returns  total, pending, dead, id and timestamp of the oldest pending message ("" for none), number of types, for each its
---          name and how many were ever published, then for each instance its name and the sizes of its inbox, outbox,
---          pending list, unread list and queue of notifications
+-- ARGV     instance session cursor
+--          cursor: as the page before returned it, "0" at first
+-- Returns  JSON object: cursor ("0" at the end), total, pending, dead, oldest_pending (id and timestamp, where there is one),
+--          by_type (how many of each were ever published), instances (by name the sizes of inbox, outbox, pending list, unread
+--          list and queue of notifications)
 -- Refuses  INTERNAL
-local me, session = unpack(ARGV)
-local problem = wrong_type('zset', key('timeline')) or wrong_type('set', key('pending')) or wrong_type('zset', key('dead'))
+local me, session, cursor = unpack(ARGV)
+local INSTANCES = READ_MAXIMUM / 10 -- of each five sizes are read, and written into the answer
+local problem = problem_of({ zset = { key('timeline'), key('pending'), key('dead') } })
 if problem then return problem end
 touch(me, session)
 
-local pending = redis.call('SCARD', key('pending'))
-local oldest
-if pending <= EXAMINED_MAXIMUM then
-  -- Ids sort like their stamps.
-  for _, id in ipairs(redis.call('SMEMBERS', key('pending'))) do
-    if not oldest or id < oldest then oldest = id end
-  end
-else
-  for _, id in ipairs(redis.call('ZRANGE', key('timeline'), 0, EXAMINED_MAXIMUM - 1)) do
-    oldest = oldest or (redis.call('SISMEMBER', key('pending'), id) == 1 and id) or nil
-  end
+local stats = { total = redis.call('ZCARD', key('timeline')), pending = redis.call('ZCARD', key('pending')),
+  dead = redis.call('ZCARD', key('dead')) }
+local oldest = redis.call('ZRANGE', key('pending'), 0, 0)[1]
+if oldest then
+  local timestamp = redis.pcall('HGET', key('msg', oldest), 'timestamp')
+  stats.oldest_pending = { id = oldest, timestamp = type(timestamp) == 'string' and timestamp or '' }
 end
-local timestamp = oldest and redis.pcall('HGET', key('msg', oldest), 'timestamp')
 
-local types = {}
 local meta = redis.call('HGETALL', KEYS[1])
 for i = 1, #meta, 2 do
   local kind = meta[i]:match('^published:(.+)$')
   if kind then
-    types[#types + 1] = kind
-    types[#types + 1] = whole(meta[i + 1]) and meta[i + 1] or '0'
+    stats.by_type = stats.by_type or {}
+    stats.by_type[kind] = whole(meta[i + 1]) or 0
   end
 end
 
-local reply = { tostring(redis.call('ZCARD', key('timeline'))), tostring(pending),
-  tostring(redis.call('ZCARD', key('dead'))), oldest or '', type(timestamp) == 'string' and timestamp or '',
-  tostring(#types / 2) }
-for _, value in ipairs(types) do reply[#reply + 1] = value end
-for _, name in ipairs(redis.call('HKEYS', key('presence'))) do
-  reply[#reply + 1] = name
+local scanned = redis.call('HSCAN', key('presence'), cursor, 'COUNT', INSTANCES)
+stats.cursor = scanned[1]
+for i = 1, #scanned[2], 2 do
+  local name, sizes = scanned[2][i], {}
   for _, kind in ipairs({ 'inbox', 'outbox', 'pending', 'unread' }) do
     local count = redis.pcall('ZCARD', key(kind, name))
-    reply[#reply + 1] = type(count) == 'number' and tostring(count) or '0'
+    sizes[kind] = type(count) == 'number' and count or 0
   end
   local queued = redis.pcall('LLEN', key('notifications', name))
-  reply[#reply + 1] = type(queued) == 'number' and tostring(queued) or '0'
+  sizes.notifications = type(queued) == 'number' and queued or 0
+  stats.instances = stats.instances or {}
+  stats.instances[name] = sizes
 end
-return reply
+return cjson.encode(stats)

@@ -2,7 +2,7 @@
 -- Does what nobody else is there to do, a bounded part of it: announces what is overdue, tells its sender, lists it as
 -- dead, and takes what retention lets go. Long-lived clients run it with each heartbeat and while they wait.
 --
--- USES     receipts settings events blocks retention
+-- USES     receipts settings events retention
 -- KEYS     P:meta
 -- ARGV     instance session orchestrator
 -- Returns  how many messages were announced again, told of, listed as dead and removed; "1" when there is more to do now;
@@ -10,13 +10,17 @@
 -- Refuses  INTERNAL
 --
 -- A deadline is an id in P:deadlines, first for all recipients together, then "id instance" for each that has not
--- acknowledged. It runs while the recipient is active; while it is not, the id stands in P:paused:{instance}, and the
+-- acknowledged. One that has passed for more recipients than one call may look at stays, and `looked` of the message says how
+-- many that were. It runs while the recipient is active; while it is not, the id stands in P:paused:{instance}, and the
 -- instance in P:paused until it is back. history:{instance} of the message says what happened, "a1795000000000000 t…": a
 -- announced again, o told that it is offline, t told that nobody answers, d dead, r retried, x dropped.
 local me, session, orchestrator = unpack(ARGV)
-local WORK_MAXIMUM = 1000 -- recipients looked at
 local RETURNS_MAXIMUM = 20 -- instances asked for their return
-local problem = retain_problem() or wrong_type('zset', key('deadlines')) or wrong_type('zset', key('paused'))
+-- Of what one call may read and write, the deadlines have this part; the rest is for who returns, and for retention.
+local LOOKS, WRITES = READ_MAXIMUM / 2, WRITE_MAXIMUM / 2
+local RETURNED, REMOVED = WRITE_MAXIMUM / 4, WRITE_MAXIMUM / 4
+local problem = problem_of({ zset = { key('timeline'), key('pending'), key('dead'), key('expired'), key('deadlines'),
+  key('paused') } })
 if problem then return problem end
 
 local function in_force(name)
@@ -41,14 +45,14 @@ local function presence_of(instance)
 end
 
 -- What is to be said about each message, so that a broadcast is one event for its sender and not one for each recipient.
-local news, told = {}, {}
-local function say(kind, id, instance)
-  local name = kind .. ' ' .. id
-  if not news[name] then
-    news[name] = { kind = kind, id = id }
-    told[#told + 1] = news[name]
+local said, sayings = {}, {}
+local function say(what, id, message, instance)
+  local name = what .. ' ' .. id
+  if not said[name] then
+    said[name] = { what = what, id = id, message = message, instances = {} }
+    sayings[#sayings + 1] = said[name]
   end
-  table.insert(news[name], instance)
+  table.insert(said[name].instances, instance)
 end
 
 local function pause(id, instance)
@@ -60,108 +64,109 @@ local function schedule(id, instance, seconds)
   redis.call('ZADD', key('deadlines'), after(seconds), id .. ' ' .. instance)
 end
 
--- One step for one recipient whose deadline has passed.
-local function remind(id, instance)
-  local message = key('msg', id)
-  if wrong_type('zset', key('unread', instance)) or wrong_type('zset', key('paused', instance)) then
-    return schedule(id, instance, interval)
-  end
-  local known = redis.call('HMGET', message, 'receipt:' .. instance, 'history:' .. instance, 'to', 'open', 'dead', 'dropped')
-  local state, history = read_history(known[2])
-  local _, acknowledged = read_receipt(known[1])
-  if not known[3] or acknowledged or state == 'd' or state == 'x' then return end
-  local function happened(letter)
-    redis.call('HSET', message, 'history:' .. instance,
-      (known[2] and known[2] .. ' ' or '') .. letter .. NOW_TEXT)
+-- One step for one recipient whose deadline has passed. Returns whether anything was written.
+local function announce_again(id, instance)
+  local message = read_for(instance, id)
+  if not message or not message.to then return false end
+  local state, since_retry = read_history(message.history)
+  local _, acknowledged = read_receipt(message.receipt)
+  if acknowledged or state == 'd' or state == 'x' or state == 'f' then return false end
+  local function happened(letter, what)
+    redis.call('HSET', key('msg', id), 'history:' .. instance,
+      (message.history and message.history .. ' ' or '') .. letter .. NOW_TEXT)
+    say(what, id, message, instance)
   end
   local presence = presence_of(instance)
-  if presence == 'stale' then
+  if presence == 'stale' or problem_of({ zset = { key('unread', instance), key('paused', instance) } }) then
     -- It may come back or turn offline: the interval then tells which.
     schedule(id, instance, interval)
   elseif presence ~= 'active' then
-    if not (known[2] or ''):find('o') then
-      happened('o')
-      say('undelivered', id, instance)
-    end
+    if not (message.history or ''):find('o') then happened('o', 'undelivered') end
     pause(id, instance)
-  elseif select(2, history:gsub('a%d', '')) < attempts then
-    happened('a')
+  elseif select(2, since_retry:gsub('a%d', '')) < attempts then
+    happened('a', 'overdue')
     redis.call('ZADD', key('unread', instance), exact(stamp_of(id) or 0), id)
-    say('overdue', id, instance)
     schedule(id, instance, interval)
-  elseif not history:find('t') then
-    happened('t')
-    say('unanswered', id, instance)
+  elseif not since_retry:find('t') then
+    happened('t', 'unanswered')
     schedule(id, instance, interval)
   else
-    happened('d')
-    local open, dead, dropped = read_counts(known[3], known[4], known[5], known[6])
-    redis.call('HSET', message, 'dead', dead + 1)
+    happened('d', 'dead')
+    local open, dead, dropped = read_counts(message)
+    redis.call('HSET', key('msg', id), 'dead', dead + 1)
     place(id, open, dead + 1, dropped)
-    say('dead', id, instance)
   end
+  return true
 end
 
-local work = 0
+local read, written = 0, 0
+local enough = false
 repeat
-  local due = redis.call('ZRANGE', key('deadlines'), '-inf', NOW_TEXT, 'BYSCORE', 'LIMIT', 0, 1)
-  if due[1] then
-    redis.call('ZREM', key('deadlines'), due[1])
-    local id, instance = due[1]:match('^(%S*) ?(.*)$')
-    local to = redis.pcall('HGET', key('msg', id), 'to')
-    local names = type(to) ~= 'string' and {} or instance ~= '' and { instance } or recipients_of(id, to)
-    for _, name in ipairs(names) do
-      remind(id, name)
-      work = work + 1
-    end
-    work = work + 1
+  local due = redis.call('ZRANGE', key('deadlines'), '-inf', NOW_TEXT, 'BYSCORE', 'LIMIT', 0, 1)[1]
+  if not due then break end
+  redis.call('ZREM', key('deadlines'), due) -- first: it may be set anew
+  local id, instance = due:match('^(%S*) ?(.*)$')
+  local known = redis.pcall('HMGET', key('msg', id), 'to', 'looked')
+  local names = not known[1] and {} or instance ~= '' and { instance } or recipients_of(id, known[1])
+  local looked = instance == '' and whole(known[2]) or 0
+  while looked < #names and not enough do
+    looked, read = looked + 1, read + 1
+    if announce_again(id, names[looked]) then written = written + 1 end
+    enough = read >= LOOKS or written >= WRITES
   end
-until not due[1] or work >= WORK_MAXIMUM
+  if looked < #names then
+    redis.call('ZADD', key('deadlines'), NOW_TEXT, due)
+    redis.call('HSET', key('msg', id), 'looked', looked)
+  elseif known[2] then
+    redis.call('HDEL', key('msg', id), 'looked')
+  end
+  read = read + 1
+  enough = enough or read >= LOOKS
+until enough
 
 -- Who is back: its deadlines begin anew. Those not asked for the longest time are asked first.
 local away = redis.call('ZRANGE', key('paused'), 0, RETURNS_MAXIMUM - 1)
 if redis.call('ZSCORE', key('paused'), me) then table.insert(away, 1, me) end
+local returned = 0
 for _, instance in ipairs(away) do
   redis.call('ZADD', key('paused'), 'XX', NOW_TEXT, instance)
-  local readable = not (wrong_type('zset', key('paused', instance)) or wrong_type('zset', key('pending', instance)))
-  local back = readable and presence_of(instance) == 'active'
-  for _, id in ipairs(back and redis.call('ZRANGE', key('paused', instance), 0, math.max(WORK_MAXIMUM - work, 0)) or {}) do
+  local readable = not problem_of({ zset = { key('paused', instance), key('pending', instance) } })
+  local back = readable and returned < RETURNED and presence_of(instance) == 'active'
+  for _, id in ipairs(back and redis.call('ZRANGE', key('paused', instance), 0, RETURNED - returned - 1) or {}) do
     local seconds = redis.pcall('HGET', key('msg', id), 'ack_within')
     if type(seconds) == 'string' and redis.call('ZSCORE', key('pending', instance), id) then
       schedule(id, instance, whole(seconds) or interval)
     end
     redis.call('ZREM', key('paused', instance), id)
-    work = work + 1
+    returned = returned + 1
   end
   if readable and redis.call('ZCARD', key('paused', instance)) == 0 then redis.call('ZREM', key('paused'), instance) end
 end
 
 local counts = { overdue = 0, undelivered = 0, unanswered = 0, dead = 0 }
-for _, item in ipairs(told) do
-  counts[item.kind] = counts[item.kind] + 1
-  local message = redis.call('HMGET', key('msg', item.id), 'type', 'from', 'to', 'subject')
-  local kind, from, to, subject = message[1] or '', message[2] or '', message[3] or '', message[4] or ''
-  local asks = item.kind == 'overdue'
-  local event = reminder_event(item.kind, item.id, kind, from, to, subject, not asks and item)
-  local hear = {}
-  if asks then
-    hear = item
+for _, saying in ipairs(sayings) do
+  local what, message, instances = saying.what, saying.message, saying.instances
+  counts[what] = counts[what] + 1
+  local hear = {} -- who is told
+  if what == 'overdue' then
+    hear = instances
   else
-    if from ~= '' then hear[1] = from end
-    local known = orchestrator ~= from and item.kind ~= 'undelivered'
+    if message.from then hear[1] = message.from end
+    local known = orchestrator ~= message.from and what ~= 'undelivered'
       and redis.call('HEXISTS', key('presence'), orchestrator) == 1
     -- Not where it is the one that does not answer.
-    if known and not (#item == 1 and item[1] == orchestrator) then hear[#hear + 1] = orchestrator end
+    if known and not (#instances == 1 and instances[1] == orchestrator) then hear[#hear + 1] = orchestrator end
   end
+  local event = reminder_event(what, saying.id, message, what ~= 'overdue' and instances)
   for _, instance in ipairs(hear) do
     if not wrong_type('list', key('notifications', instance)) then announce(instance, event) end
   end
   redis.call('PUBLISH', key('events'), event)
 end
 
-local removed, more = retain(WORK_MAXIMUM, 0)
+local removed, more = retain(REMOVED, 0)
 local next_due = redis.call('ZRANGE', key('deadlines'), 0, 0, 'WITHSCORES')[2]
 touch(me, session)
 return { tostring(counts.overdue), tostring(counts.unanswered + counts.undelivered), tostring(counts.dead), tostring(removed),
-  (more or work >= WORK_MAXIMUM) and '1' or '0',
+  (more or enough or returned >= RETURNED) and '1' or '0',
   next_due and math.abs(next_due) < math.huge and exact(math.max(0, math.ceil((next_due - NOW) / 1000))) or '' }

@@ -73,7 +73,7 @@ const CALLS: Record<string, (client: CoordinationClient, args: Values) => Promis
   touch: (client) => client.touch(),
   set_activity: (client, { activity }) => client.setActivity(activity as string),
   join: (client, { session, unless_taken }) =>
-    unless_taken ? client.joinUnlessTaken(camel(session as Values)) : client.join(camel(session as Values)),
+    client.join(camel(session as Values), { unlessTaken: unless_taken === true }),
   leave: (client) => client.leave(),
   speaks: (client) => client.speaks(),
 };

@@ -166,7 +166,6 @@ export class Bench {
     const meta = state["meta"] as Record<string, unknown> | undefined;
     const newest = (await this.#timeline()).at(-1);
     if (newest !== undefined && meta?.["stamp"] === String(stampOf(newest))) meta["stamp"] = newest;
-    if (/^\d{16}$/.test(String(meta?.["block"]))) meta!["block"] = idOf(Number(meta!["block"]));
     return state;
   }
 
@@ -193,13 +192,12 @@ export function idOf(stamp: number): string {
   return `msg-${stamp.toString(36).padStart(10, "0")}`;
 }
 
-/** A score that is the stamp of its id goes without saying; any other is put beside it. Of a block: from which id to which. */
+/** A score that is the stamp of its id goes without saying; any other is put beside it. */
 function scored(flat: readonly string[]): string[] {
   const members = [];
   for (let i = 0; i < flat.length; i += 2) {
     const [member, score] = [flat[i]!, flat[i + 1]!];
-    if (/^\d{16}$/.test(member)) members.push(`${idOf(Number(member))} to ${idOf(Number(score))}`);
-    else members.push(String(stampOf(member)) === score ? member : `${member} scored ${score}`);
+    members.push(String(stampOf(member)) === score ? member : `${member} scored ${score}`);
   }
   return members;
 }

@@ -1,19 +1,16 @@
 -- What instances are told: events, queued for each.
 
 -- Queues one event for an instance, online or not. A full queue keeps the newest events and says at its head how many
--- went; the inbox still has their messages. Returns what Redis refused, else nil.
+-- went; the inbox still has their messages.
 local function queue_event(instance, event)
   local queue = key('notifications', instance)
-  local length = redis.pcall('RPUSH', queue, event)
-  if type(length) == 'table' then return length end
-  if length > QUEUE_EVENTS_MAXIMUM then
-    local oldest = redis.call('LPOP', queue, 2)
-    local earlier = oldest[1]:match('^{"event":"events_skipped","count":(%d+)}$')
-    redis.call('LPUSH', queue, string.format('{"event":"events_skipped","count":%.0f}', earlier and earlier + 1 or 2))
-  end
+  if redis.call('RPUSH', queue, event) <= QUEUE_EVENTS_MAXIMUM then return end
+  local oldest = redis.call('LPOP', queue, 2)
+  local earlier = oldest[1]:match('^{"event":"events_skipped","count":(%d+)}$')
+  redis.call('LPUSH', queue, string.format('{"event":"events_skipped","count":%.0f}', earlier and earlier + 1 or 2))
 end
 
--- As queue_event, of a queue whose type is known, and wakes whoever listens for the instance.
+-- Queues it, and wakes whoever listens for the instance.
 local function announce(instance, event)
   queue_event(instance, event)
   redis.call('PUBLISH', key('notify', instance), event)
@@ -27,22 +24,30 @@ local function published_event(id, kind, from, to, subject, requires_ack, timest
     .. (reply_to and ',"reply_to":' .. cjson.encode(reply_to) or '') .. (acknowledged and ',"acknowledged":true' or '') .. '}'
 end
 
-local function acknowledged_event(id, kind, from, to, subject, comment)
-  local event = '{"event":"message_acknowledged","message_id":' .. cjson.encode(id) .. ',"type":' .. cjson.encode(kind)
-    .. ',"from":"' .. from .. '","to":"' .. to .. '","subject":' .. cjson.encode(subject)
-    .. ',"requires_ack":false,"timestamp":"' .. NOW_ISO .. '"'
+-- What tells the sender of a message, as read_for() reads it, that `instance` has acknowledged it.
+local function acknowledged_event(id, message, instance, comment)
+  local event = '{"event":"message_acknowledged","message_id":' .. cjson.encode(id) .. ',"type":'
+    .. cjson.encode(message.type or '') .. ',"from":"' .. instance .. '","to":"' .. message.from .. '","subject":'
+    .. cjson.encode(message.subject or '') .. ',"requires_ack":false,"timestamp":"' .. NOW_ISO .. '"'
   return event .. (comment ~= '' and ',"comment":' .. cjson.encode(comment) or '') .. '}'
 end
 
--- What is said of a message whose deadline has passed: "overdue" to its recipient, the rest to its sender, about `instances`.
-local function reminder_event(what, id, kind, from, to, subject, instances)
+-- What is said of a message, as read_for() reads it, whose deadline has passed: "overdue" to its recipient, the rest to its
+-- sender, about `instances`.
+local function reminder_event(what, id, message, instances)
   local INSTANCES_LISTED = 50
-  local event = '{"event":"message_' .. what .. '","message_id":' .. cjson.encode(id) .. ',"type":' .. cjson.encode(kind)
-    .. ',"from":' .. cjson.encode(from) .. ',"to":' .. cjson.encode(to) .. ',"subject":' .. cjson.encode(subject)
-    .. ',"requires_ack":' .. tostring(not instances) .. ',"timestamp":"' .. NOW_ISO .. '","waiting_seconds":'
-    .. waiting_seconds(id)
+  local event = '{"event":"message_' .. what .. '","message_id":' .. cjson.encode(id) .. ',"type":'
+    .. cjson.encode(message.type or '') .. ',"from":' .. cjson.encode(message.from or '') .. ',"to":'
+    .. cjson.encode(message.to or '') .. ',"subject":' .. cjson.encode(message.subject or '') .. ',"requires_ack":'
+    .. tostring(not instances) .. ',"timestamp":"' .. NOW_ISO .. '","waiting_seconds":' .. exact(waiting_seconds(id))
   if not instances then return event .. '}' end
   local listed = {}
   for i = 1, math.min(#instances, INSTANCES_LISTED) do listed[i] = instances[i] end
   return event .. ',"instances":' .. cjson.encode(listed) .. ',"instances_total":' .. #instances .. '}'
+end
+
+-- Tells the sender of a message what became of it, and the world.
+local function tell_sender(id, message, event)
+  if message.from and not wrong_type('list', key('notifications', message.from)) then announce(message.from, event) end
+  redis.call('PUBLISH', key('events'), event)
 end

@@ -1,63 +1,187 @@
--- Messages as their readers are given them.
+-- Messages as their readers are given them: objects with the names that every surface shows.
 
--- The receipts of a message, flat: name, receipt, history, name, receipt, history …
-local function receipts_of(id, to)
-  local receipts = {}
-  for _, name in ipairs(recipients_of(id, to)) do
-    local known = redis.call('HMGET', key('msg', id), 'receipt:' .. name, 'history:' .. name)
-    receipts[#receipts + 1] = name
-    receipts[#receipts + 1] = known[1] or ''
-    receipts[#receipts + 1] = known[2] or ''
+local RECEIPTS_LISTED = 50
+local RECEIPTS_BATCH = 100
+-- What one answer holds: more would keep everybody else waiting while it is put together. All of it may be new, and is marked.
+local PAGE_MESSAGES = WRITE_MAXIMUM
+local STEP_BYTES = 1048576 -- of texts
+local RECEIPT_UNITS = 4 -- what it takes to show a receipt, in those that are only looked at
+local STEPS = { a = 'announced', o = 'offline', t = 'unanswered', d = 'dead', r = 'retried', x = 'dropped', f = 'forgotten' }
+local RANKS = { dead = 1, stored = 2, presented = 3, dropped = 4, acknowledged = 5 }
+
+-- What this call has read so far, in messages and receipts.
+local units_read = 0
+
+-- Redis' microseconds as the time shown to people and agents; what is no time is shown as it is stored.
+local function shown_time(microseconds)
+  return whole(microseconds) and iso(tonumber(microseconds)) or microseconds
+end
+
+-- Why a receipt is dead: how long it was waited for since it was sent, or retried, and with how many reminders.
+local function reason_of(id, instance, history)
+  if history:find('f%d+$') then return instance .. ' was forgotten.' end
+  local _, since = read_history(history)
+  local retried = whole(history:match('.*r(%d+)'))
+  local begun, died = retried or stamp_of(id), whole(history:match('(%d+)$'))
+  if not begun or not died then return 'Not acknowledged in time.' end
+  local reminders = select(2, since:gsub('a%d', ''))
+  return string.format('Not acknowledged in the %.0f seconds after it was %s, with %d %s.',
+    math.floor((died - begun) / 1000000 + 0.5), retried and 'retried' or 'sent', reminders,
+    reminders == 1 and 'reminder' or 'reminders')
+end
+
+-- The state of one receipt as everybody is shown it.
+local function receipt_of(id, instance, stored, history)
+  local presented, acknowledged, comment = read_receipt(stored or '')
+  local last = read_history(history)
+  local ended = (last == 'd' or last == 'f') and 'dead' or last == 'x' and 'dropped'
+  local receipt = { instance = instance,
+    state = acknowledged and 'acknowledged' or ended or presented and 'presented' or 'stored' }
+  if presented then receipt.presented_at = shown_time(presented) end
+  if acknowledged then receipt.acknowledged_at = shown_time(acknowledged) end
+  if comment and comment ~= '' then receipt.comment = comment end
+  if receipt.state == 'dead' then receipt.reason = reason_of(id, instance, history) end
+  for letter, time in (history or ''):gmatch('(%a)(%d+)') do
+    if STEPS[letter] then
+      receipt.history = receipt.history or {}
+      table.insert(receipt.history, { step = STEPS[letter], timestamp = shown_time(time) })
+    end
   end
+  return receipt
+end
+
+-- The receipts of these recipients, those who are missing first, since that is what the sender looks for; of whom has
+-- acknowledged only where `everyone` is asked for, else no more than are listed. Nil where this call has read too much for them.
+local function receipts_of(id, names, everyone)
+  local receipts, alone = {}, units_read <= 1
+  for first = 1, #names, RECEIPTS_BATCH do
+    local fields = {}
+    for i = first, math.min(first + RECEIPTS_BATCH - 1, #names) do
+      fields[#fields + 1] = 'receipt:' .. names[i]
+      fields[#fields + 1] = 'history:' .. names[i]
+    end
+    local values = redis.call('HMGET', key('msg', id), unpack(fields))
+    units_read = units_read + #fields / 2
+    if units_read > READ_MAXIMUM and not alone then return nil end
+    for i = 1, #values, 2 do
+      local receipt = receipt_of(id, fields[i]:sub(#'receipt:' + 1), values[i], values[i + 1])
+      if everyone or receipt.state ~= 'acknowledged' then receipts[#receipts + 1] = receipt end
+    end
+    units_read = units_read + (RECEIPT_UNITS - 1) * #values / 2
+    if not everyone and #receipts >= RECEIPTS_LISTED then break end
+  end
+  table.sort(receipts, function(a, b)
+    if a.state ~= b.state then return RANKS[a.state] < RANKS[b.state] end
+    return a.instance < b.instance
+  end)
+  for i = #receipts, everyone and #receipts + 1 or RECEIPTS_LISTED + 1, -1 do receipts[i] = nil end
   return receipts
 end
 
-local MESSAGE_FIELDS = { 'id', 'type', 'from', 'to', 'timestamp', 'requires_ack', 'subject', 'description',
-  'reply_to', 'thread', 'receipt:' .. ARGV[1], 'history:' .. ARGV[1] } -- every verb that loads messages names its reader first
+-- Who has the message: of a broadcast in a list the numbers and at most 50 receipts, all where there are no more, else the
+-- first that are missing; or all of them.
+local function add_receipts(message, whole_list)
+  if message.to ~= 'all' then
+    message.receipts = receipts_of(message.id, { message.to }, true)
+    return message.receipts
+  end
+  local values = redis.call('HMGET', key('msg', message.id), 'total', 'open', 'dead', 'dropped')
+  local total, open = whole(values[1]) or 0, whole(values[2]) or 0
+  if not whole_list then
+    message.receipt_totals = { recipients = total, acknowledged = total - open, dead = whole(values[3]) or 0,
+      dropped = whole(values[4]) or 0 }
+  end
+  local everyone = whole_list or total <= RECEIPTS_LISTED
+  local names = (everyone or open > 0) and recipients_of(message.id, 'all') or {}
+  message.receipts = receipts_of(message.id, names, everyone)
+  if not message.receipts then return nil end
+  if #message.receipts == 0 then message.receipts = nil end -- cjson would write it as an object
+  return true
+end
 
--- One message as its reader `me` may see it: the fields above (false where absent), in place of the receipt whether it is
--- acknowledged ("1", "0"), then the receipts where `me` sent it or `everyone` is asked for, else false; and for how many
--- seconds it waits where it was announced again. Second, whether `me` is a recipient that sees it for the first time, or
--- after that. When it cannot be read: nil and the reason, so that one broken message never hides the others.
-local function load_message(id, me, everyone)
-  local message = redis.pcall('HMGET', key('msg', id), unpack(MESSAGE_FIELDS))
-  if message.err then return nil, 'the key holds another type' end
-  for i = 1, 8 do
-    if not message[i] then
-      local exists = redis.call('EXISTS', key('msg', id)) == 1
-      return nil, exists and 'the field ' .. MESSAGE_FIELDS[i] .. ' is missing' or 'the message is gone'
+local MESSAGE_FIELDS = { 'id', 'type', 'from', 'to', 'timestamp', 'requires_ack', 'subject', 'description', 'reply_to', 'thread',
+  'receipt:' .. ARGV[1], 'history:' .. ARGV[1] } -- every verb that loads messages names its reader first
+
+-- One message as its reader `me` may see it, with receipts where `me` sent it or `receipts` asks for them: "listed", or "whole".
+-- Second, whether `me` is a recipient that sees it for the first time, or after it was announced again. When it cannot be read:
+-- nil and the reason, so that one broken message never hides the others; nil and no reason where the next call has to read it.
+local function load_message(id, me, receipts)
+  units_read = units_read + 1
+  local values = redis.pcall('HMGET', key('msg', id), unpack(MESSAGE_FIELDS))
+  if values.err then return nil, 'the key holds another type' end
+  local own_id, kind, from, to, timestamp, requires_ack, subject, description, reply_to, thread, receipt, history = unpack(values)
+  if not (own_id and kind and from and to and timestamp and requires_ack and subject and description) then
+    if redis.call('EXISTS', key('msg', id)) == 0 then return nil, 'the message is gone' end
+    for i = 1, 8 do
+      if not values[i] then return nil, 'the field ' .. MESSAGE_FIELDS[i] .. ' is missing' end
     end
   end
-  local to = message[4]
   local mine = me ~= '' and is_recipient(me, id, to)
-  local announced = mine and message[12] and message[12]:find('[ar]')
+  local announced = mine and history and history:find('[ar]')
   local presented, acknowledged
   if mine then
-    presented, acknowledged = read_receipt(message[11])
+    presented, acknowledged = read_receipt(receipt)
   elseif to ~= 'all' then
     presented, acknowledged = read_receipt(redis.call('HGET', key('msg', id), 'receipt:' .. to))
   else
     acknowledged = whole(redis.call('HGET', key('msg', id), 'open')) == 0
   end
-  message[11] = acknowledged and '1' or '0'
-  message[12] = (everyone or message[3] == me) and receipts_of(id, to) or false
-  if message[12] and #message[12] == 0 then message[12] = false end -- cjson writes an empty table as an object
-  message[13] = announced and not acknowledged and waiting_seconds(id) or false
+  local message = { id = own_id, type = kind, from = from, to = to, timestamp = timestamp, requires_ack = requires_ack == '1',
+    acknowledged = acknowledged and true or false, subject = subject, description = description,
+    reply_to = reply_to or nil, thread = thread or nil,
+    waiting_seconds = announced and not acknowledged and waiting_seconds(id) or nil }
+  if (receipts or from == me) and not add_receipts(message, receipts == 'whole') then return nil end
   return message, mine and (not presented or announced and not acknowledged)
 end
 
--- What a message adds to a result of bounded size: its texts as JSON, the rest of it, and its receipts.
-local function size_of(message, cut)
-  -- Of receipts 50 are listed, each with the beginning of its comment.
-  local size = 300 + #cjson.encode({ message[7], message[8]:sub(1, cut) })
-  for i = 2, message[12] and math.min(#message[12], 150) or 0, 3 do
-    size = size + 170 + #cjson.encode(message[12][i]:sub(1, 240)) + 4 * #message[12][i + 1]
+-- What a message adds to a result of bounded size: its texts as JSON, the rest of it, and its receipts, each with the
+-- beginning of its comment.
+local function size_of(message, description_bytes)
+  local size = 300 + #cjson.encode({ message.subject, message.description:sub(1, description_bytes) })
+  for i = 1, math.min(#(message.receipts or {}), RECEIPTS_LISTED) do
+    local receipt = message.receipts[i]
+    size = size + 170 + #cjson.encode((receipt.comment or ''):sub(1, 240)) + 120 * #(receipt.history or {})
   end
   return size
 end
 
--- One string instead of nested arrays, which clients decode three times slower. Strings and false only: cjson prints
--- large numbers rounded.
+-- Messages for one answer, until it holds as many, as much text, or what one call may read and write. `about` is what they
+-- are for: me, limit, bytes (0: no bound) and description_bytes as in check, receipts as in load_message.
+local function new_page()
+  return { messages = {}, unreadable = {}, presented = {}, bytes = 0, text = 0 }
+end
+
+-- Adds one to the page. Returns nil where it is on it, "full" where the reader asked for no more, "step" where another call
+-- has to read on.
+local function add_to_page(page, id, about)
+  local count = #page.messages + #page.unreadable
+  if count >= about.limit then return 'full' end
+  if units_read >= READ_MAXIMUM or count >= PAGE_MESSAGES or page.text >= STEP_BYTES then return 'step' end
+  local message, new = load_message(id, about.me, about.receipts)
+  if not message and not new then return 'step' end
+  if about.bytes > 0 then
+    local bytes = page.bytes + (message and size_of(message, about.description_bytes) or 100 + #id + #new)
+    if bytes > about.bytes and count > 0 then return 'full' end
+    page.bytes = bytes
+  end
+  if message then
+    page.text = page.text + #message.description
+    page.messages[#page.messages + 1] = message
+    if new then page.presented[#page.presented + 1] = id end
+  else
+    page.unreadable[#page.unreadable + 1] = { id = id, reason = new }
+  end
+  return nil
+end
+
+-- A list as JSON: cjson writes an empty table as an object.
 local function json_list(list)
   return #list == 0 and '[]' or cjson.encode(list)
+end
+
+-- A page as clients take it: `head`, the names and values of what is said about it, then the messages.
+local function json_page(head, page)
+  head.bytes = page.bytes
+  return cjson.encode(head):sub(1, -2) .. ',"messages":' .. json_list(page.messages) .. ',"unreadable":'
+    .. json_list(page.unreadable) .. '}'
 end

@@ -1,48 +1,47 @@
 -- What a namespace lets go.
 
--- A type loses the block that spans this stamp with the last message in it. Where messages go in their order, that is one of
--- the type; one that goes late may have been all that a block of another type had left.
-local function remove_blocks(kind, late, stamp)
-  local kinds = { kind }
-  if late or not kind then
-    kinds = {}
-    for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do kinds[#kinds + 1] = field:match('^published:(.*)$') end
-  end
-  for _, name in ipairs(kinds) do
-    local first, last, member = block_from(name, stamp)
-    if first and first <= stamp and redis.call('ZCOUNT', key('timeline'), exact(first), exact(last)) == 0 then
-      redis.call('ZREM', key('type', name), member)
-    end
-  end
+local QUEUE_SEARCHED = 100 -- events of a queue among which that of a message that goes is looked for: the oldest go first
+
+local function forget_recipient(instance, id, event)
+  local queue = key('notifications', instance)
+  redis.pcall('ZREM', key('inbox', instance), id)
+  redis.pcall('ZREM', key('unread', instance), id)
+  redis.pcall('ZREM', key('loaned', instance), id)
+  -- One that is further behind is passed over by whoever takes it, since its message is not unread any more.
+  local found = event and redis.pcall('LPOS', queue, event, 'MAXLEN', QUEUE_SEARCHED)
+  if type(found) == 'number' then redis.call('LREM', queue, 1, event) end
 end
 
--- Takes every trace of a message. What is of another type, or damaged, keeps its own; it must not keep all others from
--- going. `late`: those after it may be gone already. Returns how much work it was.
-local function remove_message(id, late)
-  local work, stamp = 1, stamp_of(id)
-  local message = redis.pcall('HMGET', key('msg', id), 'from', 'to', 'recipients', 'thread', 'type', 'subject',
-    'requires_ack', 'timestamp', 'reply_to')
-  local from, to, recipients, thread, kind, subject, asks, timestamp, reply_to = unpack(message.err and {} or message)
-  for name in (to == 'all' and recipients or to or ''):gmatch('%S+') do
-    work = work + 1
-    redis.pcall('ZREM', key('unread', name), id)
-    if kind and subject and timestamp then
-      -- Its event, where it waits, is near the head, since the oldest go first.
-      for _, acknowledged in ipairs({ false, reply_to and true or nil }) do
-        redis.pcall('LREM', key('notifications', name), 1,
-          published_event(id, kind, from or '', to, subject, asks, timestamp, reply_to, acknowledged))
-      end
+-- Takes every trace of a message, from up to so many of its recipients; what is of another type, or damaged, keeps its own: it
+-- must not keep all others from going. Who is left stands in its `recipients`, for the next call. Returns how much work it was,
+-- and whether the message is gone.
+local function remove_message(id, work)
+  local values = redis.pcall('HMGET', key('msg', id), 'from', 'to', 'recipients', 'thread', 'type', 'subject', 'requires_ack',
+    'timestamp', 'reply_to')
+  local from, to, recipients, thread, kind, subject, requires_ack, timestamp, reply_to = unpack(values.err and {} or values)
+  local names, event = {}, nil
+  for name in (to == 'all' and recipients or to or ''):gmatch('%S+') do names[#names + 1] = name end
+  local left = math.max(#names - work, 0)
+  for i = #names, left + 1, -1 do
+    if kind and subject and timestamp and not event then
+      event = published_event(id, kind, from or '', to, subject, requires_ack, timestamp, reply_to)
     end
-    redis.pcall('ZREM', key('inbox', name), id)
-    redis.pcall('ZREM', key('leased', name), id)
+    forget_recipient(names[i], id, event)
+    if event and reply_to then
+      forget_recipient(names[i], id, published_event(id, kind, from or '', to, subject, requires_ack, timestamp, reply_to, true))
+    end
+  end
+  if left > 0 then
+    redis.call('HSET', key('msg', id), 'recipients', table.concat(names, ' ', 1, left))
+    return #names - left, false
   end
   if from then redis.pcall('ZREM', key('outbox', from), id) end
+  if kind then redis.pcall('ZREM', key('type', kind), id) end
   if thread then redis.pcall('ZREM', key('thread', thread), id) end
   redis.pcall('ZREM', key('thread', id), id)
   redis.pcall('ZREM', key('timeline'), id)
-  if stamp then remove_blocks(kind, late, stamp) end
-  if not message.err then redis.call('UNLINK', key('msg', id)) end
-  return work
+  if not values.err then redis.call('UNLINK', key('msg', id)) end
+  return #names + 1, true
 end
 
 -- Takes settled messages that are older than the retention time or more than the namespace may hold, oldest first, with
@@ -51,48 +50,84 @@ end
 -- tells which of them have been settled since. Returns how many were taken, and whether there is more to do.
 local function retain(work, room)
   local cutoff = NOW - (setting('retention_days', redis.call('HGET', KEYS[1], 'retention_days')) or math.huge) * 86400000000
-  local surplus = redis.call('ZCARD', key('timeline')) + room - (setting('max_messages', META[3]) or math.huge)
+  local surplus = redis.call('ZCARD', key('timeline')) + room - (setting('max_messages', META.max_messages) or math.huge)
   local removed = 0
   local function is_due(stamp)
     return tonumber(stamp) < cutoff or removed < surplus
   end
-  local function remove(id, late)
-    work = work - remove_message(id, late)
-    removed = removed + 1
+  -- Whether the message is gone.
+  local function remove(id)
+    local done, gone = remove_message(id, work)
+    work = work - done
+    if gone then removed = removed + 1 end
+    return gone
   end
 
   local expired = redis.call('ZRANGE', key('expired'), 0, math.max(work, 1) - 1, 'WITHSCORES')
   for i = 1, #expired, 2 do
-    if work <= 0 or not is_due(expired[i + 1]) then break end
-    remove(expired[i], true)
+    if work <= 0 or not is_due(expired[i + 1]) or not remove(expired[i]) then break end
     redis.call('ZREM', key('expired'), expired[i])
   end
   local BATCH_MAXIMUM = 100
   local batch = 1 -- mostly the oldest is not due, and is all that is looked at
-  local reached = META[4]
+  local reached = META.retained
   -- Behind the last message there is nothing to go on from: begin anew, or it would never take anything any more.
-  if reached and (stamp_of(reached) or 0) > (whole(META[2]) or NOW) then reached = false end
+  if reached and (stamp_of(reached) or 0) > (whole(META.stamp) or NOW) then reached = false end
   local position = reached and '(' .. exact(stamp_of(reached) or 0) or '-inf'
   local examined, done = 0, false
-  while not done and work > 0 and examined < EXAMINED_MAXIMUM do
+  while not done and work > 0 and examined < READ_MAXIMUM do
     local ids = redis.call('ZRANGE', key('timeline'), position, '+inf', 'BYSCORE', 'LIMIT', 0, batch, 'WITHSCORES')
     for i = 1, #ids, 2 do
+      local id = ids[i]
       done = work <= 0 or not is_due(ids[i + 1])
       if done then break end
-      local id = ids[i]
-      if redis.call('SISMEMBER', key('pending'), id) == 0 and not redis.call('ZSCORE', key('dead'), id) then remove(id) end
+      local settled = not redis.call('ZSCORE', key('pending'), id) and not redis.call('ZSCORE', key('dead'), id)
+      done = settled and not remove(id)
+      if done then break end
       if stamp_of(id) then reached = id end
       position, examined = '(' .. ids[i + 1], examined + 1
     end
     done = done or #ids < 2 * batch
     batch = BATCH_MAXIMUM
   end
-  if reached and reached ~= META[4] then redis.call('HSET', KEYS[1], 'retained', reached) end
-  return removed, work <= 0 or examined >= EXAMINED_MAXIMUM
+  if reached and reached ~= META.retained then redis.call('HSET', KEYS[1], 'retained', reached) end
+  return removed, work <= 0 or examined >= READ_MAXIMUM
 end
 
--- A refusal when a key that retention walks is of another type.
-local function retain_problem()
-  return wrong_type('zset', key('timeline')) or wrong_type('set', key('pending')) or wrong_type('zset', key('dead'))
-    or wrong_type('zset', key('expired'))
+-- Who holds up a full namespace: of those whom the oldest open messages are for, the three with the most.
+local function waited_for()
+  local NAMED = 3
+  local pending, waiting, read = {}, {}, 0
+  for _, id in ipairs(redis.call('ZRANGE', key('pending'), 0, WRITE_MAXIMUM - 1)) do
+    local to = redis.pcall('HGET', key('msg', id), 'to')
+    for _, name in ipairs(type(to) == 'string' and read < READ_MAXIMUM and recipients_of(id, to) or {}) do
+      read = read + 1
+      if not pending[name] and type(redis.pcall('ZSCORE', key('pending', name), id)) == 'string' then
+        pending[name] = redis.call('ZCARD', key('pending', name))
+        waiting[#waiting + 1] = name
+      end
+      if read >= READ_MAXIMUM then break end
+    end
+  end
+  table.sort(waiting, function(a, b) return pending[a] > pending[b] end)
+  for i, name in ipairs(waiting) do waiting[i] = name .. ' (' .. pending[name] .. ')' end
+  return #waiting == 0 and 'nobody known' or table.concat(waiting, ', ', 1, math.min(#waiting, NAMED))
+end
+
+-- Room for one more message. At the bound each publish makes it, a little more than it needs, so that not every one has to;
+-- else it looks now and then for what has become too old. Only what is not settled, and never taken, can fill a namespace:
+-- then it is a refusal. The caller has asked for the types of timeline and pending ids.
+local function make_room(maximum)
+  local EVERY, ROOM_MAXIMUM = 64, 50
+  local count = redis.call('ZCARD', key('timeline'))
+  local full = count >= maximum
+  if not full and count % EVERY ~= 0 then return nil end
+  local problem = problem_of({ zset = { key('dead'), key('expired') } })
+  if problem then return problem end
+  if full and redis.call('ZCARD', key('pending')) + redis.call('ZCARD', key('dead')) >= maximum then
+    return refuse('FULL', 'The namespace holds ' .. maximum .. ' messages that are not acknowledged, its maximum; most are for '
+      .. waited_for() .. '.', 'Acknowledge them, drop dead ones with `coord dead drop`, or raise it: coord settings max_messages.')
+  end
+  retain(WRITE_MAXIMUM / 2, full and math.max(1, math.min(ROOM_MAXIMUM, math.floor(maximum / 100))) or 0)
+  return nil
 end

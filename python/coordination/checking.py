@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Awaitable, Callable
+
 from .definition import BROADCAST, LIMITS
+from .replies import read_page, read_pages
+from .results import CheckResult
 from .validation import check_flag, check_instance, check_limit, check_message_id, check_type
 
 
@@ -37,6 +41,24 @@ def check_arguments(
     }
 
 
+async def check_in_steps(call: Callable[[dict[str, str]], Awaitable[str]], arguments: dict[str, str]) -> CheckResult:
+    """Reads on while one call may not read enough (G12), until the result is full or so many entries have been looked at."""
+    ascending = arguments["pending"] == "1" or arguments["unread"] == "1" or arguments["since"] != ""
+    limit, examined = int(arguments["limit"]), 0
+    pages = []
+    while True:
+        page = read_page(await call(arguments))
+        pages.append(page)
+        examined += page["examined"]
+        limit -= len(page["messages"]) + len(page["unreadable"])
+        if limit <= 0:
+            page["step"] = False  # it is not the search that ended
+        if not page["step"] or examined >= LIMITS["examined_maximum"]:
+            return read_pages(pages, ascending)
+        cursor = {"since": page["next_since"]} if ascending else {"before": page["next_before"]}
+        arguments = {**arguments, "limit": str(limit), **cursor}
+
+
 def newest_arguments(inbox: str) -> dict[str, str]:
     """The newest message of that inbox."""
     filters = {"from": "", "type": "", "thread": "", "since": "", "before": "", "pending": "0", "unread": "0"}
@@ -44,7 +66,7 @@ def newest_arguments(inbox: str) -> dict[str, str]:
 
 
 #: Results are never cut here, and what is read counts as presented.
-_UNBOUNDED = {"budget": "0", "cut": "0", "mark": "1"}
+_UNBOUNDED = {"bytes": "0", "description_bytes": "0", "mark": "1"}
 
 
 def _id(value: object, field: str) -> str:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 from asyncio import CancelledError
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
 from typing import AsyncGenerator, AsyncIterator, Mapping, overload
 from uuid import uuid4
 
-from .checking import check_arguments, newest_arguments
+from .checking import check_arguments, check_in_steps, newest_arguments
 from .definition import LIMITS, MessageType
 from .errors import CoordinationError, ErrorCode
 from .namespace import NamespaceClient
 from .publishing import publish_arguments, read_publish, require_replicas
-from .replies import read_ack, read_acks, read_check, read_notifications
+from .replies import read_ack, read_acks, read_notifications, read_page
 from .results import (
     AckRefusal,
     AckResult,
@@ -47,14 +48,14 @@ async def get_coordination_client(
     key_prefix: str | None = None,
     orchestrator: str | None = None,
     presence_timeout_seconds: int | None = None,
-    lease_seconds: int | None = None,
+    loan_seconds: int | None = None,
     cwd: str | os.PathLike[str] | None = None,
     env: Mapping[str, str] | None = None,
     session: SessionFacts | None = None,
 ) -> CoordinationClient:
     """Connects and returns a client that reconnects by itself; close it, or use it with `async with`.
 
-    `redis` is a URL: `redis://`, `rediss://` or `unix:`. `lease_seconds`: how long events that were handed out wait for their
+    `redis` is a URL: `redis://`, `rediss://` or `unix:`. `loan_seconds`: how long events that were handed out wait for their
     confirmation. `cwd`: where the search for `.coord.json` begins. `env`: default `os.environ`. `session`: joins as this run
     of an agent, and beats by itself; without one each operation is a sign of life.
 
@@ -67,7 +68,7 @@ async def get_coordination_client(
         key_prefix=key_prefix,
         orchestrator=orchestrator,
         presence_timeout_seconds=presence_timeout_seconds,
-        lease_seconds=lease_seconds,
+        loan_seconds=loan_seconds,
         cwd=cwd,
         env=env,
     )
@@ -97,8 +98,8 @@ class CoordinationClient(NamespaceClient):
     async def close(self) -> None:
         """Ends the heartbeats and the connections. A session is left with `leave`; without, it turns stale by itself."""
         # A loop over `events` that was left by `break` has its event; asyncio would end the generator only after this.
-        for lease in tuple(self._given):
-            await self._confirm_given(lease)
+        for loan in tuple(self._given):
+            await self._confirm_given(loan)
         await super().close()
 
     async def touch(self) -> None:
@@ -213,7 +214,7 @@ class CoordinationClient(NamespaceClient):
         )
 
         async def look() -> CheckResult:
-            return read_check(await self._speaker.run("check", arguments))
+            return await check_in_steps(partial(self._speaker.run, "check"), arguments)
 
         seconds = check_wait_seconds(wait_seconds)
         if seconds == 0:
@@ -226,7 +227,7 @@ class CoordinationClient(NamespaceClient):
                 # Nothing is new to a reader of other people's messages: it waits for what comes from now on. Read for nobody,
                 # since this look must not count as presented.
                 newest = {"instance": "", "session": "", **newest_arguments(inbox)}
-                arguments["since"] = read_check(await self._store.run("check", newest)).get("next_since", _BEGINNING)
+                arguments["since"] = read_page(await self._store.run("check", newest)).get("next_since") or _BEGINNING
         # What cannot be read is told as well; but where it stays pending, only when it fills the result: else nobody could
         # wait.
         def found(result: CheckResult) -> bool:
@@ -299,17 +300,17 @@ class CoordinationClient(NamespaceClient):
 
         For whoever has to show them first.
         """
-        result, lease = await self._take(LIMITS["list_default"] if limit is None else check_limit(limit))
+        result, loan = await self._take(LIMITS["list_default"] if limit is None else check_limit(limit))
         yield result
-        await self._confirm(lease)
+        await self._confirm(loan)
 
     async def _take(self, limit: int) -> tuple[NotificationsResult, str]:
-        arguments = {"limit": str(limit), "budget": "0", "lease_seconds": str(self.settings.lease_seconds), "confirmed": ""}
+        arguments = {"limit": str(limit), "bytes": "0", "loan_seconds": str(self.settings.loan_seconds), "confirmed": ""}
         return read_notifications(await self._speaker.run("notifications", arguments))
 
-    async def _confirm(self, lease: str) -> None:
-        if lease:
-            await self._speaker.run("confirm", {"lease": lease, "reminded": "0", "shown": "0"})
+    async def _confirm(self, loan: str) -> None:
+        if loan:
+            await self._speaker.run("confirm", {"loan": loan, "reminded": "0", "shown": "0"})
 
     async def events(self) -> AsyncGenerator[CoordinationEvent, None]:
         """This instance's events, those that wait and those to come, in order.
@@ -320,27 +321,27 @@ class CoordinationClient(NamespaceClient):
             self._store,
             self._sweeper,
             self._speaker.instance,
-            self.settings.lease_seconds,
+            self.settings.loan_seconds,
             lambda: self._take(_EVENTS_AT_ONCE),
             _has_events,
         )
         async with aclosing(taking) as taken:
-            async for result, lease in taken:
-                self._given.add(lease)
+            async for result, loan in taken:
+                self._given.add(loan)
                 try:
                     for event in result["notifications"]:
                         yield event
                 finally:
-                    await self._confirm_given(lease)
+                    await self._confirm_given(loan)
 
-    async def _confirm_given(self, lease: str) -> None:
-        if lease not in self._given:
+    async def _confirm_given(self, loan: str) -> None:
+        if loan not in self._given:
             return
-        self._given.discard(lease)
+        self._given.discard(loan)
         try:
-            await self._confirm(lease)
+            await self._confirm(loan)
         except CoordinationError as error:
-            if error.code not in _AWAY:  # with Redis away they come again after their lease
+            if error.code not in _AWAY:  # with Redis away they come again after their loan
                 raise
 
     async def join(self, session: SessionFacts, *, unless_taken: bool = False) -> Joined:

@@ -117,7 +117,7 @@ def reply_text(reply: Exception) -> str:
 
 def is_passing(reply: Exception) -> bool:
     """A refusal by a server that does not take this write now, and soon will, or another one: nothing was executed."""
-    words = r"(MOVED|ASK|TRYAGAIN|CLUSTERDOWN|READONLY|MASTERDOWN|LOADING)\b"
+    words = r"(MOVED|ASK|TRYAGAIN|CLUSTERDOWN|READONLY|MASTERDOWN|LOADING|BUSY)\b"
     return re.match(words, reply_text(reply)) is not None
 
 
@@ -163,6 +163,8 @@ def explain(settings: ConnectionSettings, cause: BaseException) -> tuple[str, st
         return f"the login was refused ({text})", who
     if text.startswith("NOPERM"):
         return f"the user may not do this ({text})", who
+    if re.match(r"BUSY\b", text):
+        return "it is busy with a script that runs for too long", "Try again in a moment."
     if text.startswith("LOADING"):
         return "it is still loading its data", "Try again in a moment."
     if text.startswith("OOM"):

@@ -7,10 +7,10 @@ from typing import Sequence, TypeVar
 
 from .definition import LIMITS
 from .publishing import namespace_argument
-from .replies import read_check, read_namespace_settings, read_presences, read_stats, read_sweep
-from .results import CheckResult, ForgetResult, NamespaceSettings, PresenceResult, StatsResult, SweepResult
+from .replies import read_namespace_settings, read_page, read_pages, read_stats, read_sweep
+from .results import CheckResult, ForgetResult, ForgetUnseenResult, NamespaceSettings, PresenceResult, StatsResult, SweepResult
 from .settings import Settings
-from .speaker import Speaker
+from .speaker import FIRST, Speaker
 from .store import Store
 from .validation import (
     check_instance,
@@ -19,6 +19,7 @@ from .validation import (
     check_message_ids,
     check_setting,
     check_setting_name,
+    check_unseen_seconds,
 )
 from .waiting import Sweeper
 
@@ -54,26 +55,57 @@ class NamespaceClient:
         Raises INVALID, NOT_FOUND, UNAVAILABLE, TIMEOUT.
         """
         id = check_message_id(message_id, "message_id")
-        limit = str(LIMITS["list_maximum"])
-        arguments = {"message_id": id, "thread": "1" if thread else "0", "limit": limit, "mark": "1"}
-        return read_check(await self._speaker.read("show", arguments))
+        pages, since, left = [], "", LIMITS["list_maximum"]
+        while True:
+            arguments = {"message_id": id, "thread": "1" if thread else "0", "since": since, "limit": str(left), "mark": "1"}
+            page = read_page(await self._speaker.read("show", arguments))
+            pages.append(page)
+            since, left = page["next_since"], left - len(page["messages"]) - len(page["unreadable"])
+            if left <= 0:
+                page["step"] = False
+            if not page["step"]:
+                return read_pages(pages, True)
 
     async def get_presence(self) -> PresenceResult:
         """Every instance that has been seen, by name."""
-        reply = await self._speaker.read("presence", {})
-        return read_presences(reply, self.settings.presence_timeout_seconds)
+        return await self._speaker.presences()
 
     async def get_stats(self) -> StatsResult:
         """What the namespace holds."""
-        return read_stats(await self._speaker.read("stats", {}))
+        pages = [read_page(await self._speaker.read("stats", {"cursor": FIRST}))]
+        while pages[-1]["cursor"] != FIRST:
+            pages.append(read_page(await self._speaker.read("stats", {"cursor": pages[-1]["cursor"]})))
+        return read_stats(pages)
 
     async def forget_instance(self, instance: str) -> ForgetResult:
-        """Takes an instance out of presence and so out of broadcasts, until it is seen again. Its messages stay.
+        """Takes an instance out of presence and so out of broadcasts; nobody can send to it until it is seen again.
 
+        What it has not acknowledged is dead, and holds nothing up; its messages stay. After an interruption, call it again.
         Raises INVALID, NOT_FOUND, UNAVAILABLE, TIMEOUT.
         """
-        name = check_instance(instance, "instance")
-        return {"instance": name, "pending": int(await self._store.run("forget", {"instance": name}))}
+        result = await self._forget(check_instance(instance, "instance"), "")
+        assert result is not None, "without a time it is forgotten whenever it was seen"
+        return result
+
+    async def forget_unseen(self, seconds: int) -> ForgetUnseenResult:
+        """Forgets every instance that was not seen for so many seconds. Raises INVALID, UNAVAILABLE, TIMEOUT."""
+        unseen = check_unseen_seconds(seconds)
+        forgotten = []
+        for presence in (await self.get_presence())["instances"].values():
+            age = presence["seconds_since_heartbeat"]
+            result = None if age is None or age < unseen else await self._forget(presence["instance_id"], str(unseen))
+            if result is not None:
+                forgotten.append(result)
+        return {"forgotten": forgotten}
+
+    async def _forget(self, instance: str, unseen_seconds: str) -> ForgetResult | None:
+        """None where it was seen in the meantime."""
+        pending, more, seen = 0, "1", "0"
+        while more == "1":
+            arguments = {"instance": instance, "unseen_seconds": unseen_seconds}
+            count, more, seen = await self._store.run("forget", arguments)
+            pending += int(count)
+        return None if seen == "1" else {"instance": instance, "pending": pending}
 
     async def sweep(self) -> SweepResult:
         """Does what is due for everybody, a bounded part of it: announces what is overdue, tells its sender, lists it as dead,
@@ -100,7 +132,14 @@ class NamespaceClient:
         return await self._dead("drop", 0, check_message_ids(message_ids))
 
     async def _dead(self, action: str, limit: int, ids: Sequence[str]) -> CheckResult:
-        return read_check(await self._speaker.read("dead", {"action": action, "limit": str(limit)}, ids))
+        pages, cursor, left = [], "", limit
+        while True:
+            arguments = {"action": action, "limit": str(left), "cursor": cursor}
+            page = read_page(await self._speaker.read("dead", arguments, ids))
+            pages.append(page)
+            cursor, left = page["cursor"], left - len(page["messages"]) - len(page["unreadable"])
+            if cursor == "":
+                return read_pages(pages, True)
 
     async def get_namespace_settings(self) -> NamespaceSettings:
         """What acts on everyone in this namespace."""

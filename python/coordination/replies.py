@@ -3,130 +3,53 @@
 from __future__ import annotations
 
 import json
-import re
 from datetime import datetime, timedelta, timezone
-from math import floor, inf
+from math import inf
 from typing import Any, Mapping, Sequence, cast
 
 from .errors import CoordinationError, ErrorCode
-from .presence import parse_time, read_presence
+from .presence import read_presence
 from .results import (
     AckRefusal,
     AckResult,
     CheckResult,
     CoordinationEvent,
-    InstanceStats,
     Message,
     NamespaceSettings,
     NotificationsResult,
     PresenceResult,
-    Receipt,
-    ReceiptState,
-    ReceiptStep,
     StatsResult,
     SweepResult,
 )
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_RECEIPT = re.compile(r"(\d+)(?: (\d+)(?: (.*))?)?", re.DOTALL)
-_RECEIPT_ORDER: Sequence[ReceiptState] = ("dead", "stored", "presented", "dropped", "acknowledged")
-_STEPS: Mapping[str, Any] = {
-    "a": "announced",
-    "o": "offline",
-    "t": "unanswered",
-    "d": "dead",
-    "r": "retried",
-    "x": "dropped",
-}
 
 
-def read_check(reply: str) -> CheckResult:
-    (more, stopped_early, next_since, next_before), messages, unreadable = json.loads(reply)
+def read_page(reply: str) -> dict[str, Any]:
+    """What one call of a script has read of a list; its messages are as they are shown.
+
+    `step`: one call may read no more, go on from the cursor."""
+    return cast("dict[str, Any]", json.loads(reply))
+
+
+def read_pages(pages: Sequence[dict[str, Any]], ascending: bool) -> CheckResult:
+    """Pages that were read one after the other, as one result."""
+    first, last = pages[0], pages[-1]
+    messages: list[Message] = [message for page in pages for message in page["messages"]]
     result: CheckResult = {
         "count": len(messages),
-        "messages": [_read_message(message) for message in messages],
-        "more": more == "1",
-        "unreadable": [{"id": id, "reason": reason} for id, reason in unreadable],
+        "messages": messages,
+        "more": last["more"],
+        "unreadable": [unreadable for page in pages for unreadable in page["unreadable"]],
     }
-    if next_since != "":
-        result["next_since"] = next_since
-    if next_before != "":
-        result["next_before"] = next_before
-    if stopped_early == "1":
+    newest, oldest = (last, first) if ascending else (first, last)
+    if newest.get("next_since"):
+        result["next_since"] = newest["next_since"]
+    if oldest.get("next_before"):
+        result["next_before"] = oldest["next_before"]
+    if last["step"]:
         result["stopped_early"] = True
     return result
-
-
-def _read_message(stored: list[Any]) -> Message:
-    id, kind, sender, to, timestamp, requires_ack, subject, description, reply_to, thread, acknowledged = stored[:11]
-    receipts, waiting_seconds = stored[11:]
-    message: Message = {
-        "id": id,
-        "type": kind,
-        "from": sender,
-        "to": to,
-        "timestamp": timestamp,
-        "requires_ack": requires_ack == "1",
-        "acknowledged": acknowledged == "1",
-        "subject": subject,
-        "description": description,
-    }
-    if reply_to is not False:
-        message["reply_to"] = reply_to
-    if thread is not False:
-        message["thread"] = thread
-    if waiting_seconds is not False:
-        message["waiting_seconds"] = int(waiting_seconds)
-    if receipts is not False:
-        # Who is missing comes first: that is what the sender looks for.
-        message["receipts"] = sorted(
-            (_read_receipt(*three, timestamp) for three in zip(receipts[::3], receipts[1::3], receipts[2::3])),
-            key=lambda receipt: (_RECEIPT_ORDER.index(receipt["state"]), receipt["instance"]),
-        )
-    return message
-
-
-def _read_receipt(instance: str, stored: str, steps: str, sent: str) -> Receipt:
-    """`<presented at> <acknowledged at> <comment>`, see lua/parts/messages.lua."""
-    parts = _RECEIPT.fullmatch(stored)
-    presented, acknowledged, comment = parts.groups() if parts is not None else (None, None, None)
-    history = _read_history(steps)
-    last = history[-1]["step"] if history else None
-    state: ReceiptState
-    if acknowledged is not None:
-        state = "acknowledged"
-    elif last == "dead" or last == "dropped":
-        state = last
-    else:
-        state = "stored" if presented is None else "presented"
-    receipt: Receipt = {"instance": instance, "state": state}
-    if presented is not None:
-        receipt["presented_at"] = _iso(presented)
-    if acknowledged is not None:
-        receipt["acknowledged_at"] = _iso(acknowledged)
-    if comment:
-        receipt["comment"] = comment
-    if state == "dead":
-        receipt["reason"] = _reason(history, sent)
-    if history:
-        receipt["history"] = history
-    return receipt
-
-
-def _read_history(steps: str) -> list[ReceiptStep]:
-    """`a1795000000000000 t…`, see lua/sweep.lua."""
-    return [{"step": _STEPS[step[0]], "timestamp": _iso(step[1:])} for step in steps.split() if step[0] in _STEPS]
-
-
-def _reason(history: Sequence[ReceiptStep], sent: str) -> str:
-    names = [step["step"] for step in history]
-    since = max((i for i, name in enumerate(names, 1) if name == "retried"), default=0)
-    reminders = names[since:].count("announced")
-    begun = parse_time(history[since - 1]["timestamp"] if since else sent) or 0
-    seconds = floor(((parse_time(history[-1]["timestamp"]) or 0) - begun) / 1000 + 0.5)
-    after = "it was retried" if since else "it was sent"
-    plural = "reminder" if reminders == 1 else "reminders"
-    return f"Not acknowledged in the {seconds} seconds after {after}, with {reminders} {plural}."
 
 
 def _iso(microseconds: str) -> str:
@@ -165,26 +88,29 @@ def read_ack(reply: Sequence[str], id: str, acknowledged_by: str) -> AckResult:
     return result
 
 
-def read_presences(reply: Sequence[str], timeout_seconds: int) -> PresenceResult:
-    *entries, about = reply
-    now, *seen = json.loads(about)
-    return {
-        "instances": {
-            name: read_presence(name, entry, pending, int(now), timeout_seconds)
-            for name, pending, entry in sorted(zip(seen[::2], seen[1::2], entries))
-        }
-    }
+def read_presences(pages: Sequence[Sequence[str]], timeout_seconds: int) -> PresenceResult:
+    """The pages of all instances; one that was seen on two of them stands once."""
+    listed = {}
+    for *entries, about in pages:
+        _, now, *seen = json.loads(about)
+        for name, pending, entry in zip(seen[::2], seen[1::2], entries):
+            listed[name] = read_presence(name, entry, pending, int(now), timeout_seconds)
+    return {"instances": {name: listed[name] for name in sorted(listed)}}
+
+
+def presences_cursor(page: Sequence[str]) -> str:
+    return cast("str", json.loads(page[-1])[0])
 
 
 def read_notifications(reply: Sequence[str]) -> tuple[NotificationsResult, str]:
-    """The events, and the lease that holds them until they are confirmed ("" where there are none)."""
-    remaining, lease, *events = reply
+    """The events, and the loan that holds them until they are confirmed ("" where there are none)."""
+    remaining, loan, *events = reply
     result: NotificationsResult = {
         "count": len(events),
         "notifications": [_read_event(event) for event in events],
         "remaining": int(remaining),
     }
-    return result, lease
+    return result, loan
 
 
 def _read_event(text: str) -> CoordinationEvent:
@@ -229,26 +155,17 @@ def read_sweep(reply: Sequence[str]) -> tuple[SweepResult, float]:
     return result, int(following) / 1000 if following else inf
 
 
-def read_stats(reply: Sequence[str]) -> StatsResult:
-    total, pending, dead, oldest, oldest_time, types, *rest = reply
-    counted, listed = rest[: 2 * int(types)], rest[2 * int(types) :]
-    instances = (listed[i : i + 6] for i in range(0, len(listed), 6))
+def read_stats(pages: Sequence[dict[str, Any]]) -> StatsResult:
+    """The numbers of the last page, and the instances of all."""
+    last = pages[-1]
+    total, pending, dead = last["total"], last["pending"], last["dead"]
+    instances = {name: sizes for page in pages for name, sizes in page.get("instances", {}).items()}
     return {
-        "total": int(total),
-        "pending": int(pending),
-        "dead": int(dead),
-        "settled": int(total) - int(pending) - int(dead),
-        "by_type": {kind: int(count) for kind, count in sorted(zip(counted[::2], counted[1::2]))},
-        "oldest_pending": {"id": oldest, "timestamp": oldest_time} if oldest else None,
-        "instances": {name: _read_instance_stats(*counts) for name, *counts in sorted(instances)},
-    }
-
-
-def _read_instance_stats(inbox: str, outbox: str, pending: str, unread: str, notifications: str) -> InstanceStats:
-    return {
-        "inbox": int(inbox),
-        "outbox": int(outbox),
-        "pending": int(pending),
-        "unread": int(unread),
-        "notifications": int(notifications),
+        "total": total,
+        "pending": pending,
+        "dead": dead,
+        "settled": total - pending - dead,
+        "by_type": dict(sorted(last.get("by_type", {}).items())),
+        "oldest_pending": last.get("oldest_pending"),
+        "instances": dict(sorted(instances.items())),
     }

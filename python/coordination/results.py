@@ -46,9 +46,19 @@ class PublishResult(_PublishResult, total=False):
 ReceiptState = Literal["dead", "stored", "presented", "dropped", "acknowledged"]
 
 
+class ReceiptTotals(TypedDict):
+    """Of a broadcast in a list."""
+
+    recipients: int
+    acknowledged: int
+    dead: int
+    #: Nobody is asked for these any more; those of instances that were forgotten are among them.
+    dropped: int
+
+
 class ReceiptStep(TypedDict):
     #: `announced` again to the recipient; `offline`, `unanswered`: its sender was told so.
-    step: Literal["announced", "offline", "unanswered", "dead", "retried", "dropped"]
+    step: Literal["announced", "offline", "unanswered", "dead", "retried", "dropped", "forgotten"]
     timestamp: str
 
 
@@ -91,8 +101,11 @@ class Message(_Message, total=False):
     thread: str
     #: Where it was announced again to the caller: for how long it has been waiting.
     waiting_seconds: int
-    #: Only on messages the caller sent, or asked for by id: who has seen and acknowledged it.
+    #: Only on messages the caller sent, or asked for by id: who has seen and acknowledged it, those who are missing first. Of a
+    #: broadcast to more than 50 a list has the first 50 that are missing; by id it has all.
     receipts: list[Receipt]
+    #: Only in lists, of broadcasts.
+    receipt_totals: ReceiptTotals
 
 
 class Unreadable(TypedDict):
@@ -266,8 +279,12 @@ class StatsResult(TypedDict):
 
 class ForgetResult(TypedDict):
     instance: str
-    #: Messages it never acknowledged; they stay pending.
+    #: Messages it never acknowledged; its receipts of them are dead, and hold nothing up.
     pending: int
+
+
+class ForgetUnseenResult(TypedDict):
+    forgotten: list[ForgetResult]
 
 
 class _Joined(TypedDict):

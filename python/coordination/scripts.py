@@ -9,7 +9,7 @@ from hashlib import sha1
 
 from .definition import DATA
 
-#: Taking events: a repeat takes the next ones, and the first come again only when their lease has run out. Retried twice, a
+#: Taking events: a repeat takes the next ones, and the first come again only when their loan has run out. Retried twice, a
 #: message that has died again in between would be retried twice.
 _NOT_REPEATABLE = frozenset({"notifications", "collect", "dead"})
 

@@ -38,7 +38,7 @@ class Settings:
     #: What a publish waits for before it reports success.
     replication: Replication
     presence_timeout_seconds: int
-    lease_seconds: int
+    loan_seconds: int
     #: The deadline of messages that are published without one; 0 for none.
     ack_timeout_seconds: int
     #: What this client would give a new namespace.
@@ -60,7 +60,7 @@ def resolve_settings(
     key_prefix: str | None = None,
     orchestrator: str | None = None,
     presence_timeout_seconds: int | None = None,
-    lease_seconds: int | None = None,
+    loan_seconds: int | None = None,
     cwd: str | os.PathLike[str] | None = None,
     env: Mapping[str, str] | None = None,
 ) -> Settings:
@@ -112,9 +112,9 @@ def resolve_settings(
             ),
         ),
         presence_timeout_seconds=presence_timeout,
-        lease_seconds=LIMITS["lease_seconds"]
-        if lease_seconds is None
-        else check_whole(lease_seconds, "lease_seconds", 0, LIMITS["lease_seconds_maximum"]),
+        loan_seconds=LIMITS["loan_seconds"]
+        if loan_seconds is None
+        else check_whole(loan_seconds, "loan_seconds", 0, LIMITS["loan_seconds_maximum"]),
         ack_timeout_seconds=variable_whole(
             environment,
             "COORD_ACK_TIMEOUT_SECONDS",

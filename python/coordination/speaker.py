@@ -12,11 +12,14 @@ from typing import Any, Awaitable, Callable, Mapping, Sequence, TypeVar
 from .definition import LIMITS
 from .errors import CoordinationError, ErrorCode
 from .presence import read_stored_session
-from .replies import read_presences
-from .results import Joined, SessionFacts
+from .replies import presences_cursor, read_presences
+from .results import Joined, PresenceResult, SessionFacts
 from .settings import Settings
 from .store import Replicated, Replication, Store
 from .waiting import Sweeper
+
+#: The cursor with which a listing of instances begins, and at which it has ended.
+FIRST = "0"
 
 T = TypeVar("T")
 
@@ -78,9 +81,16 @@ class Speaker:
                 raise
             return await call("" if self._facts is None else self._session)
 
+    async def presences(self, reader: str | None = None) -> PresenceResult:
+        """Every instance, in as many steps as that takes."""
+        name = (self._settings.instance_id or "") if reader is None else reader
+        pages = [await self._run_as(name, "presence", {"cursor": FIRST}, ())]
+        while (cursor := presences_cursor(pages[-1])) != FIRST:
+            pages.append(await self._run_as(name, "presence", {"cursor": cursor}, ()))
+        return read_presences(pages, self._settings.presence_timeout_seconds)
+
     async def _somebody_is_there(self, instance: str) -> bool:
-        reply = await self._store.run("presence", {"instance": "", "session": ""})
-        instances = read_presences(reply, self._settings.presence_timeout_seconds)["instances"]
+        instances = (await self.presences(""))["instances"]
         return instance in instances and instances[instance]["status"] in ("active", "stale")
 
     async def join(self, facts: SessionFacts, *, unless_taken: bool, tell: bool = True) -> Joined:

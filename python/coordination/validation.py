@@ -202,6 +202,11 @@ def check_ack_within(value: object) -> int:
     return int(_check_number(value, "ack_within", 0, LIMITS["ack_within_seconds_maximum"], True, hint))
 
 
+def check_unseen_seconds(value: object) -> int:
+    """For how long an instance was not seen that is to be forgotten."""
+    return int(_check_number(value, "unseen", 1, LIMITS["unseen_seconds_maximum"], True, "It is in seconds."))
+
+
 def check_setting_name(value: object) -> str:
     if isinstance(value, str) and value in NAMESPACE_SETTINGS:
         return value

@@ -82,7 +82,7 @@ async def _listening(store: Store, instance: str | None) -> AsyncIterator[_Bell]
 
 
 def _away_for_now(store: Store, error: CoordinationError) -> bool:
-    """A Redis that stalls is away as well: what it did unseen comes again when its lease ends."""
+    """A Redis that stalls is away as well: what it did unseen comes again when its loan ends."""
     return error.code in (ErrorCode.UNAVAILABLE, ErrorCode.TIMEOUT) and not store.closed
 
 
@@ -123,7 +123,7 @@ async def take_forever(
     store: Store,
     sweeper: Sweeper,
     instance: str,
-    lease_seconds: float,
+    loan_seconds: float,
     take: Callable[[], Awaitable[T]],
     has_some: Callable[[T], bool],
 ) -> AsyncGenerator[T, None]:
@@ -143,5 +143,5 @@ async def take_forever(
             if has_some(taken):
                 yield taken
             else:
-                # What a reader that was killed had taken comes back without a ring, when its lease ends.
-                await bell.wait(min(await sweeper.sweep_when_due(), max(lease_seconds, _AWAY_SECONDS)))
+                # What a reader that was killed had taken comes back without a ring, when its loan ends.
+                await bell.wait(min(await sweeper.sweep_when_due(), max(loan_seconds, _AWAY_SECONDS)))

@@ -135,8 +135,6 @@ class RedisTestCase(unittest.IsolatedAsyncioTestCase):
         newest = self.timeline()[-1:]
         if newest and state.get("meta", {}).get("stamp") == str(_stamp(newest[0])):
             state["meta"]["stamp"] = newest[0]
-        if "block" in state.get("meta", {}):
-            state["meta"]["block"] = _id_of(int(state["meta"]["block"]))
         plain: dict[str, Any] = self.plain(state)
         return plain
 
@@ -168,8 +166,6 @@ def _value(kind: str, value: Any, seconds_left: int) -> Any:
         return {name: _parsed(item) for name, item in sorted(value.items())}
     if kind == "zset":
         # A score that is the stamp of its id goes without saying.
-        if value and value[0][0].isdigit():  # blocks: from which id to which
-            return [f"{_id_of(int(first))} to {_id_of(int(last))}" for first, last in value]
         return [m if _stamp(m) == int(score) else f"{m} scored {score:.0f}" for m, score in value]
     if kind == "set":
         return sorted(value)
@@ -186,14 +182,6 @@ def map_strings(value: Any, change: Callable[[str], str]) -> Any:
     if isinstance(value, dict):
         return {change(name): map_strings(item, change) for name, item in value.items()}
     return value
-
-
-def _id_of(stamp: int) -> str:
-    digits = ""
-    while stamp:
-        stamp, digit = divmod(stamp, 36)
-        digits = _DIGITS[digit] + digits
-    return f"msg-{digits:0>10}"
 
 
 def _stamp(id: str) -> int:

@@ -174,7 +174,7 @@ class BadNetwork(RedisTestCase):
 
     async def test_events_whose_answer_was_lost_are_not_taken_a_second_time(self) -> None:
         await publish(self.client("carol"))
-        bob = self.client("bob", redis=self.url, lease_seconds=0)
+        bob = self.client("bob", redis=self.url, loan_seconds=0)
         await bob.open()
         self.proxy.reply = once(b"msg-", "cut")
         refusal = await self.refused(bob.get_notifications())

@@ -83,11 +83,11 @@ class Events(RedisTestCase):
                     self.assertEqual(event["subject"], expected)
                     break
         await asyncio.sleep(0)
-        self.assertEqual(self.state().get("leases:bob"), None)
+        self.assertEqual(self.state().get("loans:bob"), None)
 
     async def test_what_was_lent_to_a_block_that_failed_comes_again(self) -> None:
         await self.client("alice").publish_message(**PUBLISH)
-        bob = self.client("bob", lease_seconds=0)
+        bob = self.client("bob", loan_seconds=0)
         with self.assertRaises(RuntimeError):
             async with bob.lend_notifications() as lent:
                 self.assertEqual(lent["count"], 1)

@@ -2,18 +2,14 @@
  * A namespace as lines of JSON, and back. Each line is put back by one script that changes nothing which is there already,
  * so a file may be imported again after an interruption, or into a namespace that has gone on meanwhile.
  */
-import { INSTANCE_PATTERN, NAMESPACE_SETTINGS, PROTOCOL_VERSION } from "../protocol/definition.ts";
+import { BROADCAST, INSTANCE_PATTERN, LIMITS, NAMESPACE_SETTINGS, PROTOCOL_VERSION } from "../protocol/definition.ts";
 import { CoordinationError } from "../protocol/errors.ts";
 import type { ImportResult } from "../protocol/results.ts";
 import { invalid, shown } from "../protocol/validation.ts";
 import { newKey } from "./publishing.ts";
-import type { Speaker } from "./speaker.ts";
+import { FIRST, type Speaker } from "./speaker.ts";
 
 const FORMAT = 1;
-/** Messages in one page; at most 64 KiB of text each. */
-const PAGE = 100;
-/** Keys looked at in one step, of the whole database. */
-const SCANNED = 1000;
 /** A message with 4,096 bytes of comment from each of a thousand recipients. */
 const LINE_CHARACTERS_MAXIMUM = 16 * 1024 * 1024;
 
@@ -33,23 +29,26 @@ type Line =
   | { kind: "end"; messages: number };
 
 export async function* exportLines(speaker: Speaker, prefix: string): AsyncGenerator<string, void, undefined> {
-  const page = async (part: string, cursor: string, limit: number): Promise<unknown> =>
-    speaker.read("export", { part, cursor, limit: String(limit) });
+  const page = async (part: string, cursor: string): Promise<unknown> => speaker.read("export", { part, cursor });
   const line = (value: Line): string => JSON.stringify(value);
 
-  const [meta, presence] = (await page("head", "", 0)) as [string[], string[]];
-  const kept = Object.entries(pairs(meta)).filter(([name]) => isKept(name));
+  const kept = Object.entries(pairs((await page("head", "")) as string[])).filter(([name]) => isKept(name));
   const head = { format: FORMAT, protocol: PROTOCOL_VERSION, export: newKey(), prefix };
   yield line({ kind: "namespace", ...head, meta: Object.fromEntries(kept) });
   const names = new Set<string>();
-  for (const [instance, entry] of Object.entries(pairs(presence))) {
-    names.add(instance);
-    yield line({ kind: "instance", instance, entry });
+  for (let cursor = ""; cursor !== FIRST;) {
+    const [next, ...presence] = (await page("presence", cursor || FIRST)) as [string, ...string[]];
+    for (const [instance, entry] of Object.entries(pairs(presence))) {
+      if (names.has(instance)) continue;
+      names.add(instance);
+      yield line({ kind: "instance", instance, entry });
+    }
+    cursor = next;
   }
   let messages = 0;
   let after = "";
   do {
-    const [next, ...stored] = (await page("messages", after, PAGE)) as [string, ...[string, string[], string[]][]];
+    const [next, ...stored] = (await page("messages", after)) as [string, ...[string, string[], string[]][]];
     for (const [id, flat, newFor] of stored) {
       const fields = pairs(flat);
       for (const name of [fields["from"], fields["to"], ...(fields["recipients"] ?? "").split(" ")]) {
@@ -61,18 +60,18 @@ export async function* exportLines(speaker: Speaker, prefix: string): AsyncGener
     after = next;
   } while (after !== "");
   for (const instance of names) {
-    const events = (await page("queue", instance, 0)) as string[];
+    const events = (await page("queue", instance)) as string[];
     if (events.length > 0) yield line({ kind: "queue", instance, events });
   }
-  let cursor = "0";
+  let cursor: string = FIRST;
   do {
-    const [next, ...keys] = (await page("keys", cursor, SCANNED)) as [string, ...string[]];
+    const [next, ...keys] = (await page("keys", cursor)) as [string, ...string[]];
     for (let i = 0; i < keys.length; i += 4) {
       const [instance, key, id, seconds] = keys.slice(i, i + 4) as [string, string, string, string];
       yield line({ kind: "key", instance, key, message_id: id, seconds: Math.max(1, Number(seconds)) });
     }
     cursor = next;
-  } while (cursor !== "0");
+  } while (cursor !== FIRST);
   yield line({ kind: "end", messages });
 }
 
@@ -126,8 +125,9 @@ export async function importLines(
       else if (line.kind === "key") {
         await restore("key", line.instance, line.key, line.message_id, String(line.seconds));
       } else if (line.kind === "message") {
-        const fields = Object.entries(line.fields).flat();
-        const put = await restore("message", line.id, line.new_for.join(" "), ...fields);
+        const put = await restoreMessage(line, (values) =>
+          speaker.read("restore", { part: "message", name: line.id }, values),
+        );
         result.messages++;
         result[put ? "restored" : "present"]++;
       } else ended = true;
@@ -144,6 +144,33 @@ export async function importLines(
     );
   }
   return result;
+}
+
+/** In steps of so many recipients as one call may write; says whether anything was put back. */
+async function restoreMessage(
+  { fields, new_for: newFor }: Line & { kind: "message" },
+  restore: (values: string[]) => Promise<unknown>,
+): Promise<boolean> {
+  const { to, recipients = "" } = fields;
+  const names = to === BROADCAST ? recipients.split(" ").filter((name) => name !== "") : [];
+  const common = Object.entries(fields).filter(([name]) => !isOfReceipt(name));
+  for (let place = 0; ;) {
+    const next = names.slice(place, place + LIMITS.write_maximum);
+    // A message to one has few receipts, whatever they are called.
+    const own = ([name]: [string, string]): boolean =>
+      names.length === 0 || next.includes(name.slice(name.indexOf(":") + 1));
+    const receipts = Object.entries(fields)
+      .filter(([name]) => isOfReceipt(name))
+      .filter(own);
+    const restored = await restore([newFor.join(" "), String(place), ...[...common, ...receipts].flat()]);
+    if (restored === "") return place > 0;
+    place = Number(restored);
+    if (place >= names.length) return true;
+  }
+}
+
+function isOfReceipt(field: string): boolean {
+  return field.startsWith("receipt:") || field.startsWith("history:");
 }
 
 function unknownFile(number: number): CoordinationError {

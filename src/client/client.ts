@@ -13,12 +13,12 @@ import type {
 } from "../protocol/results.ts";
 import { checkActivity, checkComment, checkLimit, checkMessageIds, checkWaitSeconds } from "../protocol/validation.ts";
 import type { AgentRun } from "./agent-run.ts";
-import { checkArguments, newestArguments, type ResultBound } from "./checking.ts";
+import { checkArguments, checkInSteps, newestArguments, type ResultBound } from "./checking.ts";
 import { NamespaceClient } from "./namespace.ts";
 import { newKey, publishArguments, readPublish, requireReplicas } from "./publishing.ts";
-import { type Mail, type MailMoment, readAcks, readCheck, readMail, readNotifications } from "./replies.ts";
+import { type Mail, type MailMoment, readAcks, readMail, readNotifications, readPage } from "./replies.ts";
 import { requireIdentity, resolveSettings, type SettingsOptions } from "./settings.ts";
-import type { Joined } from "./speaker.ts";
+import type { Joined, JoinOptions } from "./speaker.ts";
 import { AWAY, lookUntil, takeForever } from "./waiting.ts";
 
 /** How many events the iterator takes at a time. They are confirmed together, so more would come twice after a crash. */
@@ -27,8 +27,8 @@ const EVENTS_AT_ONCE = 1;
 const UNCERTAIN_MAXIMUM = 100;
 /** An id before all others. */
 const BEGINNING = "msg-0000000000";
-/** How long the place of a background waiter is held; as long as it may run at all. */
-const WAITER_SECONDS = 86_400;
+/** How long the place of a background waker is held; as long as it may run at all. */
+const WAKER_SECONDS = 86_400;
 
 /** After these a publish is expected again with the same content. */
 const UNSETTLED: ReadonlySet<ErrorCode> = new Set([...AWAY, ErrorCode.NOT_REPLICATED]);
@@ -128,7 +128,7 @@ export class CoordinationClient extends NamespaceClient {
   async #check(request: CheckRequest, mark: "0" | "1", bound?: ResultBound): Promise<CheckResult> {
     const me = this.speaker.instance;
     const args = { ...checkArguments(request, me, bound), mark };
-    const look = async (): Promise<CheckResult> => readCheck(await this.speaker.run("check", args));
+    const look = (): Promise<CheckResult> => checkInSteps((step) => this.speaker.run("check", step), args);
     const seconds = request.waitSeconds === undefined ? 0 : checkWaitSeconds(request.waitSeconds);
     if (seconds === 0) return look();
     if (args.since === "" && args.pending === "0") {
@@ -137,7 +137,7 @@ export class CoordinationClient extends NamespaceClient {
       // this look must not count as presented.
       else {
         const newest = { instance: "", session: "", ...newestArguments(args) };
-        args.since = readCheck(await this.store.run("check", newest)).nextSince ?? BEGINNING;
+        args.since = readPage(await this.store.run("check", newest)).next_since || BEGINNING;
       }
     }
     // What cannot be read is told as well; but where it stays pending, only when it fills the result: else nobody could wait.
@@ -199,18 +199,18 @@ export class CoordinationClient extends NamespaceClient {
     { limit }: { limit?: number | undefined } = {},
     bound?: Pick<ResultBound, "bytes">,
   ): Promise<{ result: NotificationsResult; confirm: () => Promise<void> }> {
-    const { result, lease } = await this.#takeEvents(limit, "", bound);
-    return { result, confirm: () => this.#confirm(lease, [], 0, 0) };
+    const { result, loan } = await this.#takeEvents(limit, "", bound);
+    return { result, confirm: () => this.#confirm(loan, [], 0, 0) };
   }
 
-  /** Confirms the events of one lease, and takes the next ones. */
+  /** Confirms the events of one loan, and takes the next ones. */
   async #takeEvents(
     limit: number = LIMITS.list_default,
     confirmed: string,
     bound?: Pick<ResultBound, "bytes">,
-  ): Promise<{ result: NotificationsResult; lease: string }> {
-    const args = { limit: String(checkLimit(limit)), budget: String(bound?.bytes ?? 0), confirmed };
-    return readNotifications(await this.speaker.run("notifications", { ...args, lease_seconds: this.#leaseSeconds }));
+  ): Promise<{ result: NotificationsResult; loan: string }> {
+    const args = { limit: String(checkLimit(limit)), bytes: String(bound?.bytes ?? 0), confirmed };
+    return readNotifications(await this.speaker.run("notifications", { ...args, loan_seconds: this.#loanSeconds }));
   }
 
   /** This instance's events, those that wait and those to come, in order. One is confirmed when the next is asked for. */
@@ -219,29 +219,33 @@ export class CoordinationClient extends NamespaceClient {
     void,
     undefined
   > {
-    let lease = "";
+    let loan = "";
     const take = async (): Promise<NotificationsResult> => {
-      const taken = await this.#takeEvents(EVENTS_AT_ONCE, lease);
-      lease = taken.lease;
+      const taken = await this.#takeEvents(EVENTS_AT_ONCE, loan);
+      loan = taken.loan;
       return taken.result;
     };
-    const milliseconds = this.settings.leaseSeconds * 1000;
+    const milliseconds = this.settings.loanSeconds * 1000;
     const hasSome = ({ count }: NotificationsResult): boolean => count > 0;
     const taken = takeForever(this.store, this.sweeper, this.speaker.instance, milliseconds, signal, take, hasSome);
     try {
       for await (const { notifications } of taken) yield* notifications;
     } finally {
-      // Also when the loop is left: this event has been handed over. With Redis away it comes again after its lease.
-      await this.#confirm(lease, [], 0, 0).catch((error: unknown) => {
+      // Also when the loop is left: this event has been handed over. With Redis away it comes again after its loan.
+      await this.#confirm(loan, [], 0, 0).catch((error: unknown) => {
         if (!CoordinationError.is(error) || !AWAY.has(error.code)) throw error;
       });
     }
   }
 
   /** What this agent, which did not ask, should be shown now; lent until `confirmMail`. See lua/collect.lua. */
-  async collectMail(moment: MailMoment, limit: number, bound: ResultBound, waiter = ""): Promise<Mail> {
-    const bounds = { limit: String(limit), budget: String(bound.bytes), cut: String(bound.descriptionBytes) };
-    const reply = await this.speaker.run("collect", { moment, waiter, ...bounds, lease_seconds: this.#leaseSeconds });
+  async collectMail(moment: MailMoment, limit: number, bound: ResultBound, waker = ""): Promise<Mail> {
+    const bounds = {
+      limit: String(limit),
+      bytes: String(bound.bytes),
+      description_bytes: String(bound.descriptionBytes),
+    };
+    const reply = await this.speaker.run("collect", { moment, waker, ...bounds, loan_seconds: this.#loanSeconds });
     return readMail(reply, moment);
   }
 
@@ -254,36 +258,31 @@ export class CoordinationClient extends NamespaceClient {
    * What was shown of the mail has reached the agent: its messages count as presented, its events never come again. The rest
    * is given back, for the next one who asks.
    */
-  async confirmMail({ moment, lease, messages, reminders }: Mail, shown: number = messages.length): Promise<void> {
+  async confirmMail({ moment, loan, messages, reminders }: Mail, shown: number = messages.length): Promise<void> {
     // Held back once for each message, and counted when it has learnt why: the next stop makes up for a hook that died.
     const reminded = moment === "stop" ? reminders : [];
     const ids = [...reminded, ...messages].map(({ id }) => id);
-    await this.#confirm(lease, ids, reminded.length, shown);
+    await this.#confirm(loan, ids, reminded.length, shown);
   }
 
-  async #confirm(lease: string, ids: readonly string[], reminded: number, shown: number): Promise<void> {
-    if (lease === "" && ids.length === 0) return;
-    await this.speaker.run("confirm", { lease, reminded: String(reminded), shown: String(shown) }, ids);
+  async #confirm(loan: string, ids: readonly string[], reminded: number, shown: number): Promise<void> {
+    if (loan === "" && ids.length === 0) return;
+    await this.speaker.run("confirm", { loan, reminded: String(reminded), shown: String(shown) }, ids);
   }
 
-  /** Begins or renews the session of this run of an agent; a session of somebody else is superseded. */
-  async join(run: AgentRun): Promise<Joined> {
-    return this.speaker.join(run);
-  }
-
-  /** As `join`, but refuses while another session is there. @throws CoordinationError SUPERSEDED */
-  async joinUnlessTaken(run: AgentRun): Promise<Joined> {
-    return this.speaker.joinUnlessTaken(run);
+  /**
+   * Begins or renews the session of this run of an agent; a session of somebody else is superseded, or with `unlessTaken`
+   * this one is refused while the other is there.
+   *
+   * @throws CoordinationError SUPERSEDED
+   */
+  async join(run: AgentRun, options: JoinOptions = {}): Promise<Joined> {
+    return this.speaker.join(run, options);
   }
 
   /** Joins and beats by itself until `leave` or `close`. Never fails: while Redis is away, each beat tries again. */
-  async stay(run: AgentRun): Promise<void> {
-    await this.speaker.stay(run);
-  }
-
-  /** As `stay`, but only while nobody else speaks for the name: it never supersedes. */
-  async stayUnlessTaken(run: AgentRun): Promise<void> {
-    await this.speaker.stay(run, true);
+  async stay(run: AgentRun, options: JoinOptions = {}): Promise<void> {
+    await this.speaker.stay(run, options);
   }
 
   /** Ends the session: offline at once. */
@@ -301,9 +300,9 @@ export class CoordinationClient extends NamespaceClient {
     await this.speaker.setActivity(checkActivity(activity));
   }
 
-  /** Makes this client's waiter the only one of the session, or with `""` sends the present one away. */
-  async takeWaiterPlace(waiter: string): Promise<void> {
-    await this.speaker.run("waiter", { waiter, seconds: String(WAITER_SECONDS) });
+  /** Makes this client's waker the only one of the session, or with `""` sends the present one away. */
+  async takeWakerPlace(waker: string): Promise<void> {
+    await this.speaker.run("waker", { waker, seconds: String(WAKER_SECONDS) });
   }
 
   /** Listens for what is published to this instance; resolves, once it listens, to what ends it. */
@@ -316,7 +315,7 @@ export class CoordinationClient extends NamespaceClient {
     await this.store.run("register", { instance: this.speaker.instance });
   }
 
-  get #leaseSeconds(): string {
-    return String(this.settings.leaseSeconds);
+  get #loanSeconds(): string {
+    return String(this.settings.loanSeconds);
   }
 }

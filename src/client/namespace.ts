@@ -3,6 +3,7 @@ import { LIMITS } from "../protocol/definition.ts";
 import type {
   CheckResult,
   ForgetResult,
+  ForgetUnseenResult,
   ImportResult,
   NamespaceSettings,
   PresenceResult,
@@ -16,15 +17,16 @@ import {
   checkMessageIds,
   checkSetting,
   checkSettingName,
+  checkUnseenSeconds,
 } from "../protocol/validation.ts";
 import { accessRule, type AccessRule } from "../store/acl.ts";
 import { inspectServer, type ServerFacts } from "../store/inspect.ts";
 import { Store } from "../store/store.ts";
 import { exportLines, importLines } from "./archive.ts";
 import { namespaceArgument } from "./publishing.ts";
-import { readCheck, readNamespaceSettings, readPresences, readStats, readSweep } from "./replies.ts";
+import { readNamespaceSettings, readPage, readPages, readStats, readStatsPage, readSweep } from "./replies.ts";
 import type { Settings } from "./settings.ts";
-import { Speaker } from "./speaker.ts";
+import { FIRST, Speaker } from "./speaker.ts";
 import { Sweeper } from "./waiting.ts";
 
 export class NamespaceClient {
@@ -57,20 +59,30 @@ export class NamespaceClient {
     { thread = false, mark = true }: { thread?: boolean; mark?: boolean } = {},
   ): Promise<CheckResult> {
     const id = checkMessageId(messageId, "message_id");
-    const limit = String(LIMITS.list_maximum);
-    const args = { message_id: id, thread: thread ? "1" : "0", limit, mark: mark ? "1" : "0" };
-    return readCheck(await this.speaker.read("show", args));
+    const pages = [];
+    for (let since = "", left: number = LIMITS.list_maximum; ;) {
+      const args = { message_id: id, thread: thread ? "1" : "0", since, limit: String(left), mark: mark ? "1" : "0" };
+      const page = readPage(await this.speaker.read("show", args));
+      pages.push(page);
+      since = page.next_since ?? "";
+      left -= page.messages.length + page.unreadable.length;
+      if (left <= 0) page.step = false;
+      if (!page.step) return readPages(pages, true);
+    }
   }
 
   /** Every instance that has been seen, by name. */
   async getPresence(): Promise<PresenceResult> {
-    const reply = await this.speaker.read("presence", {});
-    return readPresences(reply, this.settings.presenceTimeoutSeconds);
+    return this.speaker.presences();
   }
 
   /** What the namespace holds. */
   async getStats(): Promise<StatsResult> {
-    return readStats(await this.speaker.read("stats", {}));
+    const pages = [];
+    for (let cursor = FIRST; ; cursor = pages.at(-1)!.cursor) {
+      pages.push(readStatsPage(await this.speaker.read("stats", { cursor })));
+      if (pages.at(-1)!.cursor === FIRST) return readStats(pages);
+    }
   }
 
   /** Listens for everything that happens in the namespace. */
@@ -79,13 +91,41 @@ export class NamespaceClient {
   }
 
   /**
-   * Takes an instance out of presence and so out of broadcasts, until it is seen again. Its messages stay.
+   * Takes an instance out of presence and so out of broadcasts; nobody can send to it until it is seen again. What it has not
+   * acknowledged is dead, and holds nothing up; its messages stay. After an interruption, call it again.
    *
    * @throws CoordinationError INVALID, NOT_FOUND, UNAVAILABLE, TIMEOUT
    */
   async forgetInstance(instance: string): Promise<ForgetResult> {
-    const name = checkInstance(instance, "instance");
-    return { instance: name, pending: Number(await this.store.run("forget", { instance: name })) };
+    return (await this.#forget(checkInstance(instance, "instance"), ""))!;
+  }
+
+  /**
+   * Forgets every instance that was not seen for so many seconds.
+   *
+   * @throws CoordinationError INVALID, UNAVAILABLE, TIMEOUT
+   */
+  async forgetUnseen(seconds: number): Promise<ForgetUnseenResult> {
+    const unseen = checkUnseenSeconds(seconds);
+    const { instances } = await this.getPresence();
+    const forgotten = [];
+    for (const { instanceId, secondsSinceHeartbeat } of Object.values(instances)) {
+      if (secondsSinceHeartbeat === null || secondsSinceHeartbeat < unseen) continue;
+      const result = await this.#forget(instanceId, String(unseen));
+      if (result !== undefined) forgotten.push(result);
+    }
+    return { forgotten };
+  }
+
+  /** Undefined where it was seen in the meantime. */
+  async #forget(instance: string, unseenSeconds: string): Promise<ForgetResult | undefined> {
+    for (let pending = 0; ;) {
+      const args = { instance, unseen_seconds: unseenSeconds };
+      const [count, more, seen] = (await this.store.run("forget", args)) as [string, string, string];
+      if (seen === "1") return undefined;
+      pending += Number(count);
+      if (more === "0") return { instance, pending };
+    }
   }
 
   /**
@@ -125,7 +165,14 @@ export class NamespaceClient {
   }
 
   async #dead(action: "list" | "retry" | "drop", limit: number, ids: readonly string[]): Promise<CheckResult> {
-    return readCheck(await this.speaker.read("dead", { action, limit: String(limit) }, ids));
+    const pages = [];
+    for (let cursor = "", left = limit; ;) {
+      const page = readPage(await this.speaker.read("dead", { action, limit: String(left), cursor }, ids));
+      pages.push(page);
+      left -= page.messages.length + page.unreadable.length;
+      cursor = page.cursor ?? "";
+      if (cursor === "") return readPages(pages, true);
+    }
   }
 
   /** What acts on everyone in this namespace. */

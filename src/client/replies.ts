@@ -7,128 +7,120 @@ import type {
   CheckResult,
   CoordinationEvent,
   InstancePresence,
+  InstanceStats,
   Message,
   NamespaceSettings,
   NotificationsResult,
   PresenceResult,
   Receipt,
-  ReceiptState,
-  ReceiptStep,
+  ReceiptTotals,
   StatsResult,
   SweepResult,
+  Unreadable,
 } from "../protocol/results.ts";
 
-type Absent = false;
-type StoredMessage = [
-  id: string,
-  type: string,
-  from: string,
-  to: string,
-  timestamp: string,
-  requiresAck: string,
-  subject: string,
-  description: string,
-  replyTo: string | Absent,
-  thread: string | Absent,
-  acknowledged: string,
-  receipts: string[] | Absent,
-  waitingSeconds: string | Absent,
-];
-type CheckReply = [
-  head: [more: string, stoppedEarly: string, nextSince: string, nextBefore: string],
-  messages: StoredMessage[],
-  unreadable: [id: string, reason: string][],
-];
+/** A message as scripts give it, by the names that MCP and Python show. */
+interface StoredMessage {
+  id: string;
+  type: string;
+  from: string;
+  to: string;
+  timestamp: string;
+  requires_ack: boolean;
+  acknowledged: boolean;
+  subject: string;
+  description: string;
+  reply_to?: string;
+  thread?: string;
+  waiting_seconds?: number;
+  receipts?: StoredReceipt[];
+  receipt_totals?: ReceiptTotals;
+}
 
-export function readCheck(reply: unknown): CheckResult {
-  const [[more, stoppedEarly, nextSince, nextBefore], messages, unreadable] = JSON.parse(reply as string) as CheckReply;
+type StoredReceipt = Omit<Receipt, "presentedAt" | "acknowledgedAt"> & {
+  presented_at?: string;
+  acknowledged_at?: string;
+};
+
+/** What one call of a script has read of a list. */
+interface Page {
+  more: boolean;
+  /** One call may read no more: go on from the cursor. */
+  step: boolean;
+  examined: number;
+  bytes: number;
+  next_since?: string;
+  next_before?: string;
+  /** Of `dead`. */
+  cursor?: string;
+  messages: StoredMessage[];
+  unreadable: Unreadable[];
+}
+
+export function readPage(reply: unknown): Page {
+  return JSON.parse(reply as string) as Page;
+}
+
+/** Pages that were read one after the other, as one result. */
+export function readPages(pages: readonly Page[], ascending: boolean): CheckResult {
+  const [first, last] = [pages[0]!, pages.at(-1)!];
+  const nextSince = (ascending ? last : first).next_since;
+  const nextBefore = (ascending ? first : last).next_before;
+  const messages = pages.flatMap((page) => page.messages.map(readMessage));
   return {
     count: messages.length,
-    messages: messages.map(readMessage),
-    more: more === "1",
-    ...(nextSince === "" ? {} : { nextSince }),
-    ...(nextBefore === "" ? {} : { nextBefore }),
-    ...(stoppedEarly === "1" ? { stoppedEarly: true } : {}),
-    unreadable: unreadable.map(([id, reason]) => ({ id, reason })),
+    messages,
+    more: last.more,
+    ...(nextSince ? { nextSince } : {}),
+    ...(nextBefore ? { nextBefore } : {}),
+    ...(last.step ? { stoppedEarly: true } : {}),
+    unreadable: pages.flatMap(({ unreadable }) => unreadable),
   };
 }
 
 function readMessage(stored: StoredMessage): Message {
-  const [id, type, from, to, timestamp, requiresAck, subject, description, replyTo, thread, acknowledged] = stored;
-  const [receipts, waitingSeconds] = [stored[11], stored[12]];
   const message: Message = {
-    id,
-    type,
-    from,
-    to,
-    timestamp,
-    requiresAck: requiresAck === "1",
-    acknowledged: acknowledged === "1",
-    subject,
-    description,
+    id: stored.id,
+    type: stored.type,
+    from: stored.from,
+    to: stored.to,
+    timestamp: stored.timestamp,
+    requiresAck: stored.requires_ack,
+    acknowledged: stored.acknowledged,
+    subject: stored.subject,
+    description: stored.description,
   };
   // Assigned one by one: a check of many messages would otherwise make five objects for each.
-  if (replyTo !== false) message.replyTo = replyTo;
-  if (thread !== false) message.thread = thread;
-  if (waitingSeconds !== false) message.waitingSeconds = Number(waitingSeconds);
-  if (receipts !== false) message.receipts = readReceipts(receipts, timestamp);
+  if (stored.reply_to !== undefined) message.replyTo = stored.reply_to;
+  if (stored.thread !== undefined) message.thread = stored.thread;
+  if (stored.waiting_seconds !== undefined) message.waitingSeconds = stored.waiting_seconds;
+  if (stored.receipts !== undefined) {
+    message.receipts = stored.receipts.map(readReceipt);
+  }
+  if (stored.receipt_totals !== undefined) message.receiptTotals = stored.receipt_totals;
   return message;
 }
 
-/** Who is missing comes first: that is what the sender looks for. */
-function readReceipts(flat: readonly string[], sent: string): Receipt[] {
-  const receipts: Receipt[] = [];
-  for (let i = 0; i < flat.length; i += 3) receipts.push(readReceipt(flat[i]!, flat[i + 1]!, flat[i + 2]!, sent));
-  const order: ReceiptState[] = ["dead", "stored", "presented", "dropped", "acknowledged"];
-  const rank = ({ state }: Receipt): number => order.indexOf(state);
-  return receipts.sort((a, b) => rank(a) - rank(b) || (a.instance < b.instance ? -1 : 1));
-}
-
-/** `<presented at> <acknowledged at> <comment>`, see lua/parts/messages.lua. */
-function readReceipt(instance: string, stored: string, steps: string, sent: string): Receipt {
-  const [, presented, acknowledged, comment] = /^(\d+)(?: (\d+)(?: (.*))?)?$/s.exec(stored) ?? [];
-  const history = readHistory(steps);
-  const last = history.at(-1)?.step;
-  const ended = last === "dead" || last === "dropped" ? last : undefined;
-  const state =
-    acknowledged === undefined ? (ended ?? (presented === undefined ? "stored" : "presented")) : "acknowledged";
+/** In the order in which a person reads it; Lua's tables have none. */
+function readReceipt(stored: StoredReceipt): Receipt {
+  const {
+    instance,
+    state,
+    presented_at: presentedAt,
+    acknowledged_at: acknowledgedAt,
+    comment,
+    reason,
+    history,
+  } = stored;
   return {
     instance,
     state,
-    ...(presented === undefined ? {} : { presentedAt: isoOf(presented) }),
-    ...(acknowledged === undefined ? {} : { acknowledgedAt: isoOf(acknowledged) }),
-    ...(comment ? { comment } : {}),
-    ...(state === "dead" ? { reason: reasonOf(history, sent) } : {}),
-    ...(history.length === 0 ? {} : { history }),
+    ...(presentedAt === undefined ? {} : { presentedAt }),
+    ...(acknowledgedAt === undefined ? {} : { acknowledgedAt }),
+    ...(comment === undefined ? {} : { comment }),
+    ...(reason === undefined ? {} : { reason }),
+    ...(history === undefined ? {} : { history }),
   };
-}
-
-const STEPS: Readonly<Record<string, ReceiptStep["step"]>> = {
-  a: "announced",
-  o: "offline",
-  t: "unanswered",
-  d: "dead",
-  r: "retried",
-  x: "dropped",
-};
-
-/** `a1795000000000000 t…`, see lua/sweep.lua. */
-function readHistory(steps: string): ReceiptStep[] {
-  if (steps === "") return [];
-  return steps.split(" ").flatMap((step) => {
-    const name = STEPS[step.slice(0, 1)];
-    return name === undefined ? [] : [{ step: name, timestamp: isoOf(step.slice(1)) }];
-  });
-}
-
-function reasonOf(history: readonly ReceiptStep[], sent: string): string {
-  const since = history.map(({ step }) => step).lastIndexOf("retried") + 1;
-  const reminders = history.slice(since).filter(({ step }) => step === "announced").length;
-  const begun = since === 0 ? sent : history[since - 1]!.timestamp;
-  const seconds = Math.round((Date.parse(history.at(-1)!.timestamp) - Date.parse(begun)) / 1000);
-  if (Number.isNaN(seconds)) return "Not acknowledged in time.";
-  const after = since === 0 ? "it was sent" : "it was retried";
-  return `Not acknowledged in the ${seconds} seconds after ${after}, with ${reminders} ${reminders === 1 ? "reminder" : "reminders"}.`;
 }
 
 /** Redis' microseconds as the time shown to people and agents; what is no time is shown as it is stored. */
@@ -147,27 +139,33 @@ export function readAcks(reply: unknown, ids: readonly string[], acknowledgedBy:
   });
 }
 
-export function readPresences(reply: unknown, timeoutSeconds: number): PresenceResult {
-  const entries = reply as string[];
-  const [now, ...seen] = JSON.parse(entries.at(-1)!) as [now: string, ...namesAndPending: (string | number)[]];
-  const listed: InstancePresence[] = [];
-  for (let i = 0; i < entries.length - 1; i++) {
-    const [name, pending] = [seen[2 * i] as string, seen[2 * i + 1] as number];
-    listed.push(readPresence(name, entries[i]!, pending, Number(now), timeoutSeconds));
+/** The pages of all instances; one that was seen on two of them stands once. */
+export function readPresences(pages: readonly unknown[], timeoutSeconds: number): PresenceResult {
+  const listed = new Map<string, InstancePresence>();
+  for (const page of pages) {
+    const entries = page as string[];
+    const [, now, ...seen] = JSON.parse(entries.at(-1)!) as [string, string, ...(string | number)[]];
+    for (let i = 0; i < entries.length - 1; i++) {
+      const [name, pending] = [seen[2 * i] as string, seen[2 * i + 1] as number];
+      listed.set(name, readPresence(name, entries[i]!, pending, Number(now), timeoutSeconds));
+    }
   }
-  listed.sort((a, b) => (a.instanceId < b.instanceId ? -1 : 1));
   // Without a prototype V8 begins it as a table: 1,000 names take .35 ms; Object.fromEntries took .75.
   const instances = Object.create(null) as PresenceResult["instances"];
-  for (const presence of listed) instances[presence.instanceId] = presence;
+  for (const name of [...listed.keys()].sort()) instances[name] = listed.get(name)!;
   Object.setPrototypeOf(instances, Object.prototype);
   return { instances };
 }
 
-export function readNotifications(reply: unknown): { result: NotificationsResult; lease: string } {
-  const [remaining, lease = "", ...events] = reply as string[];
+export function presencesCursor(page: unknown): string {
+  return (JSON.parse((page as string[]).at(-1)!) as [string])[0];
+}
+
+export function readNotifications(reply: unknown): { result: NotificationsResult; loan: string } {
+  const [remaining, loan = "", ...events] = reply as string[];
   return {
     result: { count: events.length, notifications: events.map(readEvent), remaining: Number(remaining) },
-    lease,
+    loan,
   };
 }
 
@@ -185,26 +183,26 @@ export interface Mail {
   /** How many messages the instance still has to acknowledge, these included. */
   pending: number;
   /** Holds the events until they are confirmed. */
-  lease: string;
+  loan: string;
 }
 
-type MailReply = [
-  head: [lease: string, waiting: string, pending: string],
-  messages: StoredMessage[],
-  events: string[],
-  reminders: StoredMessage[],
-];
+interface MailReply {
+  loan: string;
+  waiting: number;
+  pending: number;
+  messages: StoredMessage[];
+  events: string[];
+  reminders: StoredMessage[];
+}
 
 export function readMail(reply: unknown, moment: MailMoment): Mail {
-  const [[lease, waiting, pending], messages, events, reminders] = JSON.parse(reply as string) as MailReply;
+  const { messages, events, reminders, ...mail } = JSON.parse(reply as string) as MailReply;
   return {
     moment,
+    ...mail,
     messages: messages.map(readMessage),
     events: events.map(readEvent),
     reminders: reminders.map(readMessage),
-    waiting: Number(waiting),
-    pending: Number(pending),
-    lease,
   };
 }
 
@@ -274,36 +272,34 @@ export function readSweep(reply: unknown): { result: SweepResult; next: number }
   return { result: { ...counts, more: more === "1" }, next: next === "" ? Number.POSITIVE_INFINITY : Number(next) };
 }
 
-export function readStats(reply: unknown): StatsResult {
-  const [total, pending, dead, oldest, oldestTime, types, ...rest] = reply as [
-    string,
-    string,
-    string,
-    string,
-    string,
-    string,
-    ...string[],
-  ];
-  const byType: [string, number][] = [];
-  for (let i = 0; i < 2 * Number(types); i += 2) byType.push([rest[i]!, Number(rest[i + 1])]);
-  const instances = [];
-  for (let i = 2 * Number(types); i < rest.length; i += 6) {
-    const [inbox, outbox, open, unread, notifications] = rest.slice(i + 1, i + 6).map(Number) as [
-      number,
-      number,
-      number,
-      number,
-      number,
-    ];
-    instances.push([rest[i]!, { inbox, outbox, pending: open, unread, notifications }] as const);
-  }
-  return {
-    total: Number(total),
-    pending: Number(pending),
-    dead: Number(dead),
-    settled: Number(total) - Number(pending) - Number(dead),
-    byType: Object.fromEntries(byType.sort(([a], [b]) => (a < b ? -1 : 1))),
-    oldestPending: oldest === "" ? null : { id: oldest, timestamp: oldestTime },
-    instances: Object.fromEntries(instances.sort(([a], [b]) => (a < b ? -1 : 1))),
-  };
+interface StatsPage {
+  cursor: string;
+  total: number;
+  pending: number;
+  dead: number;
+  oldest_pending?: { id: string; timestamp: string };
+  by_type?: Record<string, number>;
+  instances?: Record<string, InstanceStats>;
+}
+
+export function readStatsPage(reply: unknown): StatsPage {
+  return JSON.parse(reply as string) as StatsPage;
+}
+
+/** The numbers of the last page, and the instances of all. */
+export function readStats(pages: readonly StatsPage[]): StatsResult {
+  const { total, pending, dead, oldest_pending: oldestPending = null, by_type: byType = {} } = pages.at(-1)!;
+  const sorted = <T>(values: Record<string, T>): Record<string, T> =>
+    Object.fromEntries(Object.entries(values).sort(([a], [b]) => (a < b ? -1 : 1)));
+  const instances = sorted(
+    Object.fromEntries(
+      pages.flatMap((page) =>
+        Object.entries(page.instances ?? {}).map(([name, { inbox, outbox, pending: open, unread, notifications }]) => [
+          name,
+          { inbox, outbox, pending: open, unread, notifications },
+        ]),
+      ),
+    ),
+  );
+  return { total, pending, dead, settled: total - pending - dead, byType: sorted(byType), oldestPending, instances };
 }

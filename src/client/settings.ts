@@ -22,7 +22,7 @@ export interface SettingsOptions {
   orchestrator?: string | undefined;
   presenceTimeoutSeconds?: number | undefined;
   /** How long events that were handed out wait for their confirmation, 0 to 86,400; default 10. */
-  leaseSeconds?: number | undefined;
+  loanSeconds?: number | undefined;
   /** Where the search for `.coord.json` begins; default the working directory. */
   cwd?: string | undefined;
   /** Default `process.env`. */
@@ -40,7 +40,7 @@ export interface Settings {
   /** What a publish waits for before it reports success. */
   readonly replication: Replication;
   readonly presenceTimeoutSeconds: number;
-  readonly leaseSeconds: number;
+  readonly loanSeconds: number;
   /** The deadline of messages that are published without one; 0 for none. */
   readonly ackTimeoutSeconds: number;
   /** What this client would give a new namespace. */
@@ -108,10 +108,10 @@ export function resolveSettings(options: SettingsOptions = {}): Settings {
       ),
     },
     presenceTimeoutSeconds,
-    leaseSeconds:
-      options.leaseSeconds === undefined
-        ? LIMITS.lease_seconds
-        : checkWhole(options.leaseSeconds, "leaseSeconds", 0, LIMITS.lease_seconds_maximum),
+    loanSeconds:
+      options.loanSeconds === undefined
+        ? LIMITS.loan_seconds
+        : checkWhole(options.loanSeconds, "loanSeconds", 0, LIMITS.loan_seconds_maximum),
     ackTimeoutSeconds: variableWhole(
       env,
       "COORD_ACK_TIMEOUT_SECONDS",

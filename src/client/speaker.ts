@@ -5,16 +5,19 @@
 import { LIMITS } from "../protocol/definition.ts";
 import { CoordinationError, ErrorCode } from "../protocol/errors.ts";
 import { readStoredSession } from "../protocol/presence.ts";
-import type { SessionFacts } from "../protocol/results.ts";
+import type { PresenceResult, SessionFacts } from "../protocol/results.ts";
 import type { ScriptArguments, ScriptName } from "../store/scripts.ts";
 import type { Replicated, Replication, Store } from "../store/store.ts";
 import type { AgentRun } from "./agent-run.ts";
-import { readPresences } from "./replies.ts";
+import { presencesCursor, readPresences } from "./replies.ts";
 import { requireIdentity, type Settings } from "./settings.ts";
 import type { Sweeper } from "./waiting.ts";
 
 /** What a script takes besides who speaks. */
 export type OwnArguments<N extends ScriptName> = Omit<ScriptArguments<N>, "instance" | "session">;
+
+/** The cursor with which a listing of instances begins, and at which it has ended. */
+export const FIRST = "0";
 
 /** How soon joining is tried again where Redis was away. */
 const JOIN_SECONDS = 5;
@@ -25,6 +28,11 @@ export interface Joined {
   first: boolean;
   /** The session that spoke for the name until now. */
   superseded?: SessionFacts;
+}
+
+export interface JoinOptions {
+  /** Only while nobody else speaks for the name: it never supersedes. */
+  unlessTaken?: boolean;
 }
 
 export class Speaker {
@@ -81,33 +89,42 @@ export class Speaker {
     } catch (error) {
       if (!CoordinationError.is(error) || error.code !== ErrorCode.SUPERSEDED) throw error;
       // The newer session may have gone since: a long-lived one then speaks again, a single command just goes through.
-      if (this.#run !== undefined) await this.#join(this.#run, { yielding: true });
+      if (this.#run !== undefined) await this.#join(this.#run, { unlessTaken: true });
       else if (await this.#somebodyIsThere(instance)) throw error;
       return call(this.#run === undefined ? "" : this.#session);
     }
   }
 
+  /** Every instance, in as many steps as that takes. */
+  async presences(reader: string = this.#settings.instanceId ?? ""): Promise<PresenceResult> {
+    const pages = [];
+    for (let cursor = FIRST; ;) {
+      const page = await this.#speak(reader, (session) =>
+        this.#store.run("presence", { instance: reader, session, cursor }),
+      );
+      pages.push(page);
+      cursor = presencesCursor(page);
+      if (cursor === FIRST) return readPresences(pages, this.#settings.presenceTimeoutSeconds);
+    }
+  }
+
   async #somebodyIsThere(instance: string): Promise<boolean> {
-    const reply = await this.#store.run("presence", { instance: "", session: "" });
-    const { instances } = readPresences(reply, this.#settings.presenceTimeoutSeconds);
+    const { instances } = await this.presences("");
     const status = instances[instance]?.status;
     return status === "active" || status === "stale";
   }
 
   /**
    * Begins or renews the session of this run of the agent. Beside the agent's other surfaces it is the same session; any
-   * other that speaks for the name is superseded.
+   * other that speaks for the name is superseded, or with `unlessTaken` left as it is.
+   *
+   * @throws CoordinationError SUPERSEDED
    */
-  async join(run: AgentRun): Promise<Joined> {
-    return this.#join(run, { tell: true });
+  async join(run: AgentRun, { unlessTaken = false }: JoinOptions = {}): Promise<Joined> {
+    return this.#join(run, { unlessTaken, tell: true });
   }
 
-  /** As `join`, but leaves a session of somebody else that is there as it is. @throws CoordinationError SUPERSEDED */
-  async joinUnlessTaken(run: AgentRun): Promise<Joined> {
-    return this.#join(run, { yielding: true, tell: true });
-  }
-
-  async #join(run: AgentRun, { yielding = false, tell = false }): Promise<Joined> {
+  async #join(run: AgentRun, { unlessTaken = false, tell = false }): Promise<Joined> {
     const { agentPid, ...facts } = run;
     const [number, first, superseded] = (await this.#store.run("join", {
       instance: this.instance,
@@ -115,7 +132,7 @@ export class Speaker {
       id: run.id ?? "",
       host: run.host ?? "",
       agent_pid: agentPid === undefined ? "" : String(agentPid),
-      yield: yielding ? "1" : "0",
+      yield: unlessTaken ? "1" : "0",
       offline_seconds: String(LIMITS.offline_factor * this.#settings.presenceTimeoutSeconds),
       tell: tell ? "1" : "0",
     })) as [string, string, string];
@@ -126,14 +143,14 @@ export class Speaker {
   }
 
   /** Joins, and beats until `leave` or `stop`. Redis may be away: each beat tries again, and joins where that is missing. */
-  async stay(run: AgentRun, yielding = false): Promise<void> {
+  async stay(run: AgentRun, { unlessTaken = false }: JoinOptions = {}): Promise<void> {
     this.#run = run;
     const seconds = Math.min(this.#settings.presenceTimeoutSeconds / 3, LIMITS.beat_seconds_maximum);
     let joined = false;
     const beat = async (): Promise<void> => {
       try {
-        if (!joined) await this.#join(run, { yielding });
-        else if ((await this.run("beat", { activity: "" })) === "0") await this.#join(run, { yielding: true });
+        if (!joined) await this.#join(run, { unlessTaken });
+        else if ((await this.run("beat", { activity: "" })) === "0") await this.#join(run, { unlessTaken: true });
         joined = true;
         await this.#sweeper.sweepWhenDue(); // a share of the work that nobody else is there to do
       } catch (error) {

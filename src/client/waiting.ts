@@ -124,7 +124,7 @@ export async function* takeForever<T>(
   store: Store,
   sweeper: Sweeper,
   instance: string,
-  leaseMilliseconds: number,
+  loanMilliseconds: number,
   signal: AbortSignal | undefined,
   take: () => Promise<T>,
   hasSome: (taken: T) => boolean,
@@ -142,9 +142,9 @@ export async function* takeForever<T>(
         continue;
       }
       if (hasSome(taken)) yield taken;
-      // What a reader that was killed had taken comes back without a ring, when its lease ends.
+      // What a reader that was killed had taken comes back without a ring, when its loan ends.
       else
-        await bell.wait(Math.min(await sweeper.sweepWhenDue(), Math.max(leaseMilliseconds, AWAY_MILLISECONDS)), signal);
+        await bell.wait(Math.min(await sweeper.sweepWhenDue(), Math.max(loanMilliseconds, AWAY_MILLISECONDS)), signal);
     }
   } finally {
     await stopListening();

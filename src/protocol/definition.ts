@@ -46,15 +46,20 @@ export interface Limits {
   readonly idempotency_seconds: number;
   readonly list_maximum: number;
   readonly list_default: number;
+  /** So many entries one check looks at, in as many steps as it takes. */
   readonly examined_maximum: number;
-  readonly block_messages: number;
+  readonly recipients_maximum: number;
+  /** What one call of a script reads and writes, in messages × recipients; a step. */
+  readonly read_maximum: number;
+  readonly write_maximum: number;
   readonly wait_seconds_maximum: number;
   readonly ack_ids_maximum: number;
+  readonly unseen_seconds_maximum: number;
   readonly ack_within_seconds_default: number;
   readonly ack_within_seconds_maximum: number;
   readonly queue_events_maximum: number;
-  readonly lease_seconds: number;
-  readonly lease_seconds_maximum: number;
+  readonly loan_seconds: number;
+  readonly loan_seconds_maximum: number;
   readonly beat_seconds_maximum: number;
   readonly sweep_seconds_maximum: number;
   readonly connect_milliseconds: number;

@@ -87,9 +87,18 @@ export interface Receipt {
   history?: ReceiptStep[];
 }
 
+/** Of a broadcast in a list. */
+export interface ReceiptTotals {
+  recipients: number;
+  acknowledged: number;
+  dead: number;
+  /** Nobody is asked for these any more; those of instances that were forgotten are among them. */
+  dropped: number;
+}
+
 export interface ReceiptStep {
   /** `announced` again to the recipient; `offline`, `unanswered`: its sender was told so. */
-  step: "announced" | "offline" | "unanswered" | "dead" | "retried" | "dropped";
+  step: "announced" | "offline" | "unanswered" | "dead" | "retried" | "dropped" | "forgotten";
   timestamp: string;
 }
 
@@ -109,8 +118,13 @@ export interface Message {
   thread?: string;
   /** Where it was announced again to the caller: for how long it has been waiting. */
   waitingSeconds?: number;
-  /** Only on messages the caller sent, or asked for by id: who has seen and acknowledged it. */
+  /**
+   * Only on messages the caller sent, or asked for by id: who has seen and acknowledged it, those who are missing first. Of a
+   * broadcast to more than 50 a list has the first 50 that are missing; by id it has all.
+   */
   receipts?: Receipt[];
+  /** Only in lists, of broadcasts. */
+  receiptTotals?: ReceiptTotals;
 }
 
 /** Something stored that cannot be read; everything else still is. */
@@ -277,6 +291,10 @@ export interface InstanceStats {
 
 export interface ForgetResult {
   instance: string;
-  /** Messages it never acknowledged; they stay pending. */
+  /** Messages it never acknowledged; its receipts of them are dead, and hold nothing up. */
   pending: number;
+}
+
+export interface ForgetUnseenResult {
+  forgotten: ForgetResult[];
 }

@@ -184,6 +184,11 @@ export function checkAckWithin(value: unknown, source = "ack_within"): number {
   return checkNumber(value, source, 0, maximum, true, "It is in seconds; 0 sets no deadline.");
 }
 
+/** For how long an instance was not seen that is to be forgotten. */
+export function checkUnseenSeconds(value: unknown): number {
+  return checkNumber(value, "unseen", 1, LIMITS.unseen_seconds_maximum, true, "It is in seconds.");
+}
+
 /** @throws CoordinationError INVALID for an unknown name */
 export function checkSettingName(value: unknown): NamespaceSettingName {
   if (typeof value === "string" && Object.hasOwn(NAMESPACE_SETTINGS, value)) return value as NamespaceSettingName;

@@ -3,9 +3,9 @@ import { eventsChannel, keyPattern, notifyChannel } from "./keys.ts";
 
 /** What the scripts call; each call is checked against the user who runs the script. A test compares them with lua/. */
 export const SCRIPT_COMMANDS: readonly string[] = (
-  "del exists get hdel hexists hget hgetall hincrby hkeys hlen hmget hset hsetnx llen lpop lpush lrange lrem ltrim " +
-  "publish rpush sadd scan scard set sismember smembers smismember srem strlen time ttl type unlink zadd zcard zcount zintercard " +
-  "zmscore zrange zrem zremrangebyscore zscore"
+  "del exists get hdel hexists hget hgetall hincrby hkeys hlen hmget hscan hset hsetnx llen lpop lpos lpush lrange lrem ltrim " +
+  "publish rpush sadd scan scard set sismember strlen time ttl type unlink zadd zcard zintercard " +
+  "zmscore zrange zrem zremrangebyrank zremrangebyscore zscore"
 ).split(" ");
 
 /** What the client sends itself: `role` to a primary that Sentinel named, `wait` for replicas, `select` for REDIS_DB. */

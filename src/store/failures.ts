@@ -38,7 +38,7 @@ export function isReply(error: unknown): error is Error {
 
 /** A refusal by a server that does not take this write now, and soon will, or another one: nothing was executed. */
 export function isPassing(reply: Error): boolean {
-  return /^(MOVED|ASK|TRYAGAIN|CLUSTERDOWN|READONLY|MASTERDOWN|LOADING)\b/.test(reply.message);
+  return /^(MOVED|ASK|TRYAGAIN|CLUSTERDOWN|READONLY|MASTERDOWN|LOADING|BUSY)\b/.test(reply.message);
 }
 
 export function unavailable(settings: ConnectionSettings, cause: unknown, uncertain = false): CoordinationError {
@@ -88,6 +88,7 @@ export function explain(settings: ConnectionSettings, thrown: unknown): [reason:
   if (/^(WRONGPASS|NOAUTH)|AUTH/.test(text)) return [`the login was refused (${text})`, who];
   if (/^NOPERM/.test(text)) return [`the user may not do this (${text})`, who];
   if (/^LOADING/.test(text)) return ["it is still loading its data", "Try again in a moment."];
+  if (/^BUSY\b/.test(text)) return ["it is busy with a script that runs for too long", "Try again in a moment."];
   if (/^OOM/.test(text)) {
     return [
       "it is out of memory, nothing was stored",

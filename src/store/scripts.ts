@@ -20,7 +20,7 @@ import show from "../../lua/show.lua";
 import stats from "../../lua/stats.lua";
 import sweep from "../../lua/sweep.lua";
 import touch from "../../lua/touch.lua";
-import waiter from "../../lua/waiter.lua";
+import waker from "../../lua/waker.lua";
 
 /** As the build and the test runner import it, see tools/lua.mjs. */
 interface LuaScript {
@@ -54,28 +54,28 @@ const ARGUMENTS = {
   publish: ["instance", "session", "type", "to", "subject", "description", "requires_ack", "ack_within", "reply_to",
     "idempotency_key", "direction", "orchestrator", "unknown", "settings"],
   check: ["instance", "session", "inbox", "from", "type", "thread", "since", "before", "pending", "unread", "limit",
-    "budget", "cut", "mark"],
-  show: ["instance", "session", "message_id", "thread", "limit", "mark"],
+    "bytes", "description_bytes", "mark"],
+  show: ["instance", "session", "message_id", "thread", "since", "limit", "mark"],
   /** The ids follow as further arguments; likewise for confirm and dead, and the values for restore. */
   ack: ["instance", "session", "comment"],
-  notifications: ["instance", "session", "limit", "budget", "lease_seconds", "confirmed"],
-  collect: ["instance", "session", "moment", "waiter", "limit", "budget", "cut", "lease_seconds"],
-  confirm: ["instance", "session", "lease", "reminded", "shown"],
-  presence: ["instance", "session"],
-  stats: ["instance", "session"],
+  notifications: ["instance", "session", "limit", "bytes", "loan_seconds", "confirmed"],
+  collect: ["instance", "session", "moment", "waker", "limit", "bytes", "description_bytes", "loan_seconds"],
+  confirm: ["instance", "session", "loan", "reminded", "shown"],
+  presence: ["instance", "session", "cursor"],
+  stats: ["instance", "session", "cursor"],
   touch: ["instance", "session"],
   glance: ["instance", "session"],
   join: ["instance", "facts", "id", "host", "agent_pid", "yield", "offline_seconds", "tell"],
   beat: ["instance", "session", "activity"],
   leave: ["instance", "session"],
-  waiter: ["instance", "session", "waiter", "seconds"],
+  waker: ["instance", "session", "waker", "seconds"],
   sweep: ["instance", "session", "orchestrator"],
-  dead: ["instance", "session", "action", "limit"],
+  dead: ["instance", "session", "action", "limit", "cursor"],
   settings: ["instance", "session", "name", "value", "settings"],
-  export: ["instance", "session", "part", "cursor", "limit"],
+  export: ["instance", "session", "part", "cursor"],
   restore: ["instance", "session", "part", "name"],
   register: ["instance"],
-  forget: ["instance"],
+  forget: ["instance", "unseen_seconds"],
 } as const;
 
 export type ScriptName = keyof typeof ARGUMENTS;
@@ -86,7 +86,7 @@ export const SCRIPTS: Readonly<Record<ScriptName, Script>> = {
   check: new Script(check, ARGUMENTS.check),
   show: new Script(show, ARGUMENTS.show),
   ack: new Script(ack, ARGUMENTS.ack),
-  // Taking events: a repeat takes the next ones, and the first come again only when their lease has run out.
+  // Taking events: a repeat takes the next ones, and the first come again only when their loan has run out.
   notifications: new Script(notifications, ARGUMENTS.notifications, false),
   collect: new Script(collect, ARGUMENTS.collect, false),
   confirm: new Script(confirm, ARGUMENTS.confirm),
@@ -97,7 +97,7 @@ export const SCRIPTS: Readonly<Record<ScriptName, Script>> = {
   join: new Script(join, ARGUMENTS.join),
   beat: new Script(beat, ARGUMENTS.beat),
   leave: new Script(leave, ARGUMENTS.leave),
-  waiter: new Script(waiter, ARGUMENTS.waiter),
+  waker: new Script(waker, ARGUMENTS.waker),
   sweep: new Script(sweep, ARGUMENTS.sweep),
   // Retried twice, a message that has died again in between would be retried twice: it is then not listed any more.
   dead: new Script(dead, ARGUMENTS.dead, false),

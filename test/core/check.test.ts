@@ -337,11 +337,10 @@ const SEED = `
     local id, score, from, to, type = unpack(ARGV, i, i + 4)
     redis.call('HSET', '${PREFIX}:msg:' .. id, 'id', id, 'type', type, 'from', from, 'to', to, 'subject', 's',
       'description', '', 'timestamp', 't', 'requires_ack', '1')
-    for _, key in ipairs({ 'timeline', 'outbox:' .. from, 'inbox:' .. to, 'unread:' .. to, 'pending:' .. to }) do
+    for _, key in ipairs({ 'timeline', 'outbox:' .. from, 'inbox:' .. to, 'unread:' .. to, 'pending:' .. to, 'pending',
+      'type:' .. type }) do
       redis.call('ZADD', '${PREFIX}:' .. key, score, id)
     end
-    redis.call('ZADD', '${PREFIX}:type:' .. type, score, string.format('%.0f', score - score % 32))
-    redis.call('SADD', '${PREFIX}:pending', id)
   end`;
 
 describe("large namespaces", () => {

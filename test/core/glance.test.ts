@@ -55,8 +55,8 @@ test("[G7] where glance says NOTHING, collect shows nothing", async () => {
   const history = async (steps: readonly string[]): Promise<void> => {
     await bench.clear();
     const session = { env: { CLAUDE_CODE_SESSION_ID: "mine" } };
-    const me = bench.command("me", { ...session, leaseSeconds: 60 });
-    const hasty = bench.command("me", { ...session, leaseSeconds: 0 });
+    const me = bench.command("me", { ...session, loanSeconds: 60 });
+    const hasty = bench.command("me", { ...session, loanSeconds: 0 });
     const other = bench.command("other");
     for (const step of steps) await STEPS[step]!({ me, hasty, other }).catch(ignoreSuperseded);
     // A hook is a process of its own: it knows its session by the agent's id.

@@ -57,7 +57,7 @@ test("[G7] counters that are none stop neither sessions nor leases", async () =>
     await bob.confirmMail(mail);
     const { result, confirm } = await bob.takeNotifications();
     await confirm();
-    expect([result.count, await bench.raw.exists(`${PREFIX}:leases:bob`)]).toEqual([0, 0]);
+    expect([result.count, await bench.raw.exists(`${PREFIX}:loans:bob`)]).toEqual([0, 0]);
   }
 });
 
@@ -65,11 +65,11 @@ test("[G7] what was lent until the year 9999 comes again", async () => {
   const [alice, bob] = await bench.clients("alice", "bob");
   await alice.publishMessage(GENERAL);
   await bob.collectMail("tool", 10, BOUND);
-  const [id] = await bench.raw.zrange(`${PREFIX}:leased:bob`, "0", "-1");
-  await bench.raw.zadd(`${PREFIX}:leased:bob`, "253402300799000000", id!);
+  const [id] = await bench.raw.zrange(`${PREFIX}:loaned:bob`, "0", "-1");
+  await bench.raw.zadd(`${PREFIX}:loaned:bob`, "253402300799000000", id!);
   const [event] = await bench.raw.lrange(`${PREFIX}:notifications:bob`, 0, -1);
   await bench.raw.del(`${PREFIX}:notifications:bob`);
-  await bench.raw.hset(`${PREFIX}:leases:bob`, {
+  await bench.raw.hset(`${PREFIX}:loans:bob`, {
     1: `253402300799000000 ${JSON.stringify([event, 5, {}])}`,
     2: '1 "x"',
     3: "1 5",

@@ -11,7 +11,6 @@ import {
   type MessageType,
   type PublishRequest,
 } from "../../src/index.ts";
-import { LIMITS } from "../../src/protocol/definition.ts";
 import { type State, useRedis } from "../harness.ts";
 
 const bench = useRedis();
@@ -48,6 +47,8 @@ interface Stored {
   presented: Set<string>;
   /** With the comment of the first time. */
   acknowledged: Map<string, string>;
+  /** Whose receipt was given up, since they were forgotten. */
+  forgotten: Set<string>;
 }
 
 type Refusal = { refused: string };
@@ -55,6 +56,8 @@ type Refusal = { refused: string };
 class Model {
   readonly messages: Stored[] = [];
   readonly seen = new Set<string>(NAMES);
+  /** In the order in which they were forgotten last; who has been seen since is among them. */
+  readonly forgotten = new Set<string>();
   readonly queues = new Map<string, (CoordinationEvent & { of?: Stored })[]>();
 
   publish(from: string, { type, to: given, subject, requiresAck, replyTo }: Publish): object {
@@ -64,6 +67,7 @@ class Model {
     if (replyTo !== undefined && replied === undefined) return refusal("NOT_FOUND");
     const to = given ?? fallback;
     if (to === undefined || to === from) return refusal("INVALID");
+    if (!this.seen.has(to) && this.forgotten.has(to)) return refusal("NOT_FOUND");
     const recipients = to === "all" ? [...this.seen].filter((name) => name !== from).sort() : [to];
     const message: Stored = {
       label: `m${this.messages.length + 1}`,
@@ -76,6 +80,7 @@ class Model {
       requiresAck: requiresAck ?? type !== "NOTIFICATION",
       presented: new Set(),
       acknowledged: new Map(),
+      forgotten: new Set(),
     };
     const answers = replied !== undefined && replied.recipients.includes(from);
     const first = answers && !replied.acknowledged.has(from);
@@ -165,14 +170,21 @@ class Model {
   show(me: string, message: Stored, thread: boolean): object[] {
     this.seen.add(me);
     const found = this.messages.filter((other) => (thread ? rootOf(other) === rootOf(message) : other === message));
-    return found.map((other) => this.#shown(other, me, true));
+    return found.map((other) => this.#shown(other, me, true, true));
   }
 
-  #shown(message: Stored, me: string, everyone: boolean): object {
+  #shown(message: Stored, me: string, everyone: boolean, whole = false): object {
     const { recipients, acknowledged } = message;
     const own = recipients.includes(me);
     const all = recipients.length > 0 && recipients.every((name) => acknowledged.has(name));
     const receipts = everyone && recipients.length > 0 ? { receipts: receiptsOf(message) } : {};
+    const counts = {
+      recipients: recipients.length,
+      acknowledged: acknowledged.size,
+      dead: 0,
+      dropped: givenUp(message).length,
+    };
+    const totals = everyone && message.to === "all" && !whole ? { receiptTotals: counts } : {};
     if (own) message.presented.add(me);
     const { label: id, type, from, to, subject, requiresAck, replyTo } = message;
     return {
@@ -192,6 +204,7 @@ class Model {
             thread: rootOf(message).label,
           }),
       ...receipts,
+      ...totals,
     };
   }
 
@@ -208,8 +221,16 @@ class Model {
   }
 
   forget(instance: string): object {
-    if (!this.seen.delete(instance)) return refusal("NOT_FOUND");
-    return { instance, pending: this.#pending(instance).length };
+    if (!this.seen.delete(instance) && !this.forgotten.has(instance)) return refusal("NOT_FOUND");
+    this.forgotten.delete(instance);
+    this.forgotten.add(instance); // behind those that were forgotten before
+    const pending = this.#pending(instance);
+    for (const message of pending) {
+      message.forgotten.add(instance);
+      const event = this.#event("message_dead", message, message.from, message.to);
+      this.#tell(message.from, { ...event, waitingSeconds: 0, instances: [instance], instancesTotal: 1 });
+    }
+    return { instance, pending: pending.length };
   }
 
   presence(me: string): object {
@@ -275,13 +296,15 @@ class Model {
               reply_to: replyTo.label,
               thread: rootOf(message).label,
             }),
-        ...(to === "all" ? { recipients: recipients.join(" ") } : {}),
+        ...(to === "all" ? { recipients: recipients.join(" "), total: String(recipients.length) } : {}),
         ...(to === "all" && recipients.length > 0 ? { open: String(open) } : {}),
+        ...(message.forgotten.size === 0 ? {} : { dead: "0", dropped: String(givenUp(message).length) }),
+        ...Object.fromEntries([...message.forgotten].map((name) => [`history:${name}`, "f<time>"])),
         ...Object.fromEntries([...message.presented].map((name) => [`receipt:${name}`, receiptField(message, name)])),
       };
     };
     for (const message of this.messages) {
-      const { label, from, recipients, presented, acknowledged, requiresAck } = message;
+      const { label, from, recipients, presented, requiresAck } = message;
       state[`msg:${label}`] = fields(message);
       state[`once:${from}:k${label.slice(1)}`] = { text: label, expires_hours: 24 };
       put("timeline", label);
@@ -290,7 +313,7 @@ class Model {
       for (const name of recipients) {
         put(`inbox:${name}`, label);
         if (!presented.has(name)) put(`unread:${name}`, label);
-        if (requiresAck && !acknowledged.has(name)) put(`pending:${name}`, label);
+        if (requiresAck && isOpen(message, name)) put(`pending:${name}`, label);
       }
       const root = rootOf(message).label;
       if (this.messages.some((other) => other.replyTo !== undefined && rootOf(other).label === root)) {
@@ -300,24 +323,18 @@ class Model {
     for (const [name, events] of this.queues) {
       if (events.length > 0) state[`notifications:${name}`] = events.map(snakeCase);
     }
+    for (const name of this.forgotten) if (!this.seen.has(name)) put("forgotten", `${name} scored <time>`);
     if (this.seen.size > 0) state["presence"] = Object.fromEntries([...this.seen].map((name) => [name, PRESENT]));
     if (this.messages.length > 0) {
       const counted: Record<string, string> = {};
-      const blocks: Record<string, Record<string, string>> = {}; // of each type, from which message to which
-      let block = "";
       for (const { type, label } of this.messages) {
-        const number = Number(counted[`published:${type}`] ?? 0) + 1;
-        counted[`published:${type}`] = String(number);
-        if (number % LIMITS.block_messages === 1) block = label;
-        blocks[type] = { ...blocks[type], [block]: label };
-      }
-      for (const [type, ends] of Object.entries(blocks)) {
-        state[`type:${type}`] = Object.entries(ends).map(([first, last]) => `${first} to ${last}`);
+        counted[`published:${type}`] = String(Number(counted[`published:${type}`] ?? 0) + 1);
+        put(`type:${type}`, label);
       }
       const stamp = this.messages.at(-1)!.label;
       const settings = { ack_attempts: "2", ack_interval_seconds: "300", presence_timeout_seconds: "300" };
       const bounds = { retention_days: "30", max_messages: "100000" };
-      state["meta"] = { protocol: "1", stamp, block, ...bounds, ...settings, ...counted };
+      state["meta"] = { protocol: "2", stamp, ...bounds, ...settings, ...counted };
     }
     return state;
   }
@@ -339,8 +356,19 @@ function rootOf(message: Stored): Stored {
   return message.replyTo === undefined ? message : rootOf(message.replyTo);
 }
 
-function isPending({ requiresAck, recipients, acknowledged }: Stored, inbox: string | undefined): boolean {
-  return requiresAck && (inbox === undefined ? recipients : [inbox]).some((name) => !acknowledged.has(name));
+function isPending(message: Stored, inbox: string | undefined): boolean {
+  return (
+    message.requiresAck && (inbox === undefined ? message.recipients : [inbox]).some((name) => isOpen(message, name))
+  );
+}
+
+function isOpen({ acknowledged, forgotten }: Stored, name: string): boolean {
+  return !acknowledged.has(name) && !forgotten.has(name);
+}
+
+/** Who was forgotten before it acknowledged. */
+function givenUp({ acknowledged, forgotten }: Stored): string[] {
+  return [...forgotten].filter((name) => !acknowledged.has(name));
 }
 
 function receiptField({ acknowledged }: Stored, name: string): string {
@@ -348,15 +376,28 @@ function receiptField({ acknowledged }: Stored, name: string): string {
   return `<time> <time>${acknowledged.get(name) === "" ? "" : ` ${acknowledged.get(name)}`}`;
 }
 
-function receiptsOf({ recipients, presented, acknowledged }: Stored): object[] {
-  const stored = recipients.filter((name) => !presented.has(name)).map((instance) => ({ instance, state: "stored" }));
-  const seen = recipients.filter((name) => presented.has(name) && !acknowledged.has(name));
+function receiptsOf(message: Stored): object[] {
+  const { recipients, presented, acknowledged, forgotten } = message;
+  const open = recipients.filter((name) => isOpen(message, name));
+  const stored = open.filter((name) => !presented.has(name)).map((instance) => ({ instance, state: "stored" }));
+  const seen = open.filter((name) => presented.has(name));
+  const history = [{ step: "forgotten", timestamp: "<time>" }];
   const done = recipients.filter((name) => acknowledged.has(name));
   return [
+    ...givenUp(message)
+      .sort()
+      .map((instance) => ({
+        instance,
+        state: "dead",
+        ...(presented.has(instance) ? { presentedAt: "<time>" } : {}),
+        reason: `${instance} was forgotten.`,
+        history,
+      })),
     ...stored,
     ...seen.map((instance) => ({ instance, state: "presented", presentedAt: "<time>" })),
     ...done.map((instance) => {
-      const receipt = { instance, state: "acknowledged", presentedAt: "<time>", acknowledgedAt: "<time>" };
+      const times = { presentedAt: "<time>", acknowledgedAt: "<time>" };
+      const receipt = { instance, state: "acknowledged", ...times, ...(forgotten.has(instance) ? { history } : {}) };
       return acknowledged.get(instance) === "" ? receipt : { ...receipt, comment: acknowledged.get(instance) };
     }),
   ];
@@ -517,7 +558,7 @@ test("[G2] [G5] [G6] random operations of four instances do and return what the 
         }
       }
       const state = await bench.state();
-      delete (state["meta"] as Record<string, unknown> | undefined)?.["leases"]; // a number and no content
+      delete (state["meta"] as Record<string, unknown> | undefined)?.["loans"]; // a number and no content
       for (const message of Object.values(state)) sortRecipients(message);
       expect(state).toEqual(model.state());
     }),

@@ -34,7 +34,7 @@ describe("the queue", () => {
   test("[G7] what was handed out is confirmed, also when the client closes at once or a loop over events is left", async () => {
     const alice = await bench.client("alice");
     for (let n = 1; n <= 3; n++) await alice.publishMessage({ ...GENERAL, to: "bob", subject: `s${n}` });
-    const lent = (): Promise<number> => bench.raw.hlen(`${PREFIX}:leases:bob`);
+    const lent = (): Promise<number> => bench.raw.hlen(`${PREFIX}:loans:bob`);
     const bob = await bench.client("bob");
     expect(subjects((await bob.getNotifications({ limit: 1 })).notifications)).toEqual(["s1"]);
     bob.close();

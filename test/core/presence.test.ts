@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { SCRIPTS } from "../../src/store/scripts.ts";
 import { PREFIX, refused, until, useRedis } from "../harness.ts";
 
 const bench = useRedis();
@@ -211,11 +212,67 @@ describe("forget", () => {
     const changed = await bench.changes(async () => {
       expect(await alice.forgetInstance("bob")).toEqual({ instance: "bob", pending: 1 });
     });
-    expect(changed).toEqual({ presence: { alice: { last_heartbeat: "<time>", left: false, session: {} } } });
+    const dead = { event: "message_dead", message_id: "m1", type: "GENERAL", from: "alice", to: "bob", subject: "s" };
+    expect(changed).toEqual({
+      forgotten: ["bob scored <time>"],
+      "msg:m1": expect.objectContaining({ dead: "0", dropped: "1", "history:bob": "f<time>" }),
+      "notifications:alice": [
+        {
+          ...dead,
+          requires_ack: false,
+          timestamp: "<time>",
+          waiting_seconds: 0,
+          instances: ["bob"],
+          instances_total: 1,
+        },
+      ],
+      pending: undefined,
+      "pending:bob": undefined,
+      presence: { alice: { last_heartbeat: "<time>", left: false, session: {} } },
+    });
     expect((await alice.publishMessage({ ...GENERAL, to: "all" })).recipients).toEqual([]);
+    expect(await refused(alice.publishMessage({ ...GENERAL, to: "bob" }))).toMatchObject({
+      code: "NOT_FOUND",
+      message: 'to is "bob": that instance was forgotten.',
+    });
+    const [shown] = (await alice.checkMessages({ from: "alice" })).messages.slice(-1);
+    expect(await bench.plain(shown?.receipts)).toEqual([
+      {
+        instance: "bob",
+        state: "dead",
+        reason: "bob was forgotten.",
+        history: [{ step: "forgotten", timestamp: "<time>" }],
+      },
+    ]);
     expect((await bob.checkMessages()).count).toBe(1);
     const { recipients } = await alice.publishMessage({ ...GENERAL, to: "all" });
     expect(recipients).toEqual([{ instance: "bob", presence: "active" }]);
+  });
+
+  test("[G12] it goes in steps of 100 messages, and goes on where it was interrupted", async () => {
+    const [alice, bob] = await bench.clients("alice", "bob");
+    const publish = async (): Promise<string> => (await alice.publishMessage({ ...GENERAL, to: "bob" })).messageId;
+    const ids = await Promise.all(Array.from({ length: 450 }, publish));
+    const meta = `${PREFIX}:meta`;
+    expect(await bench.raw.eval(SCRIPTS.forget.source, 1, meta, "bob", "")).toEqual(["100", "1", "0"]);
+    expect(await refused(alice.publishMessage({ ...GENERAL, to: "bob" }))).toMatchObject({ code: "NOT_FOUND" });
+    expect(await alice.forgetInstance("bob")).toEqual({ instance: "bob", pending: 350 });
+    expect(await bench.raw.exists(`${PREFIX}:pending`, `${PREFIX}:pending:bob`, `${PREFIX}:dead`)).toBe(0);
+    expect(await bob.ackMessage(ids[0]!)).toMatchObject({ already: false });
+  });
+
+  test("--unseen: all that were not seen for so long, and nobody else", async () => {
+    const [alice] = await bench.clients("alice");
+    await bench.seen({ bob: 100, carol: 1000, dave: 2000 });
+    await alice.publishMessage({ ...GENERAL, to: "carol" });
+    expect(await alice.forgetUnseen(500)).toEqual({
+      forgotten: [
+        { instance: "carol", pending: 1 },
+        { instance: "dave", pending: 0 },
+      ],
+    });
+    expect(Object.keys((await alice.getPresence()).instances)).toEqual(["alice", "bob"]);
+    expect(await refused(alice.forgetUnseen(0))).toMatchObject({ code: "INVALID" });
   });
 
   test("who was never seen is NOT_FOUND, what is no name INVALID, and nothing changes", async () => {

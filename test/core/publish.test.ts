@@ -38,7 +38,7 @@ describe("one recipient", () => {
     expect(await bench.plain(received)).toEqual(result({ type: "READY_FOR_REVIEW" }));
     expect(await bench.state()).toEqual({
       meta: {
-        protocol: "1",
+        protocol: "2",
         stamp: "m1",
         retention_days: "30",
         max_messages: "100000",
@@ -46,7 +46,6 @@ describe("one recipient", () => {
         ack_interval_seconds: "300",
         presence_timeout_seconds: "300",
         "published:READY_FOR_REVIEW": "1",
-        block: "m1",
       },
       "msg:m1": {
         id: "m1",
@@ -60,7 +59,7 @@ describe("one recipient", () => {
       },
       timeline: ["m1"],
       "outbox:alice": ["m1"],
-      "type:READY_FOR_REVIEW": ["m1 to m1"],
+      "type:READY_FOR_REVIEW": ["m1"],
       "inbox:orchestrator": ["m1"],
       "unread:orchestrator": ["m1"],
       "pending:orchestrator": ["m1"],
@@ -289,7 +288,7 @@ describe("replies", () => {
       timeline: ["m1", "m2"],
       "thread:m1": ["m1", "m2"],
       "outbox:bob": ["m2"],
-      "type:NOTIFICATION": ["m2 to m2"],
+      "type:NOTIFICATION": ["m2"],
       "inbox:alice": ["m2"],
       "unread:alice": ["m2"],
       "unread:bob": undefined,
@@ -494,10 +493,11 @@ describe("broadcasts", () => {
         timestamp: "<time>",
         requires_ack: "1",
         open: "5",
+        total: "5",
       },
       timeline: ["m1"],
       "outbox:alice": ["m1"],
-      "type:GENERAL": ["m1 to m1"],
+      "type:GENERAL": ["m1"],
       pending: ["m1"],
       "once:alice:k": { text: "m1", expires_hours: 24 },
       ...Object.fromEntries([...of("inbox", ["m1"]), ...of("unread", ["m1"]), ...of("pending", ["m1"])]),
@@ -670,5 +670,45 @@ describe("refusals of input", () => {
       ["orchestrator", subject, description],
     ]);
     expect(messages[1]?.id).toBe(messageId);
+  });
+});
+
+describe("[G1] all or nothing", () => {
+  test("a broadcast that meets a foreign key changes nothing, also where a queue is full", async () => {
+    const [alice] = await bench.clients("alice", "bob", "carol");
+    await bench.raw.rpush(`${PREFIX}:notifications:bob`, ...Array.from({ length: 1000 }, (_, n) => `event ${n}`));
+    await bench.raw.set(`${PREFIX}:inbox:carol`, "foreign");
+    const changes = await bench.changes(async () => {
+      const { code, message } = await refused(alice.publishMessage({ ...GENERAL, to: "all" }));
+      expect([code, message]).toEqual(["INTERNAL", `${PREFIX}:inbox:carol holds a string where a zset belongs.`]);
+    });
+    expect(changes).toEqual({});
+  });
+
+  test("[G12] a broadcast to 2,000 is stored for all of them, one to more for nobody", async () => {
+    const [alice] = await bench.clients("alice");
+    const entry = JSON.stringify({ last_heartbeat: new Date().toISOString(), left: false, session: {} });
+    const know = (from: number, to: number): Promise<unknown> =>
+      bench.raw.hset(
+        `${PREFIX}:presence`,
+        Object.fromEntries(Array.from({ length: to - from }, (_, n) => [`i${from + n}`, entry])),
+      );
+    await know(0, 2000);
+    const { messageId, recipients } = await alice.publishMessage({ ...GENERAL, to: "all" });
+    expect(recipients).toHaveLength(2000);
+    expect((await alice.showMessage(messageId)).messages[0]?.receipts).toHaveLength(2000);
+    const [listed] = (await alice.checkMessages({ from: "alice" })).messages;
+    expect([listed?.receipts?.length, listed?.receiptTotals]).toEqual([
+      50,
+      { recipients: 2000, acknowledged: 0, dead: 0, dropped: 0 },
+    ]);
+    await know(2000, 2001);
+    const before = await bench.raw.dbsize();
+    expect(await refused(alice.publishMessage({ ...GENERAL, to: "all" }))).toMatchObject({
+      code: "FULL",
+      message: 'to is "all": that is 2001 instances, and a message may have 2000 recipients.',
+      hint: "Forget those that are gone: coord forget --unseen 7d.",
+    });
+    expect(await bench.raw.dbsize()).toBe(before);
   });
 });

@@ -11,7 +11,7 @@ const read = (name: string): string => readFileSync(new URL(`${name}.lua`, LUA),
 const verbs = readdirSync(LUA)
   .filter((name) => name.endsWith(".lua") && name !== "prelude.lua")
   .map((name) => name.slice(0, -".lua".length));
-const PARTS = ["events", "leases", "messages", "receipts", "retention", "settings"];
+const PARTS = ["events", "loans", "messages", "receipts", "retention", "settings"];
 const prelude = read("prelude");
 
 /** The header of a verb: its sentence, and what stands behind each of the words. */
@@ -168,20 +168,20 @@ describe("one round trip", () => {
     return commands.slice(0, -1);
   }
 
-  test("every operation is one script call, whatever the sizes, and nothing else", async () => {
+  test("[G12] every operation is one script call, or as many as what it reads takes, and nothing else", async () => {
     const [alice, bob] = await bench.clients("alice", "bob");
     await bench.seen(Object.fromEntries(Array.from({ length: 1000 }, (_, n) => [`i${n}`, 0])));
     const general = { type: "GENERAL", subject: "s", description: "d" } as const;
     const { messageId } = await alice.publishMessage({ ...general, to: "bob" });
     for (let n = 0; n < 200; n++) await alice.publishMessage({ ...general, to: "bob" });
     const ids = (await bob.checkMessages({ limit: 100 })).messages.map(({ id }) => id);
-    const operations: [ScriptName, () => Promise<unknown>][] = [
+    const operations: [ScriptName, () => Promise<unknown>, steps?: number][] = [
       ["touch", () => alice.touch()],
       ["publish", () => alice.publishMessage({ ...general, to: "bob" })],
       ["publish", () => alice.publishMessage({ ...general, to: "all", description: "x".repeat(65_536) })],
       ["publish", () => bob.publishMessage({ ...general, replyTo: messageId })],
       ["publish", () => alice.publishMessage({ ...general, to: "ghost" })],
-      ["check", () => bob.checkMessages({ limit: 1000 })],
+      ["check", () => bob.checkMessages({ limit: 1000 }), 3],
       ["check", () => bob.checkMessages({ all: true, pendingOnly: true, thread: messageId, limit: 1000 })],
       ["check", () => bob.checkMessages({ since: messageId, type: "META_CHANGE_REQUEST" })],
       ["show", () => bob.showMessage(messageId, { thread: true })],
@@ -189,13 +189,14 @@ describe("one round trip", () => {
       ["ack", () => bob.ackMessage(ids[0]!)],
       ["notifications", () => bob.getNotifications({ limit: 1000 })],
       ["presence", () => bob.getPresence()],
-      ["stats", () => bob.getStats()],
+      ["stats", () => bob.getStats(), 6],
       ["forget", () => bob.forgetInstance("i1")],
     ];
-    for (const [name, run] of operations) {
+    for (const [name, run, steps = 1] of operations) {
       await run().catch(() => undefined); // its script is cached now, whatever ran before
       await bench.seen({ i1: 0 });
-      expect([name, await sent(run)]).toEqual([name, ["evalsha"]]);
+      const calls = await sent(run);
+      expect([name, [...new Set(calls)], calls.length <= steps]).toEqual([name, ["evalsha"], true]);
     }
   });
 

@@ -15,7 +15,7 @@ const DEFAULTS: Omit<Settings, "sources"> = {
   orchestrator: "orchestrator",
   replication: { replicas: 0, milliseconds: 1000 },
   presenceTimeoutSeconds: 300,
-  leaseSeconds: 10,
+  loanSeconds: 10,
   ackTimeoutSeconds: 900,
   namespace: {
     retentionDays: 30,

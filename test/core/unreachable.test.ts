@@ -187,6 +187,7 @@ describe("no usable Redis", () => {
 
   test.each([
     { reply: "-LOADING Redis is loading the dataset in memory", cause: /still loading/ },
+    { reply: "-BUSY Redis is busy running a script. You can only call SCRIPT KILL.", cause: /busy with a script/ },
     { reply: "-MISCONF Redis is configured to save RDB snapshots", cause: /takes no writes/ },
     { reply: "-NOAUTH Authentication required.", cause: /login was refused/ },
     { reply: "-ERR max number of clients reached", cause: /max number of clients/ },
@@ -319,7 +320,7 @@ describe("a Redis that comes and goes", () => {
     const alice = await bench.client("alice", { redis: still.url });
     await alice.touch();
     // Takes while it stands still, and goes on afterwards: what it was lent unseen comes again when the lease is over.
-    const bob = await bench.client("bob", { redis: still.url, leaseSeconds: 1 });
+    const bob = await bench.client("bob", { redis: still.url, loanSeconds: 1 });
     await alice.publishMessage({ ...REQUEST, to: "bob", subject: "before" });
     const events = bob.events();
     expect((await events.next()).value).toMatchObject({ subject: "before" });

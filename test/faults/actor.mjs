@@ -31,7 +31,7 @@ const client = await insist("open", {}, () =>
   getCoordinationClient({
     instanceId: task.instance,
     keyPrefix: task.prefix,
-    leaseSeconds: 1,
+    loanSeconds: 1,
     cwd: "/",
     env: { ...task.env, COORD_ACK_TIMEOUT_SECONDS: "0", COORD_ACK_ATTEMPTS: "0", COORD_ACK_INTERVAL_SECONDS: "1" },
   }),

@@ -231,7 +231,7 @@ async function record(
 ): Promise<{ before: State; calls: Call[]; ids: string[] }> {
   const clients = CLIENTS.map((instanceId) => {
     const env = { REDIS_URL: url, COORD_ACK_TIMEOUT_SECONDS: "0" };
-    return new CoordinationClient(resolveSettings({ instanceId, env, cwd: "/", leaseSeconds: 3600 }));
+    return new CoordinationClient(resolveSettings({ instanceId, env, cwd: "/", loanSeconds: 3600 }));
   });
   const of = (name: Name): CoordinationClient => clients[CLIENTS.indexOf(name)]!;
   try {

@@ -63,7 +63,7 @@ async function stage(raw: Redis, open: (name: string) => CoordinationClient): Pr
   await due(raw);
   await alice.sweep();
   await bob.confirmMail(await bob.collectMail("stop", 10, BOUND));
-  await bob.takeWaiterPlace("token");
+  await bob.takeWakerPlace("token");
   await raw.zadd("coord:expired", 1, "msg-0000000001");
   return { alice, bob, ids, raw };
 }
@@ -121,7 +121,7 @@ const OPERATIONS: Record<string, (scene: Scene) => Promise<unknown>> = {
   },
   beat: async ({ bob }) => bob.setActivity("at work"),
   speaks: async ({ bob }) => bob.speaks(),
-  waiter: async ({ bob }) => bob.takeWaiterPlace("token"),
+  waker: async ({ bob }) => bob.takeWakerPlace("token"),
   sweep: async ({ alice }) => {
     const next = await alice.sweepWhenDue();
     if (!(next >= 0)) throw new Error(`the next sweep is in ${next} ms`);

@@ -93,7 +93,7 @@ describe("where nothing waits", () => {
       const ended = await bash(line, [HOOK, JSON.stringify({ ...TOOL, tool_response: "" })], { env, cwd: folder });
       expect([target, ended.stdout, ended.stderr]).toEqual([target, "0\n", ""]);
       expect(await bench.raw.zrange(`${PREFIX}:unread:me`, "0", "-1")).toEqual([id]);
-      await bench.raw.del(`${PREFIX}:leases:me`, `${PREFIX}:leased:me`); // as after ten seconds
+      await bench.raw.del(`${PREFIX}:loans:me`, `${PREFIX}:loaned:me`); // as after ten seconds
     }
     expect(await hook()).toEqual({ ...REAL, shown: [id] });
   });

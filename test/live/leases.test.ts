@@ -26,7 +26,7 @@ const BOUND = { bytes: 7_500, descriptionBytes: 6_000 };
 describe.concurrent("[G7] events under a lease", () => {
   it("come again when they are not confirmed in time, in their order and before later ones; confirmed ones never", async () => {
     const stage = bench.stage();
-    const client = await stage.client("backend", { leaseSeconds: 1 });
+    const client = await stage.client("backend", { loanSeconds: 1 });
     for (const subject of ["a", "b", "c"]) await stage.send("backend", subject);
     const first = await client.takeNotifications({ limit: 1 });
     const second = await client.takeNotifications({ limit: 1 });
@@ -45,13 +45,13 @@ describe.concurrent("[G7] events under a lease", () => {
 
   it("are handed over at once by a takeover, in order, and the confirm of the superseded is refused", async () => {
     const stage = bench.stage();
-    const older = await stage.client("backend", { session: runOf(), leaseSeconds: 60 });
+    const older = await stage.client("backend", { session: runOf(), loanSeconds: 60 });
     for (const subject of ["a", "b", "c"]) await stage.send("backend", subject);
     const one = await older.takeNotifications({ limit: 1 });
     const two = await older.takeNotifications({ limit: 1 });
     const mail = await older.collectMail("tool", 10, BOUND);
     expect(mail.messages.map(({ subject }) => subject)).toEqual(["a", "b", "c"]);
-    const newer = await stage.client("backend", { session: runOf({ agentPid: 2000 }), leaseSeconds: 60 });
+    const newer = await stage.client("backend", { session: runOf({ agentPid: 2000 }), loanSeconds: 60 });
     for (const confirm of [one.confirm, two.confirm, () => older.confirmMail(mail)]) {
       expect((await refused(confirm())).code).toBe("SUPERSEDED");
     }
@@ -79,7 +79,7 @@ describe.concurrent("[G7] events under a lease", () => {
 
   it("are not given to two readers of one session at the same time", async () => {
     const stage = bench.stage();
-    const readers = await Promise.all(Array.from({ length: 5 }, () => stage.client("backend", { leaseSeconds: 60 })));
+    const readers = await Promise.all(Array.from({ length: 5 }, () => stage.client("backend", { loanSeconds: 60 })));
     for (let i = 0; i < 20; i++) await stage.send("backend", `${i}`);
     const taken = await Promise.all(
       readers.flatMap((reader) => Array.from({ length: 4 }, () => reader.takeNotifications({ limit: 1 }))),
@@ -99,7 +99,7 @@ describe.concurrent("[G7] events under a lease", () => {
     for await (const { subject } of client.events()) if (seen.push(subject) === 2) break;
     for await (const { subject } of client.events()) if (seen.push(subject) === 4) break;
     expect(seen).toEqual(["a", "b", "c", "d"]);
-    expect(await stage.raw.hlen(`${stage.prefix}:leases:backend`)).toBe(0);
+    expect(await stage.raw.hlen(`${stage.prefix}:loans:backend`)).toBe(0);
   });
 
   it("a process killed in the loop of the iterator loses nothing: the event it had comes again, no earlier one", async () => {
@@ -121,7 +121,7 @@ describe.concurrent("[G7] events under a lease", () => {
 /** Prints the events, and stays with the third as with hard work. */
 const ITERATOR = `
   const { getCoordinationClient } = await import(${JSON.stringify(LIBRARY)});
-  const client = await getCoordinationClient({ leaseSeconds: 1 });
+  const client = await getCoordinationClient({ loanSeconds: 1 });
   for await (const { subject } of client.events()) {
     process.stdout.write(subject);
     if (subject === "c") await new Promise((resolve) => setTimeout(resolve, 60_000));
@@ -264,7 +264,7 @@ async function killedWhileTaking(stage: Stage, agent: Agent): Promise<void> {
       hook = agent.startPatientHook(TOOL, { REDIS_URL: gate.url });
     }
     expect(await hook.ended).toMatchObject({ stdout: "", stderr: "" }); // killed, or ended by the cut just before
-    expect([taken, await stage.raw.zcard(`${stage.prefix}:leased:backend`)]).toEqual([
+    expect([taken, await stage.raw.zcard(`${stage.prefix}:loaned:backend`)]).toEqual([
       true,
       expect.toSatisfy((n) => n > 0),
     ]);
@@ -276,7 +276,7 @@ async function killedWhileTaking(stage: Stage, agent: Agent): Promise<void> {
 describe("[G7] a listener that was disconnected", () => {
   it("is told from the queue what it missed, each event once and in order", async () => {
     const stage = bench.stage();
-    const client = await stage.client("backend", { leaseSeconds: 1 });
+    const client = await stage.client("backend", { loanSeconds: 1 });
     const ended = new AbortController();
     const seen: unknown[] = [];
     const reading = (async () => {
@@ -297,7 +297,7 @@ describe("[G7] a listener that was disconnected", () => {
   it("goes on when the answer with its events is lost: they come once the lease is over", async () => {
     const stage = bench.stage();
     const gate = await openGate(bench.socketPath);
-    const client = await stage.client("backend", { redis: gate.url, leaseSeconds: 1 });
+    const client = await stage.client("backend", { redis: gate.url, loanSeconds: 1 });
     const ended = new AbortController();
     const seen: unknown[] = [];
     const reading = (async () => {

@@ -60,7 +60,7 @@ describe.concurrent("[G8] an agent that is killed and stays a zombie", () => {
     const agent = await stage.agent("backend");
     await agent.hook(START, env);
     const waiter = agent.wait(env);
-    await until(async () => (await stage.raw.get(`${stage.prefix}:waiter:backend`)) !== null);
+    await until(async () => (await stage.raw.get(`${stage.prefix}:waker:backend`)) !== null);
     await makeZombie(pid);
     expect(await waiter.ended).toMatchObject({ code: 0, stdout: "", stderr: "" });
     await until(async () => (await stage.status("backend")) === "stale");
@@ -86,7 +86,7 @@ describe.concurrent("a host that keeps the input of its hook open", () => {
     const hook = agent.startPatientHook(START, {}, "open");
     expect((await hook.ended).stdout).toContain("About login.");
     const waiter = agent.wait({}, "open");
-    await until(async () => (await stage.raw.get(`${stage.prefix}:waiter:backend`)) !== null);
+    await until(async () => (await stage.raw.get(`${stage.prefix}:waker:backend`)) !== null);
     await stage.send("backend", "logout");
     expect(await waiter.ended).toMatchObject({ code: 2, stderr: expect.stringContaining("About logout.") as string });
   });

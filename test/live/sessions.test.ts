@@ -18,7 +18,7 @@ describe.concurrent("[G8] one run of an agent is one session", () => {
     await stage.send("backend", "hello");
     expect(await agent.shown(START)).toContain("hello");
     const waiter = agent.wait();
-    await until(async () => (await stage.raw.exists(`${stage.prefix}:waiter:backend`)) === 1);
+    await until(async () => (await stage.raw.exists(`${stage.prefix}:waker:backend`)) === 1);
     for (const fields of [TOOL, PROMPT, STOP]) await agent.hook(fields);
     expect((await waiter.ended).code).toBe(0); // the prompt sent it away
     expect(await agent.json("check")).toMatchObject({ success: true, count: 1 });
@@ -247,7 +247,7 @@ describe.concurrent("[G8] two runs under one name", () => {
       (client) => client.getNotifications(),
       (client) => client.publishMessage({ type: "GENERAL", subject: "x", description: "", to: "other" }),
       (client) => client.setActivity("busy"),
-      (client) => client.takeWaiterPlace("me"),
+      (client) => client.takeWakerPlace("me"),
       (client) => client.collectMail("turn", 10, { bytes: 1000, descriptionBytes: 100 }),
       async (client) => {
         for await (const event of client.events()) return event;

@@ -41,7 +41,7 @@ async function idle(stage: Stage): Promise<{ agent: Agent; waiter: Started }> {
 /** Resolves when a waiter, other than the one before, has the place and has looked. */
 async function place(stage: Stage, _waiter: Started, before: string | null = null): Promise<string> {
   const token = await until(async () => {
-    const held = await stage.raw.get(`${stage.prefix}:waiter:backend`);
+    const held = await stage.raw.get(`${stage.prefix}:waker:backend`);
     return held !== null && held !== before && held;
   });
   await sleep(150);
@@ -86,7 +86,7 @@ describe.concurrent("the waiter", () => {
   it("[G7] wakes once more when what was shown is not answered in time, though everybody sleeps", async () => {
     const stage = bench.stage();
     const { agent, waiter } = await idle(stage);
-    const token = await stage.raw.get(`${stage.prefix}:waiter:backend`);
+    const token = await stage.raw.get(`${stage.prefix}:waker:backend`);
     await stage.send("backend", "login", { ackWithin: 2 });
     expect(await waiter.ended).toMatchObject({ code: 2 });
     const again = agent.wait();
@@ -109,13 +109,13 @@ describe.concurrent("the waiter", () => {
   it("is one: a second one replaces it, a prompt sends it away", async () => {
     const stage = bench.stage();
     const { agent, waiter } = await idle(stage);
-    const token = await stage.raw.get(`${stage.prefix}:waiter:backend`);
+    const token = await stage.raw.get(`${stage.prefix}:waker:backend`);
     const second = agent.wait();
     await place(stage, second, token);
     expect(await waiter.ended).toMatchObject(GONE);
     await agent.hook(PROMPT);
     expect(await second.ended).toMatchObject(GONE);
-    expect(await stage.raw.exists(`${stage.prefix}:waiter:backend`)).toBe(0);
+    expect(await stage.raw.exists(`${stage.prefix}:waker:backend`)).toBe(0);
     await stage.send("backend", "login");
     expect(await agent.shown(STOP)).toContain("About login.");
   });
@@ -194,7 +194,7 @@ describe("the waiter and a Redis that dies", () => {
     const agent = await stage.agent("backend");
     await agent.hook(START, own.env);
     const waiter = agent.wait(own.env);
-    await until(async () => (await own.raw.get(`${stage.prefix}:waiter:backend`)) !== null);
+    await until(async () => (await own.raw.get(`${stage.prefix}:waker:backend`)) !== null);
     for (const pause of [50, 1_500]) {
       await own.kill();
       await sleep(pause);

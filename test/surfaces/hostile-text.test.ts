@@ -136,7 +136,7 @@ test("[G10] in what a hook shows, no text closes its frame, opens another one, o
       fc.array(event, { maxLength: 3 }),
       text,
       (messages, events, odd) => {
-        const mail: Mail = { moment: "turn", messages, events, reminders: messages, waiting: 1, pending: 4, lease: "" };
+        const mail: Mail = { moment: "turn", messages, events, reminders: messages, waiting: 1, pending: 4, loan: "" };
         const shown = renderMail(mail, [renderSuperseded("backend", { agent: odd, host: odd, cwd: odd })]);
         const tags = shown!.text.match(/<[^>]*>?/g) ?? [];
         expect(tags.filter((tag) => tag.startsWith("<agent-message "))).toHaveLength(messages.length);

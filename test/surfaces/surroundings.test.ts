@@ -63,7 +63,7 @@ describe("[G3] output that cannot be written", () => {
   it("notifications: the events come again", async () => {
     await receive("text");
     expect(await shell(`${COORD_LINE} notifications >/dev/full`)).toMatchObject({ code: 74, stderr: UNWRITTEN });
-    const client = await bench.client("me", { leaseSeconds: 0 });
+    const client = await bench.client("me", { loanSeconds: 0 });
     for await (const { event } of client.events()) {
       expect(event).toBe("message_published");
       break;

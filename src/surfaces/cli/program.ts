@@ -6,6 +6,7 @@ import { LIMITS, MESSAGE_TYPES } from "../../protocol/definition.ts";
 import { CoordinationError } from "../../protocol/errors.ts";
 import { OPERATIONS, type OperationName } from "../../protocol/operations.ts";
 import type { CheckRequest, PublishRequest } from "../../protocol/results.ts";
+import { invalid, shown } from "../../protocol/validation.ts";
 import { VERSION } from "../../protocol/version.ts";
 import { successToWire } from "../../protocol/wire.ts";
 import { completionScript } from "./completion.ts";
@@ -231,12 +232,24 @@ export function buildProgram(
 
   addUpkeep({ command, json, number: numberOrText, withClient, show });
 
-  command("forget", "Take an instance out of presence and broadcasts; its messages stay", "coord forget old-feature")
-    .argument("<name>", "The instance to forget")
+  command(
+    "forget",
+    "Take an instance out of presence and broadcasts; its messages stay",
+    "coord forget old-feature",
+    "coord forget --unseen 7d   all that were not seen for a week",
+  )
+    .argument("[name]", "The instance to forget")
+    .option("--unseen <time>", "Instead of one: all that were not seen for so long, as 30m, 12h or 7d")
     .addOption(json())
-    .action(async (name: string, options: Shared) => {
+    .action(async (name: string | undefined, options: Shared & { unseen?: string }) => {
+      const seconds = unseenSeconds(name, options.unseen);
       await withClient(options, async (client) => {
-        const result = await client.forgetInstance(name);
+        if (seconds !== undefined) {
+          const result = await client.forgetUnseen(seconds);
+          show(options, result, render.renderForgetUnseen(result));
+          return;
+        }
+        const result = await client.forgetInstance(name!);
         show(options, result, render.renderForget(result));
       });
     });
@@ -394,6 +407,22 @@ function examples(...lines: string[]): string {
 /** What is no number goes to the validation as it is, which names the field and the limit. */
 function numberOrText(value: string): number | string {
   return /^-?\d+(\.\d+)?$/.test(value) ? Number(value) : value;
+}
+
+const SECONDS: Readonly<Record<string, number>> = { m: 60, h: 3600, d: 86_400 };
+
+/** @throws CoordinationError INVALID, also where both or neither of a name and a time are given */
+function unseenSeconds(name: string | undefined, unseen: string | undefined): number | undefined {
+  if ((name === undefined) === (unseen === undefined)) {
+    throw invalid(
+      name === undefined ? "name is missing." : `name is ${shown(name)} and unseen is ${shown(unseen)}: one of them.`,
+      "Give a name, or --unseen with a time.",
+    );
+  }
+  if (unseen === undefined) return undefined;
+  const [, count, unit] = /^(\d{1,6})([mhd])$/.exec(unseen) ?? [];
+  if (count === undefined) throw invalid(`unseen is ${shown(unseen)}: not a time.`, "Write 30m, 12h or 7d.");
+  return Number(count) * SECONDS[unit!]!;
 }
 
 function moreHint(

@@ -5,6 +5,7 @@ import type {
   CheckResult,
   CoordinationEvent,
   ForgetResult,
+  ForgetUnseenResult,
   Message,
   NotificationsResult,
   PresenceResult,
@@ -58,8 +59,12 @@ export function renderCheck(result: CheckResult, nothing: string): string {
 
 function renderMessage(message: Message): string {
   const { id, type, from, to, timestamp, requiresAck, acknowledged, subject, description, replyTo } = message;
-  const { waitingSeconds, receipts } = message;
-  const asked = requiresAck && !(receipts !== undefined && receipts.every(({ state: its }) => SETTLED.has(its)));
+  const { waitingSeconds, receipts, receiptTotals: totals } = message;
+  const settled =
+    totals === undefined
+      ? receipts?.every(({ state: its }) => SETTLED.has(its)) === true
+      : totals.acknowledged + totals.dropped === totals.recipients;
+  const asked = requiresAck && !settled;
   const state = acknowledged ? green("acknowledged") : asked ? yellow("to be acknowledged") : dim("no answer needed");
   return [
     `${bold(oneLine(type))} ${oneLine(from)} → ${oneLine(to)}  ${dim(oneLine(timestamp))}  ${state}`,
@@ -75,6 +80,7 @@ function renderMessage(message: Message): string {
       : printable(description)
           .split("\n")
           .map((line) => `    ${line}`)),
+    ...(totals === undefined ? [] : [`  Acknowledged by ${totals.acknowledged} of ${totals.recipients}`]),
     ...(receipts === undefined ? [] : ["  Receipts:", ...receipts.map(renderReceipt)]),
   ].join("\n");
 }
@@ -193,8 +199,12 @@ export function renderForget({ instance, pending }: ForgetResult): string {
   const open =
     pending === 0
       ? ""
-      : ` It had not acknowledged ${pending} ${pending === 1 ? "message" : "messages"}; they stay pending.`;
-  return `Forgot ${oneLine(instance)}: broadcasts no longer reach it, until it is seen again.${open}`;
+      : ` It had not acknowledged ${pending} ${pending === 1 ? "message" : "messages"}; nobody waits for that any more.`;
+  return `Forgot ${oneLine(instance)}: nothing can be sent to it, until it is seen again.${open}`;
+}
+
+export function renderForgetUnseen({ forgotten }: ForgetUnseenResult): string {
+  return forgotten.length === 0 ? "Everybody was seen since then." : forgotten.map(renderForget).join("\n");
 }
 
 function duration(seconds: number): string {

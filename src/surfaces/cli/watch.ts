@@ -28,7 +28,7 @@ export async function followEvents(settings: Settings, only: string | undefined,
       else print(renderEvent(event));
     });
     printProgress(`Following ${concerned ?? settings.keyPrefix}; end with Ctrl-C.`);
-    if (settings.instanceId !== undefined) await client.stayUnlessTaken(run);
+    if (settings.instanceId !== undefined) await client.stay(run, { unlessTaken: true });
     await new Promise<void>((resolve) => {
       onceToldToEnd(resolve);
       watchOutput(resolve);

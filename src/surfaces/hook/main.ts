@@ -90,11 +90,11 @@ async function collect(
     if (moment === "start") exportIdentity(instance);
     if (moment === "start" || moment === "turn") {
       // Again at each prompt: the server may have left, or Redis may have been away at the start.
-      const news = moment === "start" ? await client.join(run()) : await client.joinUnlessTaken(run());
+      const news = moment === "start" ? await client.join(run()) : await client.join(run(), { unlessTaken: true });
       if (news.superseded !== undefined) lines.push(renderSuperseded(instance, news.superseded));
       if (news.first) lines.push(CONTRACTS_HINT);
     }
-    if (moment === "turn") await client.takeWaiterPlace(""); // a session that works needs no waking
+    if (moment === "turn") await client.takeWakerPlace(""); // a session that works needs no waking
     // Asked already by coord-hook.bash; asking again has Redis keep the script where it did not know it.
     if (moment === "tool" && !(await client.hasMail())) return undefined;
     const mail = await client.collectMail(momentOf(moment, input), MESSAGES_MAXIMUM, BOUND);

@@ -45,7 +45,7 @@ export async function waitForMail(): Promise<number> {
       await sleep(START_MILLISECONDS, undefined, { signal: ended.signal }).catch(() => undefined);
     }
     // The session is the hooks' to begin: a superseded one must not take the name back.
-    if (!ended.signal.aborted) await client.stayUnlessTaken(run);
+    if (!ended.signal.aborted) await client.stay(run, { unlessTaken: true });
   };
   try {
     while (!ended.signal.aborted) {
@@ -75,7 +75,7 @@ async function wait(client: CoordinationClient, ended: AbortController, begin: (
   try {
     await begin();
     if (ended.signal.aborted) return 0;
-    await client.takeWaiterPlace(waiter);
+    await client.takeWakerPlace(waiter);
     while (!ended.signal.aborted) {
       const mail = await client.collectMail("wake", MESSAGES_MAXIMUM, BOUND, waiter);
       const rendered = renderMail(mail);
@@ -101,5 +101,5 @@ async function write(text: string): Promise<void> {
 }
 
 function isOtherWaiter(event: string | undefined, waiter: string): boolean {
-  return event?.startsWith('{"event":"waiter_changed"') === true && !event.includes(waiter);
+  return event?.startsWith('{"event":"waker_changed"') === true && !event.includes(waiter);
 }

@@ -1,0 +1,18 @@
+#!lua flags=allow-oom
+-- Makes one background waker the only one of its session; the one before it is told, and ends.
+--
+-- KEYS     P:meta
+-- ARGV     instance session waker seconds
+--          waker: its token; "" sends the present one away without a new one
+-- Returns  "OK"
+-- Refuses  SUPERSEDED, INTERNAL
+local me, session, waker, seconds = unpack(ARGV)
+local problem = superseded(me, session)
+if problem then return problem end
+if waker == '' then
+  redis.call('DEL', key('waker', me))
+else
+  redis.call('SET', key('waker', me), waker, 'EX', seconds)
+end
+redis.call('PUBLISH', key('notify', me), '{"event":"waker_changed","waker":' .. cjson.encode(waker) .. '}')
+return redis.status_reply('OK')

@@ -1,0 +1,152 @@
+/** [G12] What concerns many messages × many recipients is done in steps, and comes to the same as in one. */
+import { expect, test } from "vitest";
+import type { CoordinationClient } from "../../src/index.ts";
+import { SCRIPTS } from "../../src/store/scripts.ts";
+import { PREFIX, useRedis } from "../harness.ts";
+
+const bench = useRedis();
+const ASK = { type: "GENERAL", subject: "s", description: "d", to: "all", ackWithin: 60 } as const;
+const CROWD = 450;
+const names = Array.from({ length: CROWD }, (_, n) => `i${String(n).padStart(3, "0")}`);
+
+async function crowd(): Promise<CoordinationClient> {
+  const [alice] = await bench.clients("alice");
+  await bench.seen(Object.fromEntries(names.map((name) => [name, 0])));
+  await alice.changeNamespaceSetting("ack_attempts", 0);
+  return alice;
+}
+
+async function sweepAll(client: CoordinationClient): Promise<void> {
+  while ((await client.sweep()).more);
+}
+
+/** Of so many broadcasts all receipts are dead. */
+async function dead(alice: CoordinationClient, count: number): Promise<string[]> {
+  const ids = [];
+  for (let n = 0; n < count; n++) ids.push((await alice.publishMessage(ASK)).messageId);
+  for (let n = 0; n < 2; n++) {
+    await bench.passDeadlines();
+    await sweepAll(alice);
+  }
+  return ids;
+}
+
+const histories = async (id: string): Promise<Record<string, number>> => {
+  const counts: Record<string, number> = {};
+  for (const [field, value] of Object.entries(await bench.raw.hgetall(`${PREFIX}:msg:${id}`))) {
+    if (!field.startsWith("history:")) continue;
+    const letters = value.replaceAll(/\d+/g, "").replaceAll(" ", "");
+    counts[letters] = (counts[letters] ?? 0) + 1;
+  }
+  return counts;
+};
+
+test("[G12] a deadline that passes for many is worked off in steps, each recipient once", async () => {
+  const alice = await crowd();
+  const { messageId } = await alice.publishMessage(ASK);
+  await bench.passDeadlines();
+  expect(await alice.sweep()).toMatchObject({ told: 1, more: true });
+  expect(await histories(messageId)).toEqual({ t: 50 });
+  await sweepAll(alice);
+  expect(await histories(messageId)).toEqual({ t: CROWD });
+  expect(await bench.raw.hget(`${PREFIX}:msg:${messageId}`, "looked")).toBeNull();
+  expect(await bench.raw.zcard(`${PREFIX}:deadlines`)).toBe(CROWD);
+});
+
+test("[G12] dead broadcasts are listed, retried and dropped whole, however many steps that takes", async () => {
+  const alice = await crowd();
+  const ids = await dead(alice, 3);
+  const totals = { recipients: CROWD, acknowledged: 0, dead: CROWD, dropped: 0 };
+  const listed = await alice.listDead();
+  expect(listed.messages.map(({ id, receipts, receiptTotals }) => [id, receipts?.length, receiptTotals])).toEqual(
+    ids.map((id) => [id, 50, totals]),
+  );
+  const retried = await alice.retryDead(ids.slice(0, 2));
+  expect(retried.messages.map(({ id, receiptTotals }) => [id, receiptTotals])).toEqual(
+    ids.slice(0, 2).map((id) => [id, { ...totals, dead: 0 }]),
+  );
+  for (const id of ids.slice(0, 2)) expect(await histories(id)).toEqual({ tdr: CROWD });
+  const dropped = await alice.dropDead([ids[2]!]);
+  expect(dropped.messages.map(({ receiptTotals }) => receiptTotals)).toEqual([{ ...totals, dead: 0, dropped: CROWD }]);
+  const { pending, dead: left } = await alice.getStats();
+  expect([pending, left]).toEqual([2, 0]);
+});
+
+test("[G12] a retry that was interrupted leaves the rest dead, and is taken up by the next", async () => {
+  const alice = await crowd();
+  const [id] = await dead(alice, 1);
+  const step = JSON.parse(
+    (await bench.raw.eval(SCRIPTS.dead.source, 1, `${PREFIX}:meta`, "alice", "", "retry", "0", "", id!)) as string,
+  ) as object;
+  expect(step).toMatchObject({ messages: [], cursor: "0 100" });
+  expect(await histories(id!)).toEqual({ tdr: 100, td: CROWD - 100 });
+  expect(await alice.getStats()).toMatchObject({ pending: 1, dead: 0 });
+  await alice.retryDead([id!]);
+  expect(await histories(id!)).toEqual({ tdr: CROWD });
+});
+
+test("[G12] one's own broadcasts are listed with numbers and with who is missing", async () => {
+  const alice = await crowd();
+  const ids = [];
+  for (let n = 0; n < 30; n++) ids.push((await alice.publishMessage({ ...ASK, requiresAck: true })).messageId);
+  const last = ids.at(-1)!;
+  for (const name of names.slice(0, CROWD - 1)) await bench.command(name).ackMessage(last);
+  const { messages, more } = await alice.checkMessages({ from: "alice" });
+  expect([messages.map(({ id }) => id), more]).toEqual([ids.toReversed(), false]);
+  expect(messages[0]?.receipts?.map(({ instance }) => instance)).toHaveLength(1);
+  expect(messages[0]?.receiptTotals).toEqual({ recipients: CROWD, acknowledged: CROWD - 1, dead: 0, dropped: 0 });
+  expect(messages[1]?.receipts).toHaveLength(50);
+});
+
+test("[G12] a list of 1,000 new messages comes whole, in steps, each marked once", async () => {
+  const [alice, bob] = await bench.clients("alice", "bob");
+  const request = { type: "GENERAL", subject: "s", description: "d", to: "bob" } as const;
+  const sent = await Promise.all(Array.from({ length: 1000 }, () => alice.publishMessage(request)));
+  const ids = sent.map(({ messageId }) => messageId).sort();
+  const result = await bob.checkMessages({ pendingOnly: true, limit: 1000 });
+  expect([result.messages.map(({ id }) => id), result.more]).toEqual([ids, false]);
+  expect(await bench.raw.exists(`${PREFIX}:unread:bob`)).toBe(0);
+  const back = await bob.checkMessages({ limit: 1000 });
+  expect([back.messages.map(({ id }) => id), back.nextSince]).toEqual([ids.toReversed(), ids.at(-1)]);
+});
+
+test("[G12] a broadcast to many is exported and imported whole, also after an interruption", async () => {
+  const alice = await crowd();
+  const { messageId } = await alice.publishMessage(ASK);
+  for (const name of names.slice(0, 10)) await bench.command(name).ackMessage(messageId, { comment: "done" });
+  await bench.command(names[20]).checkMessages();
+  const before = await bench.state();
+  const lines: string[] = [];
+  for await (const line of alice.exportLines()) lines.push(line);
+  await bench.raw.flushall();
+  const importing = await bench.client("alice");
+  // The first step of the message only, as of an import that ended there.
+  const message = JSON.parse(lines.find((line) => line.includes('"kind":"message"'))!) as {
+    id: string;
+    fields: Record<string, string>;
+    new_for: string[];
+  };
+  const first = Object.entries(message.fields).filter(([name]) => !/^(receipt|history):i[1-4]/.test(name));
+  const args = ["alice", "", "message", message.id, message.new_for.join(" "), "0", ...first.flat()];
+  expect(await bench.raw.eval(SCRIPTS.restore.source, 1, `${PREFIX}:meta`, ...args)).toBe("100");
+  async function* streamed(): AsyncGenerator<string> {
+    yield* lines;
+  }
+  expect(await importing.importLines(streamed())).toEqual({ messages: 1, restored: 1, present: 0 });
+  const after = await bench.state();
+  for (const name of Object.keys(before)) {
+    if (name === "deadlines" || name === "imported") continue;
+    expect([name, after[name]]).toEqual([name, before[name]]);
+  }
+  expect(await bench.raw.zcard(`${PREFIX}:deadlines`)).toBe(CROWD - 10);
+});
+
+test("[G12] presence and figures of thousands come in pages, each instance once", async () => {
+  const [alice] = await bench.clients("alice");
+  const entry = JSON.stringify({ last_heartbeat: new Date().toISOString(), left: false, session: {} });
+  const many = Array.from({ length: 5000 }, (_, n) => `i${n}`);
+  await bench.raw.hset(`${PREFIX}:presence`, Object.fromEntries(many.map((name) => [name, entry])));
+  const expected = [...many, "alice"].sort();
+  expect(Object.keys((await alice.getPresence()).instances)).toEqual(expected);
+  expect(Object.keys((await alice.getStats()).instances)).toEqual(expected);
+});
