@@ -11,6 +11,7 @@ import { memory } from "./memory.ts";
 import { type Curve, type Measured, type Row, row } from "./report.ts";
 import { scale, SIZES } from "./scale.ts";
 import type { TargetName } from "./targets.ts";
+import { waits } from "./waits.ts";
 import { drain, makeKnown, publishMany, RECIPIENT, request, SENDER, type World } from "./world.ts";
 
 export interface Bench {
@@ -324,6 +325,7 @@ export const BENCHES: Readonly<Record<string, Bench>> = {
   reads: { about: `presence, show, stats of ${TEAM} instances`, run: reads },
   delivery: { about: "from a publish to the handler of a waiting client, in two processes", run: delivery },
   load: { about: LOAD, run: load },
+  waits: { about: "how long another client's PING waits while a verb runs, at 1,000 instances", run: waits },
   memory: { about: "memory of Redis for each message", run: memory },
   python: { about: "publish and check through the Python module", run: python },
   commands: { about: "whole processes: commands, scripts, hooks, the start and memory of the server", run: commands },

@@ -6,7 +6,15 @@ import { fileURLToPath } from "node:url";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Redis } from "ioredis";
 import { distribution, interleave, type Side, single, type Timing } from "./measure.ts";
-import { type Answer, type Arrival, type LoadResult, type Start, stamped, type Task } from "./peer-messages.ts";
+import {
+  type Answer,
+  type Arrival,
+  type Ask,
+  type LoadResult,
+  type Start,
+  stamped,
+  type Task,
+} from "./peer-messages.ts";
 import { type Measured, row } from "./report.ts";
 import { progress, RECIPIENT, request, SENDER, type World } from "./world.ts";
 
@@ -30,7 +38,8 @@ const PROGRESS_EVERY = 10;
 
 export const LOAD: string = `${INSTANCES} connected instances, ${PER_SECOND} publishes a second for ${SECONDS} s`;
 
-class Peer implements Disposable {
+/** Another process of the bench, with one task. */
+export class Peer implements Disposable {
   readonly #process: ChildProcess;
   readonly #ended: Promise<never>;
 
@@ -44,7 +53,7 @@ class Peer implements Disposable {
     this.#process.send(task);
   }
 
-  send(message: Start): void {
+  send(message: Start | Ask): void {
     this.#process.send(message);
   }
 

@@ -1,7 +1,15 @@
 /** What the processes of the bench say to each other, and the time that a message carries in its subject. */
 import { SUBJECT } from "./world.ts";
 
-export type Task = ListenTask | LoadTask;
+export type Task = ListenTask | LoadTask | PingTask;
+
+/** Sends PINGs, and is asked by `Ask` what the longest took. */
+export interface PingTask {
+  do: "ping";
+  url: string;
+}
+
+export type Ask = "longest";
 
 export interface ListenTask {
   do: "listen";
@@ -32,7 +40,11 @@ export interface Start {
   countsFrom: string;
 }
 
-export type Answer = "ready" | Arrival | LoadResult;
+export type Answer = "ready" | Arrival | LoadResult | LongestWait;
+
+export interface LongestWait {
+  microseconds: number;
+}
 
 export interface Arrival {
   side: "ours" | "bare";

@@ -8,6 +8,7 @@ import {
   type ListenTask,
   type LoadResult,
   type LoadTask,
+  type PingTask,
   stamped,
   stampIn,
   type Start,
@@ -104,8 +105,25 @@ async function load(task: LoadTask): Promise<void> {
   for (const client of clients) client.close();
 }
 
+/** Sends PINGs, and answers how long the longest took since it was asked last. */
+async function ping({ url }: PingTask): Promise<void> {
+  const redis = await new Connection(unixSocket(url), "bench").open();
+  let longest = 0;
+  process.on("message", () => {
+    answer({ microseconds: longest });
+    longest = 0;
+  });
+  answer("ready");
+  for (;;) {
+    const begun = process.hrtime.bigint();
+    await redis.ping();
+    longest = Math.max(longest, microsecondsSince(begun));
+    await sleep(0);
+  }
+}
+
 // Whoever has forked us is gone or done with us.
 process.on("disconnect", () => process.exit(0));
 process.once("message", (task: Task) => {
-  void (task.do === "listen" ? listen(task) : load(task));
+  void (task.do === "listen" ? listen(task) : task.do === "ping" ? ping(task) : load(task));
 });

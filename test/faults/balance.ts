@@ -227,7 +227,7 @@ function groupBy<K, V>(values: Iterable<V>, keyOf: (value: V) => K): Map<K, V[]>
   return groups;
 }
 
-const SORTED_SETS = /^(timeline$|dead$|inbox:|outbox:|thread:|pending:|type:)/;
+const SORTED_SETS = /^(timeline$|pending$|dead$|inbox:|outbox:|thread:|pending:|type:)/;
 /** Sets in which nothing else may stand; a thread also holds the message that it began with. */
 const WHOLE = /^(timeline$|dead$|pending$|inbox:|outbox:|pending:)/;
 

@@ -78,8 +78,10 @@ it("exits 1 when a step differs, says which, and leaves nothing behind", async (
   const bundle = readFileSync(server, "latin1");
   const code = bundle.slice(32, 32 + Number(bundle.slice(0, 32).split(" ")[0]));
   // Under its own sum Redis would run the script as the other programs have it.
-  const broken = code.replace("if not answers then", "if true then").replace(SCRIPTS.publish.sha, "0".repeat(40));
-  expect(broken.length).toBe(code.length - "not answers".length + "true".length);
+  const broken = code
+    .replace("if answers then already", "if false then already")
+    .replace(SCRIPTS.publish.sha, "0".repeat(40));
+  expect(broken.length).toBe(code.length + "false".length - "answers".length);
   writeFileSync(server, `${`${broken.length} 0`.padEnd(32)}${broken}`); // and without what was compiled ahead
   const ended = await run(process.execPath, [path.join(copy, "dist/coord.cjs"), "demo"], { env });
   expect(ended.code).toBe(1);

@@ -1,5 +1,12 @@
 /** Results cut to what an agent should be shown: under 20 KB, always saying what was left out and how to get it. */
-import type { CheckResult, Message, PresenceResult, PublishResult, Receipt } from "../../protocol/results.ts";
+import type {
+  CheckResult,
+  Message,
+  PresenceResult,
+  PublishResult,
+  Receipt,
+  ReceiptState,
+} from "../../protocol/results.ts";
 import type { ResultBound } from "../../client/checking.ts";
 
 /** Claude Code shows 20 KB inline; the rest of the envelope and the escapes of JSON need room. */
@@ -39,8 +46,9 @@ function cutReceipts(message: Message, commentCharacters: number): object {
   if (receipts === undefined) return message;
   const listed = receipts.slice(0, LISTED_MAXIMUM).map((receipt) => cutComment(receipt, commentCharacters));
   if (receipts.length <= LISTED_MAXIMUM) return { ...message, receipts: listed };
-  const receiptsAcknowledged = receipts.filter(({ state }) => state === "acknowledged").length;
-  return { ...message, receipts: listed, receiptsTotal: receipts.length, receiptsAcknowledged };
+  const count = (which: ReceiptState): number => receipts.filter(({ state }) => state === which).length;
+  const [acknowledged, dead, dropped] = [count("acknowledged"), count("dead"), count("dropped")];
+  return { ...message, receipts: listed, receiptTotals: { recipients: receipts.length, acknowledged, dead, dropped } };
 }
 
 function cutComment(receipt: Receipt, characters: number): Receipt & { truncated?: boolean } {
