@@ -80,7 +80,7 @@ describe.each([
     const servers = world.env[by === "the cluster" ? "COORD_CLUSTER" : "COORD_SENTINELS"]!.replaceAll(",", ", ");
     expect(findings.get("Redis")).toBe(`127.0.0.1:${port} answers, named by ${by} ${servers}`);
     expect(findings.get("namespace")).toContain(prefix);
-    expect(findings.get("protocol")).toBe("version 1");
+    expect(findings.get("protocol")).toBe("version 2");
   });
 });
 

@@ -185,8 +185,19 @@ test("a namespace of a newer version", async () => {
   expect(list).toContainEqual({
     level: "problem",
     about: "protocol",
-    message: "the namespace uses version 7, this program knows 1",
+    message: "the namespace uses version 7, this program knows 2",
     remedy: "Update cli-coordination here, or use another COORD_KEY_PREFIX.",
+  });
+});
+
+test("a namespace of an older version", async () => {
+  const repository = await healthy(new Stage(redis.url));
+  await raw.hset("coord:meta", "protocol", "1");
+  expect(await troubles(repository)).toContainEqual({
+    level: "problem",
+    about: "protocol",
+    message: "the namespace uses version 1, this program knows 2",
+    remedy: expect.stringContaining("coord import with this one") as string,
   });
 });
 

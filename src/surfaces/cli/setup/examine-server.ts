@@ -130,7 +130,7 @@ function clock({ clockAheadMilliseconds: ahead }: ServerFacts): Finding {
 function protocol({ protocolVersion }: ServerFacts, prefix: string): Finding {
   if (protocolVersion === undefined) return unseen("protocol", `the namespace ${prefix}`, `HGET ${prefix}:meta`);
   if (protocolVersion === null) return ok("protocol", `nothing has been published in ${prefix} yet`);
-  if (protocolVersion <= PROTOCOL_VERSION) return ok("protocol", `version ${protocolVersion}`);
+  if (protocolVersion === PROTOCOL_VERSION) return ok("protocol", `version ${protocolVersion}`);
   const remedy = "Update cli-coordination here, or use another COORD_KEY_PREFIX.";
   return problem(
     "protocol",
