@@ -131,7 +131,10 @@ function protocol({ protocolVersion }: ServerFacts, prefix: string): Finding {
   if (protocolVersion === undefined) return unseen("protocol", `the namespace ${prefix}`, `HGET ${prefix}:meta`);
   if (protocolVersion === null) return ok("protocol", `nothing has been published in ${prefix} yet`);
   if (protocolVersion === PROTOCOL_VERSION) return ok("protocol", `version ${protocolVersion}`);
-  const remedy = "Update cli-coordination here, or use another COORD_KEY_PREFIX.";
+  const remedy =
+    protocolVersion > PROTOCOL_VERSION
+      ? "Update cli-coordination here, or use another COORD_KEY_PREFIX."
+      : "Take it over: coord export with the version that wrote it, coord import with this one into another COORD_KEY_PREFIX.";
   return problem(
     "protocol",
     `the namespace uses version ${protocolVersion}, this program knows ${PROTOCOL_VERSION}`,
