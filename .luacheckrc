@@ -1,9 +1,9 @@
 std = "lua51"
-max_line_length = 130
+max_line_length = 133
 
 -- A verb runs behind the prelude and its parts, whose local names it sees.
 local shared = { "redis", "cjson", "KEYS", "ARGV" }
-for _, file in ipairs({ "prelude", "parts/blocks", "parts/events", "parts/leases", "parts/messages", "parts/receipts", "parts/retention", "parts/settings" }) do
+for _, file in ipairs({ "prelude", "parts/events", "parts/loans", "parts/messages", "parts/receipts", "parts/retention", "parts/settings" }) do
   for line in io.lines("lua/" .. file .. ".lua") do
     shared[#shared + 1] = line:match("^local function ([%w_]+)") or line:match("^local ([%w_]+) =")
   end
@@ -12,5 +12,5 @@ read_globals = shared
 
 -- Some of what they offer is used by other verbs only.
 for _, file in ipairs({ "lua/prelude.lua", "lua/parts/*.lua" }) do
-  files[file] = { ignore = { "211", "431" } }
+  files[file] = { ignore = { "211", "212", "431" } }
 end
