@@ -3,8 +3,7 @@
 --
 -- USES     receipts messages
 -- KEYS     P:meta
--- ARGV     instance session inbox from type thread since before pending unread limit bytes description_bytes
---          mark
+-- ARGV     instance session inbox from type thread since before pending unread limit bytes description_bytes mark
 --          inbox: whose, "" for the whole namespace; unread: only what was not presented yet; bytes: how many the result may
 --          have ("0": no bound), a description counted up to description_bytes; mark: "0" leaves the marking to confirm
 -- Returns  JSON object: more (there may be more), step (only because one call may read no more: go on from the cursor),

@@ -71,6 +71,7 @@ bounded "$make_within" debootstrap --variant=minbase --include=git "$suite" "$ma
 
 # How this machine reaches its registries: sources, proxies, logins, certificate authorities.
 sources >"$machine/etc/apt/sources.list"
+rm -rf "$machine"/var/lib/apt/lists/* # most images of Debian come without an index
 apt-config dump | grep '^Acquire::' | grep -v '^Acquire::IndexTargets' >"$machine/etc/apt/apt.conf.d/90acquire"
 for place in /etc/apt/auth.conf /etc/apt/auth.conf.d /etc/apt/trusted.gpg.d; do
   [[ ! -e $place ]] || cp -a "$place" "$machine/etc/apt/"

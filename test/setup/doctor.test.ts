@@ -178,22 +178,26 @@ test("a Redis that is down, or settings that are wrong: the rest is still looked
   ]);
 });
 
-test.each([
-  ["newer", 7, "Update cli-coordination here, or use another COORD_KEY_PREFIX."],
-  [
-    "older",
-    1,
-    "Take it over: coord export with the version that wrote it, coord import with this one under another prefix.",
-  ],
-])("a namespace of a version that is %s", async (_which, version, remedy) => {
+test("a namespace of a newer version", async () => {
   const repository = await healthy(new Stage(redis.url));
-  await raw.hset("coord:meta", "protocol", String(version));
+  await raw.hset("coord:meta", "protocol", "7");
   const list = await troubles(repository);
   expect(list).toContainEqual({
     level: "problem",
     about: "protocol",
-    message: `the namespace uses version ${version}, this program knows 2`,
-    remedy,
+    message: "the namespace uses version 7, this program knows 2",
+    remedy: "Update cli-coordination here, or use another COORD_KEY_PREFIX.",
+  });
+});
+
+test("a namespace of an older version", async () => {
+  const repository = await healthy(new Stage(redis.url));
+  await raw.hset("coord:meta", "protocol", "1");
+  expect(await troubles(repository)).toContainEqual({
+    level: "problem",
+    about: "protocol",
+    message: "the namespace uses version 1, this program knows 2",
+    remedy: expect.stringContaining("coord import with this one") as string,
   });
 });
 

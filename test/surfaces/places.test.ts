@@ -84,6 +84,7 @@ describe("completion", () => {
     expect(stdout).toMatchSnapshot();
     const missing = lacks(shell);
     skip(missing !== undefined, missing);
+    // From a file: fish reads no script from a socket, which a pipe of Node's is.
     const file = path.join(await temporaryFolder(), "completion");
     writeFileSync(file, stdout);
     expect(await run(shell, ["-n", file])).toMatchObject({ code: 0, stderr: "" });

@@ -134,7 +134,7 @@ function protocol({ protocolVersion }: ServerFacts, prefix: string): Finding {
   const remedy =
     protocolVersion > PROTOCOL_VERSION
       ? "Update cli-coordination here, or use another COORD_KEY_PREFIX."
-      : "Take it over: coord export with the version that wrote it, coord import with this one under another prefix.";
+      : "Take it over: coord export with the version that wrote it, coord import with this one into another COORD_KEY_PREFIX.";
   return problem(
     "protocol",
     `the namespace uses version ${protocolVersion}, this program knows ${PROTOCOL_VERSION}`,
