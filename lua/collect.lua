@@ -49,7 +49,7 @@ local page = new_page()
 for _, id in ipairs(candidates) do
   if add_to_page(page, id, about) then break end
 end
-for _, message in ipairs(page.messages) do redis.call('ZADD', loaned, exact(NOW + loan_seconds * 1000000), message.id) end
+for _, message in ipairs(page.messages) do redis.call('ZADD', loaned, exact(NOW + loan_seconds * 1000000), message[ID]) end
 for _, reported in ipairs(page.unreadable) do redis.call('ZREM', unread, reported.id) end -- check lists it, with the reason
 
 -- What is shown now, or by another surface of the session at this moment, does not wait.
@@ -72,7 +72,7 @@ if moment == 'turn' or (moment == 'stop' and #page.messages == 0) then
     local known = moment == 'stop' and redis.call('SISMEMBER', key('reminded', me), id) == 1
     local message = not known and not seen[id] and load_message(id, me)
     if message then
-      message.description = ''
+      message[DESCRIPTION] = ''
       reminders[#reminders + 1] = message
     end
   end

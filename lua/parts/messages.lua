@@ -1,4 +1,4 @@
--- Messages as their readers are given them: objects with the names that every surface shows.
+-- Messages as their readers are given them, by the names that every surface shows.
 
 local RECEIPTS_LISTED = 50
 local RECEIPTS_BATCH = 100
@@ -78,27 +78,32 @@ local function receipts_of(id, names, everyone)
   return receipts
 end
 
--- Who has the message: of a broadcast in a list the numbers and at most 50 receipts, all where there are no more, else the
--- first that are missing; or all of them.
-local function add_receipts(message, whole_list)
-  if message.to ~= 'all' then
-    message.receipts = receipts_of(message.id, { message.to }, true)
-    return message.receipts
+-- Adds to `more` who has the message: of a broadcast in a list the numbers and at most 50 receipts, all where there are no more,
+-- else the first that are missing; or all of them. Returns nil where this call has read too much for them.
+local function add_receipts(more, id, to, whole_list)
+  if to ~= 'all' then
+    more.receipts = receipts_of(id, { to }, true)
+    return more.receipts
   end
-  local values = redis.call('HMGET', key('msg', message.id), 'total', 'open', 'dead', 'dropped')
+  local values = redis.call('HMGET', key('msg', id), 'total', 'open', 'dead', 'dropped')
   local total, open = whole(values[1]) or 0, whole(values[2]) or 0
   if not whole_list then
-    message.receipt_totals = { recipients = total, acknowledged = total - open, dead = whole(values[3]) or 0,
+    more.receipt_totals = { recipients = total, acknowledged = total - open, dead = whole(values[3]) or 0,
       dropped = whole(values[4]) or 0 }
   end
   local everyone = whole_list or total <= RECEIPTS_LISTED
-  local names = (everyone or open > 0) and recipients_of(message.id, 'all') or {}
-  message.receipts = receipts_of(message.id, names, everyone)
-  if not message.receipts then return nil end
-  if #message.receipts == 0 then message.receipts = nil end -- cjson would write it as an object
-  return true
+  local receipts = receipts_of(id, (everyone or open > 0) and recipients_of(id, 'all') or {}, everyone)
+  if receipts and #receipts > 0 then more.receipts = receipts end -- cjson would write none as an object
+  return receipts
 end
 
+-- A message as clients take it: what all have, in this order, and behind it an object of what only some have, or false. As
+-- objects throughout, a check of 20 took a fifth longer.
+local ID = 1
+local SUBJECT = 7
+local DESCRIPTION = 8
+local ACKNOWLEDGED = 9
+local MORE = 10
 local MESSAGE_FIELDS = { 'id', 'type', 'from', 'to', 'timestamp', 'requires_ack', 'subject', 'description', 'reply_to', 'thread',
   'receipt:' .. ARGV[1], 'history:' .. ARGV[1] } -- every verb that loads messages names its reader first
 
@@ -107,15 +112,15 @@ local MESSAGE_FIELDS = { 'id', 'type', 'from', 'to', 'timestamp', 'requires_ack'
 -- nil and the reason, so that one broken message never hides the others; nil and no reason where the next call has to read it.
 local function load_message(id, me, receipts)
   units_read = units_read + 1
-  local values = redis.pcall('HMGET', key('msg', id), unpack(MESSAGE_FIELDS))
-  if values.err then return nil, 'the key holds another type' end
-  local own_id, kind, from, to, timestamp, requires_ack, subject, description, reply_to, thread, receipt, history = unpack(values)
-  if not (own_id and kind and from and to and timestamp and requires_ack and subject and description) then
-    if redis.call('EXISTS', key('msg', id)) == 0 then return nil, 'the message is gone' end
-    for i = 1, 8 do
-      if not values[i] then return nil, 'the field ' .. MESSAGE_FIELDS[i] .. ' is missing' end
+  local message = redis.pcall('HMGET', key('msg', id), unpack(MESSAGE_FIELDS))
+  if message.err then return nil, 'the key holds another type' end
+  for i = ID, DESCRIPTION do
+    if not message[i] then
+      local exists = redis.call('EXISTS', key('msg', id)) == 1
+      return nil, exists and 'the field ' .. MESSAGE_FIELDS[i] .. ' is missing' or 'the message is gone'
     end
   end
+  local _, _, from, to, _, requires_ack, _, _, reply_to, thread, receipt, history = unpack(message)
   local mine = me ~= '' and is_recipient(me, id, to)
   local announced = mine and history and history:find('[ar]')
   local presented, acknowledged
@@ -126,20 +131,21 @@ local function load_message(id, me, receipts)
   else
     acknowledged = whole(redis.call('HGET', key('msg', id), 'open')) == 0
   end
-  local message = { id = own_id, type = kind, from = from, to = to, timestamp = timestamp, requires_ack = requires_ack == '1',
-    acknowledged = acknowledged and true or false, subject = subject, description = description,
-    reply_to = reply_to or nil, thread = thread or nil,
-    waiting_seconds = announced and not acknowledged and waiting_seconds(id) or nil }
-  if (receipts or from == me) and not add_receipts(message, receipts == 'whole') then return nil end
-  return message, mine and (not presented or announced and not acknowledged)
+  local waits = announced and not acknowledged
+  local has_receipts = receipts or from == me
+  local more = (reply_to or thread or waits or has_receipts)
+    and { reply_to = reply_to or nil, thread = thread or nil, waiting_seconds = waits and waiting_seconds(id) or nil }
+  if has_receipts and not add_receipts(more, id, to, receipts == 'whole') then return nil end
+  message[6], message[ACKNOWLEDGED], message[MORE] = requires_ack == '1', acknowledged and true or false, more or false
+  message[11], message[12] = nil, nil
+  return message, mine and (not presented or waits)
 end
 
 -- What a message adds to a result of bounded size: its texts as JSON, the rest of it, and its receipts, each with the
 -- beginning of its comment.
 local function size_of(message, description_bytes)
-  local size = 300 + #cjson.encode({ message.subject, message.description:sub(1, description_bytes) })
-  for i = 1, math.min(#(message.receipts or {}), RECEIPTS_LISTED) do
-    local receipt = message.receipts[i]
+  local size = 300 + #cjson.encode({ message[SUBJECT], message[DESCRIPTION]:sub(1, description_bytes) })
+  for _, receipt in ipairs(message[MORE] and message[MORE].receipts or {}) do
     size = size + 170 + #cjson.encode((receipt.comment or ''):sub(1, 240)) + 120 * #(receipt.history or {})
   end
   return size
@@ -165,7 +171,7 @@ local function add_to_page(page, id, about)
     page.bytes = bytes
   end
   if message then
-    page.text = page.text + #message.description
+    page.text = page.text + #message[DESCRIPTION]
     page.messages[#page.messages + 1] = message
     if new then page.presented[#page.presented + 1] = id end
   else

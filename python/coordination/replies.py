@@ -26,16 +26,22 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 def read_page(reply: str) -> dict[str, Any]:
-    """What one call of a script has read of a list; its messages are as they are shown.
-
-    `step`: one call may read no more, go on from the cursor."""
+    """What one call of a script has read of a list. `step`: one call may read no more, go on from the cursor."""
     return cast("dict[str, Any]", json.loads(reply))
+
+
+#: Of a message, see lua/parts/messages.lua; behind these stands what only some have.
+_FIELDS = ("id", "type", "from", "to", "timestamp", "requires_ack", "subject", "description", "acknowledged")
+
+
+def _read_message(stored: Sequence[Any]) -> Message:
+    return cast("Message", {**dict(zip(_FIELDS, stored)), **(stored[-1] or {})})
 
 
 def read_pages(pages: Sequence[dict[str, Any]], ascending: bool) -> CheckResult:
     """Pages that were read one after the other, as one result."""
     first, last = pages[0], pages[-1]
-    messages: list[Message] = [message for page in pages for message in page["messages"]]
+    messages = [_read_message(message) for page in pages for message in page["messages"]]
     result: CheckResult = {
         "count": len(messages),
         "messages": messages,

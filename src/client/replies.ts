@@ -19,23 +19,27 @@ import type {
   Unreadable,
 } from "../protocol/results.ts";
 
-/** A message as scripts give it, by the names that MCP and Python show. */
-interface StoredMessage {
-  id: string;
-  type: string;
-  from: string;
-  to: string;
-  timestamp: string;
-  requires_ack: boolean;
-  acknowledged: boolean;
-  subject: string;
-  description: string;
-  reply_to?: string;
-  thread?: string;
-  waiting_seconds?: number;
-  receipts?: StoredReceipt[];
-  receipt_totals?: ReceiptTotals;
-}
+/** A message as scripts give it, by the names that MCP and Python show; see lua/parts/messages.lua. */
+type StoredMessage = [
+  id: string,
+  type: string,
+  from: string,
+  to: string,
+  timestamp: string,
+  requires_ack: boolean,
+  subject: string,
+  description: string,
+  acknowledged: boolean,
+  more:
+    | false
+    | {
+        reply_to?: string;
+        thread?: string;
+        waiting_seconds?: number;
+        receipts?: StoredReceipt[];
+        receipt_totals?: ReceiptTotals;
+      },
+];
 
 type StoredReceipt = Omit<Receipt, "presentedAt" | "acknowledgedAt"> & {
   presented_at?: string;
@@ -79,25 +83,15 @@ export function readPages(pages: readonly Page[], ascending: boolean): CheckResu
 }
 
 function readMessage(stored: StoredMessage): Message {
-  const message: Message = {
-    id: stored.id,
-    type: stored.type,
-    from: stored.from,
-    to: stored.to,
-    timestamp: stored.timestamp,
-    requiresAck: stored.requires_ack,
-    acknowledged: stored.acknowledged,
-    subject: stored.subject,
-    description: stored.description,
-  };
+  const [id, type, from, to, timestamp, requiresAck, subject, description, acknowledged, more] = stored;
+  const message: Message = { id, type, from, to, timestamp, requiresAck, acknowledged, subject, description };
   // Assigned one by one: a check of many messages would otherwise make five objects for each.
-  if (stored.reply_to !== undefined) message.replyTo = stored.reply_to;
-  if (stored.thread !== undefined) message.thread = stored.thread;
-  if (stored.waiting_seconds !== undefined) message.waitingSeconds = stored.waiting_seconds;
-  if (stored.receipts !== undefined) {
-    message.receipts = stored.receipts.map(readReceipt);
-  }
-  if (stored.receipt_totals !== undefined) message.receiptTotals = stored.receipt_totals;
+  if (more === false) return message;
+  if (more.reply_to !== undefined) message.replyTo = more.reply_to;
+  if (more.thread !== undefined) message.thread = more.thread;
+  if (more.waiting_seconds !== undefined) message.waitingSeconds = more.waiting_seconds;
+  if (more.receipts !== undefined) message.receipts = more.receipts.map(readReceipt);
+  if (more.receipt_totals !== undefined) message.receiptTotals = more.receipt_totals;
   return message;
 }
 
