@@ -7,7 +7,8 @@
 --          inbox: whose, "" for the whole namespace; unread: only what was not presented yet; bytes: how many the result may
 --          have ("0": no bound), a description counted up to description_bytes; mark: "0" leaves the marking to confirm
 -- Returns  JSON object: more (there may be more), step (only because one call may read no more: go on from the cursor),
---          examined (how many entries), bytes, next_since, next_before ("" for none), messages (see parts/messages.lua), unreadable
+--          examined (how many entries), bytes, next_since, next_before ("" for none), messages (see parts/messages.lua),
+--          unreadable
 -- Refuses  NOT_FOUND (a cursor), SUPERSEDED, INTERNAL
 local me, session, inbox, from, kind, thread, since, before, pending, unread, limit, bytes, description_bytes,
   mark = unpack(ARGV)
