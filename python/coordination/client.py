@@ -6,7 +6,7 @@ import os
 from asyncio import CancelledError
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
-from typing import AsyncGenerator, AsyncIterator, Mapping, overload
+from typing import AsyncGenerator, AsyncIterator, Mapping, cast, overload
 from uuid import uuid4
 
 from .checking import check_arguments, check_in_steps, newest_arguments
@@ -14,7 +14,7 @@ from .definition import LIMITS, MessageType
 from .errors import CoordinationError, ErrorCode
 from .namespace import NamespaceClient
 from .publishing import publish_arguments, read_publish, require_replicas
-from .replies import read_ack, read_acks, read_notifications, read_page
+from .replies import read_acks, read_notifications, read_page
 from .results import (
     AckRefusal,
     AckResult,
@@ -154,7 +154,7 @@ class CoordinationClient(NamespaceClient):
             reply, replicas = await self._speaker.run_replicated("publish", keyed, replication)
             if arguments["ack_within"]:
                 self._sweeper.due_in(int(arguments["ack_within"]))
-            receipt = read_publish(reply, arguments["type"], me, self.settings)
+            receipt = read_publish(reply, arguments, me, self.settings)
             result = require_replicas(receipt, replicas, replication)
         except CancelledError:
             self._remember(content, key)
@@ -281,10 +281,13 @@ class CoordinationClient(NamespaceClient):
         me = self._speaker.instance
         ids = check_message_ids(message_id if isinstance(message_id, list) else [message_id])
         arguments = {"comment": "" if comment is None else check_comment(comment)}
-        reply = await self._speaker.run("ack", arguments, ids)
+        results = read_acks(await self._speaker.run("ack", arguments, ids), ids, me)
         if isinstance(message_id, list):
-            return read_acks(reply, ids, me)
-        return read_ack(reply, ids[0], me)
+            return results
+        if "code" in results[0]:
+            refusal = cast(AckRefusal, results[0])
+            raise CoordinationError(ErrorCode(refusal["code"]), refusal["error"], refusal["hint"])
+        return cast(AckResult, results[0])
 
     async def get_notifications(self, *, limit: int | None = None) -> NotificationsResult:
         """Takes the oldest events from this instance's queue; what is not returned stays.

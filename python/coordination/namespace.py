@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from types import TracebackType
 from typing import Sequence, TypeVar
 
@@ -100,12 +101,12 @@ class NamespaceClient:
 
     async def _forget(self, instance: str, unseen_seconds: str) -> ForgetResult | None:
         """None where it was seen in the meantime."""
-        pending, more, seen = 0, "1", "0"
-        while more == "1":
-            arguments = {"instance": instance, "unseen_seconds": unseen_seconds}
-            count, more, seen = await self._store.run("forget", arguments)
-            pending += int(count)
-        return None if seen == "1" else {"instance": instance, "pending": pending}
+        pending = 0
+        while True:
+            step = json.loads(await self._store.run("forget", {"instance": instance, "unseen_seconds": unseen_seconds}))
+            pending += step["pending"]
+            if not step["more"]:
+                return None if step["seen"] else {"instance": instance, "pending": pending}
 
     async def sweep(self) -> SweepResult:
         """Does what is due for everybody, a bounded part of it: announces what is overdue, tells its sender, lists it as dead,

@@ -86,7 +86,7 @@ export class CoordinationClient extends NamespaceClient {
       const { replication } = this.settings;
       const stored = await this.speaker.runReplicated("publish", args, replication);
       if (args.ack_within !== "") this.sweeper.dueIn(Number(args.ack_within) * 1000);
-      const receipt = readPublish(stored.reply as string[], args.type, me, this.settings);
+      const receipt = readPublish(stored.reply, args, me, this.settings);
       const result = requireReplicas(receipt, stored.replicas, replication);
       if (repeated !== undefined) this.#uncertain.delete(content());
       return result;

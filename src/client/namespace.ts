@@ -29,6 +29,13 @@ import type { Settings } from "./settings.ts";
 import { FIRST, Speaker } from "./speaker.ts";
 import { Sweeper } from "./waiting.ts";
 
+/** As forget.lua returns it. */
+interface ForgetStep {
+  pending: number;
+  more: boolean;
+  seen: boolean;
+}
+
 export class NamespaceClient {
   readonly settings: Settings;
   protected readonly store: Store;
@@ -121,10 +128,10 @@ export class NamespaceClient {
   async #forget(instance: string, unseenSeconds: string): Promise<ForgetResult | undefined> {
     for (let pending = 0; ;) {
       const args = { instance, unseen_seconds: unseenSeconds };
-      const [count, more, seen] = (await this.store.run("forget", args)) as [string, string, string];
-      if (seen === "1") return undefined;
-      pending += Number(count);
-      if (more === "0") return { instance, pending };
+      const step = JSON.parse((await this.store.run("forget", args)) as string) as ForgetStep;
+      if (step.seen) return undefined;
+      pending += step.pending;
+      if (!step.more) return { instance, pending };
     }
   }
 

@@ -16,6 +16,7 @@ import {
   invalid,
 } from "../protocol/validation.ts";
 import type { Replication } from "../store/store.ts";
+import { readFields } from "./replies.ts";
 import type { Settings } from "./settings.ts";
 import type { OwnArguments } from "./speaker.ts";
 
@@ -87,34 +88,39 @@ function randomDigits(count: number): string {
     .padStart(count, "0");
 }
 
+/** As publish.lua returns it. */
+interface PublishReply {
+  message_id: string;
+  timestamp: string;
+  to: string;
+  repeated: string;
+  acknowledged: string;
+  /** Only where the one recipient is unknown; separated by spaces. */
+  known?: string;
+  /** The presence entry of each recipient. */
+  [presence: `presence:${string}`]: string;
+}
+
 export function readPublish(
-  reply: readonly string[],
-  type: string,
+  reply: unknown,
+  { type, requires_ack: requiresAck }: PublishArguments,
   me: string,
   { orchestrator, presenceTimeoutSeconds }: Settings,
 ): PublishResult {
-  const [messageId, timestamp, to, requiresAck, repeated, acknowledged, count, ...rest] = reply as [
-    string,
-    string,
-    string,
-    string,
-    string,
-    string,
-    string,
-    ...string[],
-  ];
-  const names = 2 * Number(count);
+  const fields = readFields(reply) as unknown as PublishReply;
+  const { message_id: messageId, timestamp, to, known } = fields;
   const now = Date.parse(timestamp);
   const recipients = [];
-  for (let i = 0; i < names; i += 2) {
-    const [instance, entry] = [rest[i]!, rest[i + 1]!];
+  for (const [name, entry] of Object.entries(fields)) {
+    if (!name.startsWith("presence:")) continue;
+    const instance = name.slice("presence:".length);
     const { status } = readPresence(instance, entry || "{}", 0, now, presenceTimeoutSeconds);
     recipients.push({ instance, presence: status });
   }
   recipients.sort((a, b) => (a.instance < b.instance ? -1 : 1));
   const warnings = [];
-  if (to !== BROADCAST && count === "1" && rest[1] === "") warnings.push(unknownWarning(to, rest.slice(names)));
-  if (to === BROADCAST && count === "0")
+  if (known !== undefined) warnings.push(unknownWarning(to, known.split(" ")));
+  if (to === BROADCAST && recipients.length === 0)
     warnings.push("Nobody else has been seen here: no instance gets this message.");
   const direction = directionProblem(type as MessageType, me, to, orchestrator);
   if (direction !== undefined) warnings.push(`Unusual direction: ${direction}.`);
@@ -127,8 +133,8 @@ export function readPublish(
     requiresAck: requiresAck === "1",
     recipients,
     warnings,
-    repeated: repeated === "1",
-    acknowledged: acknowledged === "1",
+    repeated: fields.repeated === "1",
+    acknowledged: fields.acknowledged === "1",
   };
 }
 
