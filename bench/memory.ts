@@ -41,7 +41,7 @@ export async function bytesPerMessage(
       await Promise.all([drain(recipient), drain(sender)]);
     }
   };
-  const prefix = sender.settings.keyPrefix;
+  const prefix = sender.session.settings.keyPrefix;
   await settle(WARM_UP_MESSAGES);
   await forgetIdempotencyKeys(redis, prefix);
   const before = await usedBytes(redis);

@@ -1,6 +1,7 @@
 /** Another process of the bench: a client that waits, or many that publish and wait. Told what to do, and answering, over IPC. */
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
+import { Mailbox } from "../src/client/mailbox.ts";
 import { type CoordinationClient, getCoordinationClient } from "../src/client/client.ts";
 import { Connection } from "../src/store/connection.ts";
 import {
@@ -25,7 +26,7 @@ const answer = (message: Answer): unknown => process.send!(message);
 async function listen({ url, keyPrefix, instance, channel }: ListenTask): Promise<void> {
   const client = await getCoordinationClient({ instanceId: instance, keyPrefix, redis: url, cwd: "/", env: {} });
   let pushedAt = 0n;
-  await client.listen(() => (pushedAt = process.hrtime.bigint()));
+  await new Mailbox(client).listen(() => (pushedAt = process.hrtime.bigint()));
   const redis = await new Connection(unixSocket(url), "bench").open();
   redis.on("message", (_: string, message: string) => {
     answer({ side: "bare", microseconds: microsecondsSince(stampIn(message)) });

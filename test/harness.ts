@@ -3,7 +3,8 @@ import { type AddressInfo, createServer, type Server, type Socket, connect } fro
 import { isDeepStrictEqual } from "node:util";
 import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, onTestFinished } from "vitest";
-import { type ClientOptions, CoordinationClient, CoordinationError, getCoordinationClient } from "../src/index.ts";
+import { CoordinationClient } from "../src/client/client.ts";
+import { type ClientOptions, CoordinationError, getCoordinationClient } from "../src/index.ts";
 import { resolveSettings } from "../src/client/settings.ts";
 import { startThrowawayRedis, type ThrowawayRedis } from "../src/server/throwaway.ts";
 import { ADMINISTRATOR, leastPrivilege, namespaceRights } from "./least-privilege.ts";

@@ -183,6 +183,19 @@ export interface SessionFacts {
   joined?: string;
 }
 
+export interface JoinOptions {
+  /** Only while nobody else speaks for the name: it never supersedes. */
+  unlessTaken?: boolean;
+}
+
+/** What the agent should learn; each session is told once, whichever of its surfaces joined first. */
+export interface Joined {
+  /** No session has spoken for the name before. */
+  first: boolean;
+  /** The session that spoke for the name until now. */
+  superseded?: SessionFacts;
+}
+
 export interface InstancePresence {
   instanceId: string;
   status: PresenceStatus;

@@ -16,7 +16,7 @@ describe.skipIf(!hasClaude)("Claude Code", () => {
     await using scene = await setUp();
     const { stage, model } = scene;
     const ids = [await stage.publish("bob", "alice", "before the start")];
-    // With its background waiter, as with a user: whatever comes first shows a message, the others do not.
+    // With its background waker, as with a user: whatever comes first shows a message, the others do not.
     await using session = scene.begin({ env: { COORD_WAKE_UNATTENDED: "1" } });
     const shown: string[][] = [];
     const next = (step: Parameters<typeof model.will>[0] & object) => async () => {
@@ -110,7 +110,7 @@ describe.skipIf(!hasClaude)("Claude Code", () => {
     const { stage, model, project } = scene;
     const { code, output, milliseconds } = await runClaude(stage, model, project, ["-p", "Work."]);
     expect({ code, output }).toEqual({ code: 0, output: "Done.\n" });
-    expect(milliseconds).toBeLessThan(20_000); // some 3 seconds; with a waiter it would be cut at 40
+    expect(milliseconds).toBeLessThan(20_000); // some 3 seconds; with a waker it would be cut at 40
   });
 
   it("keeps its session through /clear and --resume, and shows what is pending again only after /clear", async () => {

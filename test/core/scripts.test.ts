@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import * as fc from "fast-check";
+import { Mailbox } from "../../src/client/mailbox.ts";
 import { LIMITS, NAMESPACE_SETTINGS, PROTOCOL_VERSION } from "../../src/protocol/definition.ts";
 import { SCRIPTS, type ScriptName } from "../../src/store/scripts.ts";
 import { ON_CLUSTER, PREFIX, idOf, stampOf, until, useRedis } from "../harness.ts";
@@ -217,7 +218,7 @@ describe("one round trip", () => {
   test("a wait does not poll: it subscribes, looks, and looks again when it was woken", async () => {
     const [alice, bob] = await bench.clients("alice", "bob");
     await bob.checkMessages({ waitSeconds: 0.01 }); // opens the second connection
-    await bob.sweepWhenDue();
+    await new Mailbox(bob).sweepWhenDue();
     expect(await sent(() => bob.checkMessages({ waitSeconds: 0.5 }))).toEqual([
       "subscribe",
       "evalsha",

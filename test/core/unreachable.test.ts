@@ -17,7 +17,7 @@ const SOON = 2500;
 /** Every operation there is. */
 function calls(client: CoordinationClient): Promise<unknown>[] {
   return [
-    client.open(),
+    client.session.store.open(),
     client.touch(),
     client.publishMessage(REQUEST),
     client.checkMessages(),
@@ -319,7 +319,7 @@ describe("a Redis that comes and goes", () => {
     const still = await another();
     const alice = await bench.client("alice", { redis: still.url });
     await alice.touch();
-    // Takes while it stands still, and goes on afterwards: what it was lent unseen comes again when the lease is over.
+    // Takes while it stands still, and goes on afterwards: what it was lent unseen comes again when the loan is over.
     const bob = await bench.client("bob", { redis: still.url, loanSeconds: 1 });
     await alice.publishMessage({ ...REQUEST, to: "bob", subject: "before" });
     const events = bob.events();

@@ -1,5 +1,6 @@
 import { describe, expect, onTestFinished, test } from "vitest";
-import { CoordinationClient, getCoordinationClient } from "../../src/index.ts";
+import { CoordinationClient } from "../../src/client/client.ts";
+import { getCoordinationClient } from "../../src/index.ts";
 import { resolveSettings } from "../../src/client/settings.ts";
 import { refused, startFake, startProxy, useRedis } from "../harness.ts";
 import { freePort } from "../surfaces/run.ts";

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { CoordinationClient } from "../../src/index.ts";
+import { CoordinationClient } from "../../src/client/client.ts";
 import { resolveSettings } from "../../src/client/settings.ts";
 import { startThrowawayRedis, type ThrowawayRedis } from "../../src/server/throwaway.ts";
 import { accessRule } from "../../src/store/acl.ts";

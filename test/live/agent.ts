@@ -18,7 +18,8 @@ import { StdioServerTransport } from "@modelcontextprotocol/server/stdio";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, vi } from "vitest";
 import type { AgentRun } from "../../src/client/agent-run.ts";
-import { type ClientOptions, CoordinationClient, getCoordinationClient } from "../../src/client/client.ts";
+import { CoordinationClient, getCoordinationClient } from "../../src/client/client.ts";
+import type { ClientOptions } from "../../src/client/options.ts";
 import { resolveSettings } from "../../src/client/settings.ts";
 import { MessageType } from "../../src/protocol/definition.ts";
 import { CoordinationError } from "../../src/protocol/errors.ts";
@@ -297,7 +298,7 @@ export class Agent {
     return answer?.hookSpecificOutput?.additionalContext ?? answer?.reason ?? "";
   }
 
-  /** The background waiter, as it is started at the end of a turn. */
+  /** The background waker, as it is started at the end of a turn. */
   wait(env: Env = {}, end: "ends" | "open" = "ends"): Started {
     const input = this.hookInput({ hook_event_name: "Stop", stop_hook_active: false });
     return this.startProgram([HOOK, "wait"], input, env, end);

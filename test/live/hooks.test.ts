@@ -111,16 +111,16 @@ describe.concurrent("each message is shown", () => {
     expect(await agent.shown(PROMPT)).toBe("");
   });
 
-  it("not again after a tool, a command or the waiter has presented it", async () => {
+  it("not again after a tool, a command or the waker has presented it", async () => {
     const stage = bench.stage();
     const agent = await knownAgent(stage);
     await agent.hook(START);
     await stage.send("backend", "by command");
     await agent.coord("check");
     expect(await agent.shown(TOOL)).toBe("");
-    await stage.send("backend", "by waiter");
+    await stage.send("backend", "by waker");
     const { code, stderr } = await agent.wait().ended;
-    expect([code, stderr]).toEqual([2, expect.stringContaining("by waiter")]);
+    expect([code, stderr]).toEqual([2, expect.stringContaining("by waker")]);
     expect(await agent.shown(TOOL)).toBe("");
   });
 

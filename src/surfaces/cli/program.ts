@@ -1,6 +1,8 @@
 /** The commands: grammar, help, and what each calls. Texts of arguments come from the table of operations. */
 import { Command, Option } from "commander";
 import { CoordinationClient } from "../../client/client.ts";
+import { accessRule } from "../../client/inspection.ts";
+import { Mailbox } from "../../client/mailbox.ts";
 import { resolveSettings } from "../../client/settings.ts";
 import { LIMITS, MESSAGE_TYPES } from "../../protocol/definition.ts";
 import { CoordinationError } from "../../protocol/errors.ts";
@@ -215,9 +217,9 @@ export function buildProgram(
     .addOption(json())
     .action(async (id: string, options: Shared & { thread?: true }) => {
       await withClient(options, async (client) => {
-        const result = await client.showMessage(id, { thread: options.thread === true, mark: false });
+        const { result, confirm } = await new Mailbox(client).takeShown(id, options.thread === true);
         show(options, result, render.renderCheck(result, ""));
-        if (client.settings.instanceId !== undefined) await confirmWritten(() => client.confirmShown(result));
+        await confirmWritten(confirm);
       });
     });
 
@@ -328,7 +330,7 @@ export function buildProgram(
     .option("--user <name>", "Its name", "coord")
     .addOption(json())
     .action((options: Shared & { user: string }) => {
-      const result = new CoordinationClient(resolveSettings()).accessRule(options.user);
+      const result = accessRule(resolveSettings(), options.user);
       show(options, result, result.rule);
     });
 

@@ -4,6 +4,7 @@
  */
 import type { Server } from "@modelcontextprotocol/server";
 import type { CoordinationClient } from "../../client/client.ts";
+import { Mailbox } from "../../client/mailbox.ts";
 
 const RETRY_MILLISECONDS = 30_000;
 
@@ -30,7 +31,7 @@ export async function ringChannel(server: Server, client: CoordinationClient): P
     push().catch(() => undefined);
   };
   try {
-    await client.listen(ring);
+    await new Mailbox(client).listen(ring);
   } catch {
     // No Redis yet. Once it was there, the subscription comes back by itself.
     setTimeout(() => void ringChannel(server, client), RETRY_MILLISECONDS).unref();
