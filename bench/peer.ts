@@ -26,11 +26,9 @@ async function listen({ url, keyPrefix, instance, channel }: ListenTask): Promis
   const client = await getCoordinationClient({ instanceId: instance, keyPrefix, redis: url, cwd: "/", env: {} });
   let pushedAt = 0n;
   await client.listen(() => (pushedAt = process.hrtime.bigint()));
-  const redis = await new Connection(unixSocket(url), "bench").open();
-  redis.on("message", (_: string, message: string) => {
-    answer({ side: "bare", microseconds: microsecondsSince(stampIn(message)) });
-  });
-  await redis.subscribe(channel);
+  const link = await new Connection(unixSocket(url), "bench").open();
+  link.onMessage = (_, message) => answer({ side: "bare", microseconds: microsecondsSince(stampIn(message)) });
+  await link.subscribe([channel]);
   setImmediate(() => answer("ready"));
   for await (const event of client.events()) {
     const stamp = stampIn(String(event["subject"]));

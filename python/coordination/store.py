@@ -10,11 +10,12 @@ from typing import Any, Awaitable, Callable, Mapping, NamedTuple, Sequence
 from redis.exceptions import NoScriptError, RedisError
 
 from .connection import FAILOVER_PAUSE_SECONDS, Connection
+from .connection_settings import ConnectionSettings
 from .definition import LIMITS
-from .dial import ConnectionSettings, Link, timeout_at
 from .errors import CoordinationError
-from .failures import GONE, REPLIES, NeverSent, is_passing, refusal, reply_text, timed_out, too_old, unavailable
+from .failures import GONE, REPLIES, is_passing, refusal, reply_text, timed_out, too_old, unavailable
 from .keys import events_channel, meta_key, notify_channel
+from .link import Link, NeverSent, timeout_at
 from .scripts import Script, script
 from .subscription import Listener, Subscription
 

@@ -36,7 +36,6 @@ export async function runHook(argv: readonly string[]): Promise<number> {
     return name === "--help" || name === "-h" ? 0 : 64;
   }
   if (name === "wait") return waitForMail();
-  console.warn = (): void => undefined; // ioredis warns of a password that is not needed
   // Not unref'd work but the process itself ends: a host waits for the end of its hook.
   const started = process.uptime() * 1000;
   setTimeout(() => process.exit(0), Math.max(GIVE_UP_MILLISECONDS, BUSY_FACTOR * started) - started);
