@@ -1,4 +1,8 @@
+#!/usr/bin/env node
 /** `coord`: loads what the command needs and nothing else. */
+import { keepCompiled } from "./keep-compiled.ts";
+
+keepCompiled();
 const argv = process.argv.slice(2);
 
 const serveMcp = async (instanceId?: string): Promise<void> =>
