@@ -14,7 +14,7 @@ import { PREFIX, useRedis } from "./harness.ts";
 
 const bench = useRedis();
 // A server that does not have a script yet is sent it with a second round trip; later nobody is.
-beforeAll(() => Promise.all(Object.values(SCRIPTS).map(({ source }) => bench.raw.script("LOAD", source))));
+beforeAll(() => Promise.all(Object.values(SCRIPTS).map(async ({ text }) => bench.raw.script("LOAD", await text()))));
 
 const OTHER = "frontend";
 /** What a check reads, and what lies behind it in a large namespace. */

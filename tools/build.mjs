@@ -10,7 +10,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { build } from "esbuild";
-import { assembleScript, luaScripts } from "./lua.mjs";
+import { luaScripts, SCRIPT_MODULE, scriptSums } from "./lua.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const dist = path.join(root, "dist");
@@ -27,6 +27,7 @@ const PROGRAMS = {
   "src/surfaces/cli/demo.ts": "demo",
   "src/surfaces/cli/setup/commands.ts": "setup",
   "src/surfaces/cli/local-redis.ts": "local-redis",
+  "lua:texts": "lua-texts",
 };
 
 const INPUTS = ["src", "lua", "tools", "protocol.json", "package.json", "package-lock.json"];
@@ -100,11 +101,11 @@ async function bundlePrograms(outdir) {
     // A lazy import becomes a lazy require, which starts faster than Node's loader of ES modules.
     supported: { "dynamic-import": false },
     plugins: [programsStaySeparate, luaScripts],
+    inject: ["tools/clock.mjs"],
     logLevel: "error",
   });
-  const { sha } = await assembleScript(path.join(root, "lua/glance.lua"));
-  const glance = await readFile(path.join(root, "src/surfaces/hook/coord-hook.bash"), "utf8");
-  await writeFile(path.join(outdir, "coord-hook"), glance.replace("@glance@", sha));
+  const hook = await readFile(path.join(root, "src/surfaces/hook/coord-hook.bash"), "utf8");
+  await writeFile(path.join(outdir, "coord-hook"), hook.replace("@glance@", (await scriptSums()).glance));
   await Promise.all(["coord.cjs", "coord-hook", "hook.cjs"].map((file) => chmod(path.join(outdir, file), 0o755)));
   await writeLicences(outdir, metafile);
 }
@@ -126,9 +127,10 @@ async function writeLicences(outdir, metafile) {
 const programsStaySeparate = {
   name: "programs-stay-separate",
   setup({ onResolve }) {
-    onResolve({ filter: /^\.\.?\/.*\.ts$/ }, ({ kind, path: imported, resolveDir }) => {
+    onResolve({ filter: /\.ts$|^lua:/ }, ({ kind, path: imported, resolveDir }) => {
       if (kind !== "dynamic-import") return undefined;
-      const name = PROGRAMS[path.relative(root, path.join(resolveDir, imported)).split(path.sep).join("/")];
+      const file = path.relative(root, path.join(resolveDir, imported)).split(path.sep).join("/");
+      const name = PROGRAMS[SCRIPT_MODULE.test(imported) ? imported : file];
       return name === undefined ? undefined : { path: `./${name}.cjs`, external: true };
     });
   },

@@ -17,3 +17,8 @@ export function within<T>(deadline: number, answer: Promise<T>): Promise<T> {
     );
   });
 }
+
+/** That of node:timers/promises is a module more to load at every start. */
+export function pause(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}

@@ -1,7 +1,7 @@
 /** A connection to Redis that is made when it is needed, fails fast, and is made anew after it was lost. */
-import { setTimeout as sleep } from "node:timers/promises";
 import { LIMITS } from "../protocol/definition.ts";
 import { CoordinationError } from "../protocol/errors.ts";
+import { pause } from "../redis/deadline.ts";
 import { dial, type Link } from "../redis/link.ts";
 import type { ConnectionSettings } from "./connection-settings.ts";
 import { NoPrimary, unavailable } from "./failures.ts";
@@ -53,7 +53,7 @@ export class Connection {
         const passing = CoordinationError.is(error) && error.cause instanceof NoPrimary && error.cause.passing;
         if (!passing || this.#closed || performance.now() + FAILOVER_PAUSE_MILLISECONDS > deadline) throw error;
       }
-      await sleep(FAILOVER_PAUSE_MILLISECONDS);
+      await pause(FAILOVER_PAUSE_MILLISECONDS);
     }
   }
 

@@ -1,8 +1,7 @@
 /** The only door to Redis: runs the scripts of the state machine, one round trip each, and listens. */
-import { setTimeout as sleep } from "node:timers/promises";
 import { LIMITS } from "../protocol/definition.ts";
 import type { CoordinationError } from "../protocol/errors.ts";
-import { within } from "../redis/deadline.ts";
+import { pause, within } from "../redis/deadline.ts";
 import { ErrorReply, NeverSent, NoAnswer } from "../redis/errors.ts";
 import type { Link } from "../redis/link.ts";
 import type { Reply } from "../redis/resp.ts";
@@ -102,7 +101,7 @@ export class Store {
             throw loss !== undefined && isPassing(error) ? this.#lost(loss) : await this.#refused(link, error);
           }
           this.#connection.drop(link);
-          await sleep(FAILOVER_PAUSE_MILLISECONDS);
+          await pause(FAILOVER_PAUSE_MILLISECONDS);
         } else {
           // A stalled connection would stall every later call as well.
           this.#connection.drop(link);
@@ -153,7 +152,8 @@ export class Store {
     } catch (error) {
       if (!(error instanceof ErrorReply) || !error.message.startsWith("NOSCRIPT")) throw error;
       // After a restart or SCRIPT FLUSH: EVAL loads and runs it in one step.
-      const loaded = link.call("EVAL", script.source, ...keyAndValues);
+      const text = await script.text();
+      const loaded = link.call("EVAL", text, ...keyAndValues);
       const recount = waiting();
       return { reply: await loaded, replicas: recount && (await confirmed(recount)) };
     }

@@ -1,8 +1,7 @@
 /** The one connection that listens. It comes back by itself and then says so, because a push that was missed is gone. */
-import { setTimeout as sleep } from "node:timers/promises";
 import { LIMITS } from "../protocol/definition.ts";
 import { CoordinationError } from "../protocol/errors.ts";
-import { within } from "../redis/deadline.ts";
+import { pause, within } from "../redis/deadline.ts";
 import type { Link } from "../redis/link.ts";
 import { Connection } from "./connection.ts";
 import type { ConnectionSettings } from "./connection-settings.ts";
@@ -83,7 +82,7 @@ export class Subscription {
     if (this.#comingBack) return; // lost again on the way: the loop below goes on
     this.#comingBack = true;
     for (let attempt = 1; !this.#closed && this.#listeners.size > 0; attempt++) {
-      await sleep(PAUSE_MILLISECONDS(attempt)); // keeps the process alive, as the connection did
+      await pause(PAUSE_MILLISECONDS(attempt)); // keeps the process alive, as the connection did
       const channels = [...this.#listeners.keys()];
       if (channels.length === 0) break;
       let link: Link | undefined;
