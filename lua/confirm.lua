@@ -23,10 +23,10 @@ for i = 6 + reminded, #ARGV do
   redis.call('ZREM', key('loaned', me), id)
   -- Acknowledged, or shown by another surface, in the meantime: the first time counts.
   if i - 5 - reminded <= shown and redis.call('ZSCORE', key('unread', me), id) then
-    if wrong_type('hash', key('msg', id)) then
-      redis.call('ZREM', key('unread', me), id) -- shown as what cannot be read, and once
-    else
+    if redis.call('TYPE', key('msg', id)).ok == 'hash' then
       presented[#presented + 1] = id
+    else
+      redis.call('ZREM', key('unread', me), id) -- what is gone or cannot be read is shown once, and gets no receipt
     end
   end
 end

@@ -22,8 +22,5 @@ async function run(): Promise<number> {
   return (await import("./surfaces/cli/main.ts")).runCommandLine(argv, { serveMcp, playDemo });
 }
 
-// A library warns of a password that is not needed; what is worth saying, coord doctor says.
-console.warn = (): void => undefined;
-
 // A look-up or a connection under way would keep the process alive after the command has said how it ended.
 void run().then((exitCode) => process.exit(exitCode));

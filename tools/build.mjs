@@ -25,7 +25,7 @@ const PROGRAMS = {
   "src/surfaces/hook/main.ts": "agent-hook",
   "src/surfaces/mcp/main.ts": "mcp",
   "src/surfaces/cli/demo.ts": "demo",
-  "src/surfaces/cli/setup/commands.ts": "setup",
+  "src/surfaces/cli/setup.ts": "setup",
   "src/surfaces/cli/local-redis.ts": "local-redis",
   "lua:texts": "lua-texts",
 };

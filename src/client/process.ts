@@ -1,6 +1,7 @@
 /**
- * Other processes: what they are, and whether they live. A number alone tells neither: in a container without an init a
- * killed process stays a zombie that still takes signals, and elsewhere its number goes to another process.
+ * Processes: what another one is, whether it lives, and when this one has to end. A number alone does not tell whether one
+ * lives: in a container without an init a killed process stays a zombie that still takes signals, and elsewhere its number
+ * goes to another process.
  */
 import { readFileSync } from "node:fs";
 

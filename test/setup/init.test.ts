@@ -74,6 +74,17 @@ describe("what each agent gets", () => {
     expect(existsSync(path.join(repository.path, ".codex"))).toBe(false);
   });
 
+  test("hooks of an installation in whose path there is no coord are found, and taken out", async () => {
+    const repository = new Stage(redis.url).repository("shop");
+    const handler = { type: "command", command: "node", args: ["/opt/tools/dist/hook.cjs", "claude"], timeout: 5 };
+    const other = { type: "command", command: "node", args: ["/opt/tools/hook.cjs", "claude"] };
+    const hooks = { Stop: [{ hooks: [handler] }], SessionStart: [{ hooks: [other] }] };
+    repository.write(".claude/settings.json", JSON.stringify({ hooks }));
+    expect((await repository.coord(["init", "--remove"])).code).toBe(0);
+    const left = JSON.parse(repository.files()[".claude/settings.json"]!) as { hooks: object };
+    expect(left.hooks).toEqual({ SessionStart: [{ hooks: [other] }] });
+  });
+
   test("an agent that is not known is a usage error", async () => {
     const repository = new Stage(redis.url).repository("shop");
     expect((await repository.coord(["init", "--agent", "clippy"])).code).toBe(64);

@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { JsonText } from "../../src/surfaces/cli/setup/json.ts";
+import { JsonText } from "../../src/setup/json.ts";
 
 /** A value as people lay it out: on one line or many, with comments, trailing commas, tabs, Windows ends. */
 interface Layout {

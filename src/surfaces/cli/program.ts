@@ -13,8 +13,8 @@ import { completionScript } from "./completion.ts";
 import { readText } from "./input.ts";
 import { EXIT, flushed, print, printJson, printWarnings } from "./outcome.ts";
 import * as render from "./render.ts";
-import { AGENTS } from "./setup/agents.ts";
-import type * as SetUp from "./setup/commands.ts";
+import { AGENTS } from "../../setup/agents.ts";
+import type * as SetUp from "./setup.ts";
 import { statusLine } from "./statusline.ts";
 import { addUpkeep } from "./upkeep.ts";
 import { followEvents } from "./watch.ts";
@@ -397,7 +397,7 @@ function agentOption(): Option {
 
 /** A program of its own: only these commands need git and the parsers. */
 function loadSetUp(): Promise<typeof SetUp> {
-  return import("./setup/commands.ts");
+  return import("./setup.ts");
 }
 
 function examples(...lines: string[]): string {

@@ -7,8 +7,8 @@
 GLANCE=@glance@
 # A server that stalls for so long has nothing to show in time: the real hook would give up as well.
 ANSWER_SECONDS=0.3
-# How long it is waited for what a host has still to write.
-DRAIN_SECONDS=0.2
+# How long a host may take for what it has still to write: on a busy machine long, and nobody waits for it.
+DRAIN_SECONDS=5
 
 # Whether a word has only characters of a set, and at least one. No pattern with {0,64}: bash takes 1.5 ms to compile one.
 is_word() { # word characters longest
@@ -91,7 +91,7 @@ nothing_waits() {
 }
 
 # Reads away what the host still writes: some take the end of its reader for a failure of the hook. Bash reads two bytes in a
-# microsecond, so what is long is for cat. Neither waits for a host that keeps its input open.
+# microsecond, so what is long is for cat. A host that keeps its input open has a reader for as long as that.
 drain() {
   local LC_ALL=C
   IFS= read -r -t "$DRAIN_SECONDS" -N 65536 _ || return

@@ -1,7 +1,7 @@
 /** What a set-up changes, worked out completely before the first file is written. */
 import { existsSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
-import { PROJECT_FILE } from "../../../client/settings.ts";
+import { PROJECT_FILE } from "../client/settings.ts";
 import { type Agent, type AgentFile, AGENTS, filesOf } from "./agents.ts";
 import { addEntries, type Edit, linesIn, removeEntries } from "./entries.ts";
 import { type Change, planChange } from "./files.ts";

@@ -1,7 +1,7 @@
 /** The server against the guarantees: whether what is stored stays stored. */
-import type { CoordinationClient } from "../../../client/client.ts";
-import type { Settings } from "../../../client/settings.ts";
-import { PROTOCOL_VERSION } from "../../../protocol/definition.ts";
+import type { CoordinationClient } from "../client/client.ts";
+import type { Settings } from "../client/settings.ts";
+import { PROTOCOL_VERSION } from "../protocol/definition.ts";
 import { type Finding, ok, problem, warning } from "./finding.ts";
 
 type ServerFacts = Awaited<ReturnType<CoordinationClient["inspectServer"]>>;

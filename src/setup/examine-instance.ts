@@ -1,8 +1,8 @@
 /** Who speaks under the name right now. */
 import { hostname } from "node:os";
 import { relative } from "node:path";
-import type { CoordinationClient } from "../../../client/client.ts";
-import type { SessionFacts } from "../../../protocol/results.ts";
+import type { CoordinationClient } from "../client/client.ts";
+import type { SessionFacts } from "../protocol/results.ts";
 import { type Finding, ok, warning } from "./finding.ts";
 import { findPlace } from "./place.ts";
 

@@ -1,5 +1,5 @@
 /** Lines of a text, for edits that keep the layout of everything else. */
-import { invalid } from "../../../protocol/validation.ts";
+import { invalid } from "../protocol/validation.ts";
 
 /** Whitespace and comments, as far as no other token comes on the line. */
 const REST_OF_LINE = /(?:[ \t]*\/\*(?:(?!\*\/)[^\n])*\*\/)*[ \t]*(?:\/\/[^\r\n]*)?(?=\r?\n|$)/y;

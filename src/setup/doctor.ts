@@ -1,7 +1,7 @@
 /** `coord doctor`: everything that has to be right for messages to arrive, looked at one by one. */
-import { CoordinationClient } from "../../../client/client.ts";
-import { resolveSettings, type Settings } from "../../../client/settings.ts";
-import { CoordinationError } from "../../../protocol/errors.ts";
+import { CoordinationClient } from "../client/client.ts";
+import { resolveSettings, type Settings } from "../client/settings.ts";
+import { CoordinationError } from "../protocol/errors.ts";
 import { examineInstance } from "./examine-instance.ts";
 import { examineProject } from "./examine-project.ts";
 import { examineServer } from "./examine-server.ts";

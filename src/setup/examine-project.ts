@@ -1,7 +1,7 @@
 /** The files of a project: which agents are set up in it, and whether what they start is there. */
 import { existsSync } from "node:fs";
 import { join, relative } from "node:path";
-import { PROJECT_FILE } from "../../../client/settings.ts";
+import { PROJECT_FILE } from "../client/settings.ts";
 import { type Agent, type AgentFile, AGENTS, filesOf } from "./agents.ts";
 import { type Finding, ok, problem, warning } from "./finding.ts";
 import { addEntries, linesIn } from "./entries.ts";

@@ -30,9 +30,12 @@ export const addEntries: Edit = (text, file, warn) => {
   return json.text;
 };
 
+/** An installation lies anywhere: a hook of ours may be named by nothing but its file. */
+const MAY_HAVE_OURS = /coord|hook\.cjs/;
+
 export const removeEntries: Edit = (text, file, warn) => {
   // Whether a file without anything of ours can be read is nobody's business here.
-  if (text?.includes("coord") !== true) return text;
+  if (text === undefined || !MAY_HAVE_OURS.test(text)) return text;
   if (file.format === "toml") {
     parseToml(file.path, text);
     const rest = withoutBlock(text);
@@ -53,7 +56,7 @@ export const removeEntries: Edit = (text, file, warn) => {
 
 /** The command lines of ours that a file has the agent start. */
 export function linesIn(text: string | undefined, file: AgentFile): CommandLine[] {
-  if (text?.includes("coord") !== true) return [];
+  if (text === undefined || !MAY_HAVE_OURS.test(text)) return [];
   const json = file.format === "json" ? openJson(file, text) : undefined;
   const table = json?.record([]) ?? parseToml(file.path, text);
   const server = file.server?.at.reduce<unknown>((value, key) => (value as Entry | undefined)?.[key], table);

@@ -1,10 +1,10 @@
 /** `coord init`: a name, the tools and the hooks for the agent that works in a folder. */
 import { existsSync, readFileSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
-import { CoordinationClient } from "../../../client/client.ts";
-import { PROJECT_FILE, resolveSettings } from "../../../client/settings.ts";
-import { CoordinationError } from "../../../protocol/errors.ts";
-import { checkIdentity } from "../../../protocol/validation.ts";
+import { CoordinationClient } from "../client/client.ts";
+import { PROJECT_FILE, resolveSettings } from "../client/settings.ts";
+import { CoordinationError } from "../protocol/errors.ts";
+import { checkIdentity } from "../protocol/validation.ts";
 import type { Agent } from "./agents.ts";
 import { unifiedDiff } from "./diff.ts";
 import { type ChangeState, makeChanges, stateOf } from "./files.ts";

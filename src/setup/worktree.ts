@@ -1,8 +1,8 @@
 /** `coord worktree add`: a git worktree, its branch and its instance in one step. */
 import { existsSync, rmdirSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
-import { type CoordinationError } from "../../../protocol/errors.ts";
-import { checkIdentity, invalid, shown } from "../../../protocol/validation.ts";
+import { type CoordinationError } from "../protocol/errors.ts";
+import { checkIdentity, invalid, shown } from "../protocol/validation.ts";
 import type { Agent } from "./agents.ts";
 import { git, worktreesOf } from "./git.ts";
 import { type InitResult, setUp } from "./init.ts";

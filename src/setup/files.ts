@@ -12,7 +12,7 @@ import {
 } from "node:fs";
 import { rmdirSync } from "node:fs";
 import { dirname, resolve } from "node:path";
-import { invalid } from "../../../protocol/validation.ts";
+import { invalid } from "../protocol/validation.ts";
 
 export interface Change {
   readonly path: string;

@@ -1,8 +1,8 @@
 /** Where a set-up belongs: the repository or worktree around a folder, and the name its agent gets by default. */
 import { existsSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
-import { RESERVED_NAMES } from "../../../protocol/definition.ts";
-import { missingIdentity } from "../../../protocol/validation.ts";
+import { RESERVED_NAMES } from "../protocol/definition.ts";
+import { missingIdentity } from "../protocol/validation.ts";
 import { git, worktreesOf } from "./git.ts";
 
 export interface Place {

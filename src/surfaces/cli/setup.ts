@@ -1,16 +1,16 @@
 /** `coord init`, `coord worktree add` and `coord doctor`: what they print, and the exit code. */
 import { relative } from "node:path";
-import { successToWire } from "../../../protocol/wire.ts";
-import { EXIT, print, printJson, printWarnings } from "../outcome.ts";
-import { workingFolder } from "../../../client/settings.ts";
-import { colorsFor, printable } from "../terminal.ts";
-import type { Agent } from "./agents.ts";
-import { examine } from "./doctor.ts";
-import type { Level } from "./finding.ts";
-import { type InitResult, setUp, tearDown } from "./init.ts";
-import { findPlace, type Place } from "./place.ts";
-import { shellLine } from "./programs.ts";
-import { addWorktree, type WorktreeOptions } from "./worktree.ts";
+import { successToWire } from "../../protocol/wire.ts";
+import { EXIT, print, printJson, printWarnings } from "./outcome.ts";
+import { workingFolder } from "../../client/settings.ts";
+import { colorsFor, printable } from "./terminal.ts";
+import type { Agent } from "../../setup/agents.ts";
+import { examine } from "../../setup/doctor.ts";
+import type { Level } from "../../setup/finding.ts";
+import { type InitResult, setUp, tearDown } from "../../setup/init.ts";
+import { findPlace, type Place } from "../../setup/place.ts";
+import { shellLine } from "../../setup/programs.ts";
+import { addWorktree, type WorktreeOptions } from "../../setup/worktree.ts";
 
 interface Reporting {
   json?: true | undefined;
