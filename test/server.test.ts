@@ -8,13 +8,13 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { build } from "esbuild";
-import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { ask } from "../src/server/ask.ts";
 import { findRedisServer } from "../src/server/find.ts";
 import { ensureRedisServer } from "../src/server/install.ts";
 import { type StartedPrivate, startPrivateRedis, stopPrivateRedis } from "../src/server/private.ts";
 import { startThrowawayRedis } from "../src/server/throwaway.ts";
+import { openRedis } from "./raw-redis.ts";
 
 let folder: string;
 let program: string;
@@ -92,7 +92,7 @@ describe("a private server", () => {
     });
     expect(await up({ env, port })).toEqual({ ...started, state: "already-running" });
     expect((await stat(started.dataDir)).mode & 0o777).toBe(0o700);
-    const client = new Redis(port);
+    const client = openRedis({ port });
     const pairs = await client.config("GET", "*").finally(() => client.disconnect());
     expect(Object.fromEntries(pairs.flatMap((name, i) => (i % 2 === 0 ? [[name, pairs[i + 1]]] : [])))).toMatchObject({
       appendonly: "yes",

@@ -61,10 +61,15 @@ export async function dial<T>(server: Server, deadline: number, ask: (link: Link
     // In one go with the question, which therefore must change nothing: a refused SELECT leaves it in database 0. And in one
     // write: where a server without our certificate has closed already, a second one would fail before the reason is read.
     socket.cork();
-    const both = Promise.all([logIn(link), ask(link)]);
+    const login = logIn(link);
+    const answer = ask(link);
+    // Where the login is refused, the question is as well, and its refusal says less.
+    answer.catch(() => undefined);
     socket.uncork();
-    const [, answer] = await within(deadline, both);
-    return answer;
+    return await within(
+      deadline,
+      login.then(() => answer),
+    );
   } catch (error) {
     socket.destroy();
     throw error;

@@ -161,15 +161,14 @@ describe("the prelude", () => {
 describe("one round trip", () => {
   /** What clients, not scripts, send to Redis during an action. */
   async function sent(action: (commands: readonly string[]) => Promise<unknown>): Promise<string[]> {
-    const monitor = await bench.raw.monitor();
     const commands: string[] = [];
-    monitor.on("monitor", (_time: string, words: string[], source: string) => {
+    const stop = await bench.raw.monitor((words, source) => {
       if (source !== "lua") commands.push(words[0]!.toLowerCase());
     });
     await action(commands);
     await bench.raw.echo("end");
     while (commands.at(-1) !== "echo") await new Promise((resolve) => setTimeout(resolve, 2));
-    monitor.disconnect();
+    stop();
     return commands.slice(0, -1);
   }
 
