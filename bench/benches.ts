@@ -73,7 +73,7 @@ async function publish(world: World): Promise<Measured> {
     ours: { prepare: () => drain(recipient), run: () => sender.publishMessage(request()) },
     bare: { prepare: () => bare.drain(prefix, RECIPIENT), run: () => bare.publish(key) },
   };
-  return { rows: [await againstFloors(world, "publish, one recipient", sides, "publish")] };
+  return { rows: [await againstFloors(world, "publish, one recipient", sides)] };
 }
 
 async function pipelined(world: World): Promise<Measured> {
@@ -88,7 +88,7 @@ async function pipelined(world: World): Promise<Measured> {
   const one = { prepare: sides.ours.prepare, run: () => sender.publishMessage(request()) };
   // In flight the round trips overlap: what is left of the time is work of Redis and of the client.
   const breakdown = await breakDown(world.bare, one, { ours: timings.ours, ping: timing([0]) });
-  return { rows: [row(`publish, ${IN_FLIGHT} in flight, each`, timings, { target: "inFlight", breakdown })] };
+  return { rows: [row(`publish, ${IN_FLIGHT} in flight, each`, timings, { breakdown })] };
 }
 
 async function ack(world: World): Promise<Measured> {
@@ -111,7 +111,7 @@ async function ack(world: World): Promise<Measured> {
       run: () => bare.ack(key, theirs.pop()!),
     },
   };
-  return { rows: [await againstFloors(world, "ack", sides, "ack")] };
+  return { rows: [await againstFloors(world, "ack", sides)] };
 }
 
 async function notifications(world: World): Promise<Measured> {
@@ -126,7 +126,7 @@ async function notifications(world: World): Promise<Measured> {
       run: () => bare.run("notifications", key, RECIPIENT, EVENTS),
     },
   };
-  return { rows: [await againstFloors(world, `notifications of ${EVENTS}`, sides, "notifications")] };
+  return { rows: [await againstFloors(world, `notifications of ${EVENTS}`, sides)] };
 }
 
 async function check(world: World): Promise<Measured> {
@@ -150,8 +150,8 @@ async function check(world: World): Promise<Measured> {
   const again = { ours: { run }, bare: { run: bareLook("1") } };
   return {
     rows: [
-      await againstFloors(world, `check of ${CHECKED} pending, first time`, first, "check", RENEWED_EFFORT),
-      await againstFloors(world, `check of ${CHECKED} pending, seen before`, again, "check"),
+      await againstFloors(world, `check of ${CHECKED} pending, first time`, first, undefined, RENEWED_EFFORT),
+      await againstFloors(world, `check of ${CHECKED} pending, seen before`, again),
     ],
   };
 }
@@ -191,7 +191,7 @@ async function crowd(world: World): Promise<Measured> {
     bare: { run: () => world.bare.call("HVALS", `${prefix}:presence`) },
   };
   return {
-    rows: [await againstFloors(world, `presence of ${CROWD.toLocaleString("en")} instances`, sides, "presence")],
+    rows: [await againstFloors(world, `presence of ${CROWD.toLocaleString("en")} instances`, sides)],
   };
 }
 

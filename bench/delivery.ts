@@ -102,7 +102,7 @@ export async function delivery(world: World): Promise<Measured> {
     { what: "from the push to the call of the handler", amount: timings.ours.p50 - push },
     { what: "(beside these: from the call of publish to its receipt)", amount: published },
   ];
-  return { rows: [row("published → handler of a waiting client", timings, { target: "delivery", breakdown })] };
+  return { rows: [row("published → handler of a waiting client", timings, { breakdown })] };
 }
 
 export async function load(world: World): Promise<Measured> {
