@@ -96,8 +96,13 @@ async function bundlePrograms(outdir) {
     // Not the identifiers: they make a stack trace worth reading.
     minifyWhitespace: true,
     minifySyntax: true,
-    // Its CommonJS form requires its own parts in a way that no bundler sees.
-    alias: { "jsonc-parser": "jsonc-parser/lib/esm/main.js" },
+    alias: {
+      // Its CommonJS form requires its own parts in a way that no bundler sees.
+      "jsonc-parser": "jsonc-parser/lib/esm/main.js",
+      // The smaller of the two validators that the MCP SDK has, for a question that we never ask. The other one is a third of
+      // what `coord mcp` would load.
+      "@modelcontextprotocol/server/_shims": "./node_modules/@modelcontextprotocol/server/dist/shimsBrowser.mjs",
+    },
     // A lazy import becomes a lazy require, which starts faster than Node's loader of ES modules.
     supported: { "dynamic-import": false },
     plugins: [programsStaySeparate, luaScripts],
