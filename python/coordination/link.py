@@ -18,7 +18,7 @@ from redis.asyncio import Connection as TcpConnection
 from redis.asyncio import SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError, ResponseError
+from redis.exceptions import AuthenticationError, BusyLoadingError, InvalidResponse, RedisError, ResponseError
 
 from .connection_settings import ConnectionSettings, TlsCertificates
 from .definition import LIMITS
@@ -100,6 +100,8 @@ class Link:
                         self._answer(reply)
         except (RedisError, OSError) as error:
             reason = error
+        except (RecursionError, ValueError) as error:  # arrays without end in each other, a length that is no number
+            reason = InvalidResponse(str(error))
         finally:
             self._end(reason)
             await self._wire.disconnect()

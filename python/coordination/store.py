@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Awaitable, Callable, Mapping, NamedTuple, Sequence
 
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import InvalidResponse, NoScriptError, RedisError
 
 from .connection import FAILOVER_PAUSE_SECONDS, Connection
 from .connection_settings import ConnectionSettings
@@ -111,10 +111,13 @@ class Store:
 
     async def _send(self, link: Link, verb: Script, values: Sequence[str], replication: Replication) -> Replicated:
         try:
-            return await self._call(link, replication, "EVALSHA", verb.sha, "1", self._meta, *values)
+            replicated = await self._call(link, replication, "EVALSHA", verb.sha, "1", self._meta, *values)
         except NoScriptError:
             # After a restart or SCRIPT FLUSH: EVAL loads and runs it in one step.
-            return await self._call(link, replication, "EVAL", verb.source, "1", self._meta, *values)
+            replicated = await self._call(link, replication, "EVAL", verb.source, "1", self._meta, *values)
+        if not _is_expected(verb, replicated.reply):
+            raise InvalidResponse
+        return replicated
 
     async def _call(self, link: Link, replication: Replication, *command: str) -> Replicated:
         if replication.replicas == 0:
@@ -150,6 +153,13 @@ class Store:
         await self._connection.close()
         if self._subscription is not None:
             await self._subscription.close()
+
+
+def _is_expected(verb: Script, reply: Any) -> bool:
+    """A server that is none, or a proxy that has lost count, may answer with something else than what the script replies."""
+    if verb.replies == "list":
+        return isinstance(reply, list)
+    return isinstance(reply, str) and (verb.replies == "text" or reply.startswith("{"))
 
 
 async def _confirmed(link: Link, replication: Replication) -> int:

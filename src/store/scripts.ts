@@ -42,11 +42,26 @@ const ONCE: readonly string[] = [
   "dead",
 ] satisfies ScriptName[];
 
+const OBJECTS: readonly string[] = ["check", "collect", "dead", "show", "stats"] satisfies ScriptName[];
+const LISTS: readonly string[] = [
+  "ack",
+  "export",
+  "forget",
+  "join",
+  "notifications",
+  "presence",
+  "publish",
+  "settings",
+  "sweep",
+] satisfies ScriptName[];
+
 export interface Script {
   /** By which Redis knows it. */
   readonly sha: string;
   readonly args: readonly string[];
   readonly repeatable: boolean;
+  /** An object comes as JSON. */
+  readonly replies: "list" | "object" | "text";
   /** Loaded where Redis does not have the script: a third of what a command would load. */
   readonly text: () => Promise<string>;
 }
@@ -57,5 +72,6 @@ export const SCRIPTS: Readonly<Record<ScriptName, Script>> = Object.fromEntries(
 
 function describe(name: string, args: readonly string[]): Script {
   const text = async (): Promise<string> => (await import("lua:texts")).texts[name]!;
-  return { sha: sums[name]!, args, repeatable: !ONCE.includes(name), text };
+  const replies = LISTS.includes(name) ? "list" : OBJECTS.includes(name) ? "object" : "text";
+  return { sha: sums[name]!, args, repeatable: !ONCE.includes(name), replies, text };
 }

@@ -2,7 +2,7 @@
 import { LIMITS } from "../protocol/definition.ts";
 import type { CoordinationError } from "../protocol/errors.ts";
 import { pause, within } from "../redis/deadline.ts";
-import { ErrorReply, NeverSent, NoAnswer } from "../redis/errors.ts";
+import { BadReply, ErrorReply, NeverSent, NoAnswer } from "../redis/errors.ts";
 import type { Link } from "../redis/link.ts";
 import type { Reply } from "../redis/resp.ts";
 import { Connection, FAILOVER_PAUSE_MILLISECONDS } from "./connection.ts";
@@ -148,14 +148,14 @@ export class Store {
     const answer = link.call("EVALSHA", script.sha, ...keyAndValues);
     const count = waiting();
     try {
-      return { reply: await answer, replicas: count && (await confirmed(count)) };
+      return { reply: expected(script, await answer), replicas: count && (await confirmed(count)) };
     } catch (error) {
       if (!(error instanceof ErrorReply) || !error.message.startsWith("NOSCRIPT")) throw error;
       // After a restart or SCRIPT FLUSH: EVAL loads and runs it in one step.
       const text = await script.text();
       const loaded = link.call("EVAL", text, ...keyAndValues);
       const recount = waiting();
-      return { reply: await loaded, replicas: recount && (await confirmed(recount)) };
+      return { reply: expected(script, await loaded), replicas: recount && (await confirmed(recount)) };
     }
   }
 
@@ -182,6 +182,16 @@ export class Store {
     this.#connection.close();
     this.#subscription?.close();
   }
+}
+
+/** A server that is none, or a proxy that has lost count, may answer with something else than what the script replies. */
+function expected({ replies }: Script, reply: Reply): Reply {
+  const right =
+    replies === "list"
+      ? Array.isArray(reply)
+      : typeof reply === "string" && (replies === "text" || reply.startsWith("{"));
+  if (!right) throw new BadReply();
+  return reply;
 }
 
 /** The script has run: a refusal to wait is an answer that was lost, and not a refusal of the script. */

@@ -116,6 +116,7 @@ const HOSTILE: [what: string, reply: string, sentence: string][] = [
   ["100,000 arrays in each other", "*1\r\n".repeat(100_000), "its answer is nested more than 32 deep"],
   ["a text of 5 GB", "$5368709120\r\n", "its answer is larger than 64 MiB"],
   ["two billion parts", "*2000000000\r\n", "its answer has more than 1000000 parts"],
+  ["a push of RESP3", ">2\r\n+invalidate\r\n*0\r\n", "what answers there is not Redis"],
   ["bytes of something else", "\u0016\u0003\u0001\u0002 garbage", "what answers there is not Redis"],
   ["text behind its end", "$2\r\nOK garbage", "what answers there is not Redis"],
 ];
@@ -145,6 +146,21 @@ describe("a server that is hostile", () => {
       message: `Redis at ${url.replace("redis://", "")}: ${sentence}. The connection was lost before the answer: the operation may have happened.`,
     });
     expect(scripts).toBe(3);
+  });
+
+  test("[G9] that takes any script for another command: a status where a list is due, a list where an object is", async () => {
+    let reply = "+OK\r\n";
+    const url = await startFake(([command]) => (command === "PING" ? "+PONG\r\n" : reply));
+    const alice = bench.command("alice", { redis: url });
+    const refusal = {
+      code: "UNAVAILABLE",
+      message: `Redis at ${url.replace("redis://", "")}: what answers there is not Redis. The connection was lost before the answer: the operation may have happened.`,
+    };
+    expect(await refused(alice.publishMessage(REQUEST))).toMatchObject(refusal);
+    expect(await refused(alice.checkMessages())).toMatchObject(refusal);
+    reply = "*0\r\n";
+    expect(await refused(alice.checkMessages())).toMatchObject(refusal);
+    expect(await refused(alice.touch())).toMatchObject(refusal);
   });
 
   test("[G9] half a reply, and then silence", async () => {
