@@ -243,6 +243,7 @@ async function startSentinel(primaryPort: number, quorum: number): Promise<Senti
   });
   const ended = once(shell, "exit");
   const raw = openRedis({ port });
+  await eventually("a Sentinel that listens", () => answer(raw.ping()));
   return {
     port,
     raw,
