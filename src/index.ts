@@ -2,5 +2,5 @@
 export { type CoordinationClient, getCoordinationClient } from "./client/client.ts";
 export type { ClientOptions } from "./client/options.ts";
 export { MessageType } from "./protocol/definition.ts";
-export { CoordinationError, ErrorCode } from "./protocol/errors.ts";
+export { type AckRefusal, CoordinationError, ErrorCode } from "./protocol/errors.ts";
 export type * from "./protocol/results.ts";

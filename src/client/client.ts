@@ -1,8 +1,7 @@
 /** The deep module: every operation of the protocol, for one instance, over one connection. */
 import { LIMITS } from "../protocol/definition.ts";
-import { CoordinationError } from "../protocol/errors.ts";
+import { type AckRefusal, CoordinationError } from "../protocol/errors.ts";
 import type {
-  AckRefusal,
   AckResult,
   CheckRequest,
   CheckResult,

@@ -1,8 +1,7 @@
 /** What the scripts return, as the results of the operations. */
-import type { ErrorCode } from "../protocol/errors.ts";
+import type { AckRefusal, ErrorCode } from "../protocol/errors.ts";
 import { readPresence } from "../protocol/presence.ts";
 import type {
-  AckRefusal,
   AckResult,
   CheckResult,
   CoordinationEvent,

@@ -1,5 +1,4 @@
 /** The shapes that operations take and return. Times are UTC, ISO 8601 with milliseconds, from Redis' clock. */
-import type { ErrorCode } from "./errors.ts";
 import type { MessageType } from "./definition.ts";
 
 /** `active` until the presence timeout after the last heartbeat, `offline` from three times that or once it has left. */
@@ -155,13 +154,6 @@ export interface AckResult {
   /** It had been acknowledged before; `timestamp` and `comment` are those of the first time. */
   already: boolean;
   comment?: string;
-}
-
-export interface AckRefusal {
-  messageId: string;
-  code: ErrorCode;
-  error: string;
-  hint: string;
 }
 
 /** Facts of the session that speaks for an instance; absent where nobody told them. */

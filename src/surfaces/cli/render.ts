@@ -1,6 +1,6 @@
 /** Results for eyes. Every message id stands on a line of its own, so that it can be copied or cut out by a script. */
+import type { AckRefusal } from "../../protocol/errors.ts";
 import type {
-  AckRefusal,
   AckResult,
   CheckResult,
   CoordinationEvent,
