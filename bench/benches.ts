@@ -62,7 +62,7 @@ async function againstFloors(
   target?: TargetName,
   effort?: Effort,
 ): Promise<Row> {
-  const timings = await interleave({ ping: { run: () => world.bare.ping() }, ...sides }, effort);
+  const timings = await interleave({ ping: { run: () => world.bare.call("PING") }, ...sides }, effort);
   const breakdown = await breakDown(world.bare, sides.ours, timings);
   return row(operation, timings, { breakdown, ...(target === undefined ? {} : { target }) });
 }
@@ -73,7 +73,7 @@ async function publish(world: World): Promise<Measured> {
     ours: { prepare: () => drain(recipient), run: () => sender.publishMessage(request()) },
     bare: { prepare: () => bare.drain(prefix, RECIPIENT), run: () => bare.publish(key) },
   };
-  return { rows: [await againstFloors(world, "publish, one recipient", sides, "publish")] };
+  return { rows: [await againstFloors(world, "publish, one recipient", sides)] };
 }
 
 async function pipelined(world: World): Promise<Measured> {
@@ -88,7 +88,7 @@ async function pipelined(world: World): Promise<Measured> {
   const one = { prepare: sides.ours.prepare, run: () => sender.publishMessage(request()) };
   // In flight the round trips overlap: what is left of the time is work of Redis and of the client.
   const breakdown = await breakDown(world.bare, one, { ours: timings.ours, ping: timing([0]) });
-  return { rows: [row(`publish, ${IN_FLIGHT} in flight, each`, timings, { target: "inFlight", breakdown })] };
+  return { rows: [row(`publish, ${IN_FLIGHT} in flight, each`, timings, { breakdown })] };
 }
 
 async function ack(world: World): Promise<Measured> {
@@ -111,7 +111,7 @@ async function ack(world: World): Promise<Measured> {
       run: () => bare.ack(key, theirs.pop()!),
     },
   };
-  return { rows: [await againstFloors(world, "ack", sides, "ack")] };
+  return { rows: [await againstFloors(world, "ack", sides)] };
 }
 
 async function notifications(world: World): Promise<Measured> {
@@ -126,7 +126,7 @@ async function notifications(world: World): Promise<Measured> {
       run: () => bare.run("notifications", key, RECIPIENT, EVENTS),
     },
   };
-  return { rows: [await againstFloors(world, `notifications of ${EVENTS}`, sides, "notifications")] };
+  return { rows: [await againstFloors(world, `notifications of ${EVENTS}`, sides)] };
 }
 
 async function check(world: World): Promise<Measured> {
@@ -150,8 +150,8 @@ async function check(world: World): Promise<Measured> {
   const again = { ours: { run }, bare: { run: bareLook("1") } };
   return {
     rows: [
-      await againstFloors(world, `check of ${CHECKED} pending, first time`, first, "check", RENEWED_EFFORT),
-      await againstFloors(world, `check of ${CHECKED} pending, seen before`, again, "check"),
+      await againstFloors(world, `check of ${CHECKED} pending, first time`, first, undefined, RENEWED_EFFORT),
+      await againstFloors(world, `check of ${CHECKED} pending, seen before`, again),
     ],
   };
 }
@@ -188,15 +188,15 @@ async function crowd(world: World): Promise<Measured> {
   await makeKnown(world, prefix, CROWD - 1, { sessions: true });
   const sides = {
     ours: { run: () => recipient.getPresence() },
-    bare: { run: () => world.bare.hvals(`${prefix}:presence`) },
+    bare: { run: () => world.bare.call("HVALS", `${prefix}:presence`) },
   };
   return {
-    rows: [await againstFloors(world, `presence of ${CROWD.toLocaleString("en")} instances`, sides, "presence")],
+    rows: [await againstFloors(world, `presence of ${CROWD.toLocaleString("en")} instances`, sides)],
   };
 }
 
 async function instances(world: World): Promise<Measured> {
-  const sides: Record<string, Side> = { ping: { run: () => world.bare.ping() } };
+  const sides: Record<string, Side> = { ping: { run: () => world.bare.call("PING") } };
   for (const size of CROWDS) {
     const { sender, recipient } = await pair(world, `known-${size}`);
     await makeKnown(world, `ours-known-${size}`, size - 1); // and the recipient
@@ -219,7 +219,7 @@ async function instances(world: World): Promise<Measured> {
 }
 
 async function inbox(world: World): Promise<Measured> {
-  const sides: Record<string, Side> = { ping: { run: () => world.bare.ping() } };
+  const sides: Record<string, Side> = { ping: { run: () => world.bare.call("PING") } };
   for (const size of INBOXES) {
     const { sender, recipient } = await pair(world, `inbox-${size}`);
     await publishMany(sender, size - CHECKED, { requiresAck: false });
@@ -263,7 +263,7 @@ async function broadcast(world: World): Promise<Measured> {
     const sides = {
       ours: {
         // A queue of events at its bound makes every further publish dearer.
-        prepare: () => world.bare.del(...queues),
+        prepare: () => world.bare.call("DEL", ...queues),
         run: () => sender.publishMessage(request({ type: "GENERAL", to: "all" })),
       },
       bare: { run: () => bare.zadds(`${prefix}:inbox`, size) },

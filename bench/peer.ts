@@ -1,6 +1,7 @@
 /** Another process of the bench: a client that waits, or many that publish and wait. Told what to do, and answering, over IPC. */
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
+import { Mailbox } from "../src/client/mailbox.ts";
 import { type CoordinationClient, getCoordinationClient } from "../src/client/client.ts";
 import { Connection } from "../src/store/connection.ts";
 import {
@@ -25,12 +26,10 @@ const answer = (message: Answer): unknown => process.send!(message);
 async function listen({ url, keyPrefix, instance, channel }: ListenTask): Promise<void> {
   const client = await getCoordinationClient({ instanceId: instance, keyPrefix, redis: url, cwd: "/", env: {} });
   let pushedAt = 0n;
-  await client.listen(() => (pushedAt = process.hrtime.bigint()));
-  const redis = await new Connection(unixSocket(url), "bench").open();
-  redis.on("message", (_: string, message: string) => {
-    answer({ side: "bare", microseconds: microsecondsSince(stampIn(message)) });
-  });
-  await redis.subscribe(channel);
+  await new Mailbox(client).listen(() => (pushedAt = process.hrtime.bigint()));
+  const link = await new Connection(unixSocket(url), "bench").open();
+  link.onMessage = (_, message) => answer({ side: "bare", microseconds: microsecondsSince(stampIn(message)) });
+  await link.subscribe([channel]);
   setImmediate(() => answer("ready"));
   for await (const event of client.events()) {
     const stamp = stampIn(String(event["subject"]));
@@ -107,7 +106,7 @@ async function load(task: LoadTask): Promise<void> {
 
 /** Sends PINGs, and answers how long the longest took since it was asked last. */
 async function ping({ url }: PingTask): Promise<void> {
-  const redis = await new Connection(unixSocket(url), "bench").open();
+  const link = await new Connection(unixSocket(url), "bench").open();
   let longest = 0;
   process.on("message", () => {
     answer({ microseconds: longest });
@@ -116,7 +115,7 @@ async function ping({ url }: PingTask): Promise<void> {
   answer("ready");
   for (;;) {
     const begun = process.hrtime.bigint();
-    await redis.ping();
+    await link.call("PING");
     longest = Math.max(longest, microsecondsSince(begun));
     await sleep(0);
   }

@@ -1,6 +1,6 @@
 /** What was measured: a row for each measurement, curves for what grows; as a table for a terminal. */
 import type { Timing } from "./measure.ts";
-import { aimText, type Floor, FLOOR_NAMES, FLOORS, judge, type TargetName, TARGETS, type Verdict } from "./targets.ts";
+import { aimText, type Floor, FLOORS, judge, type TargetName, TARGETS, type Verdict } from "./targets.ts";
 
 export interface Row {
   operation: string;
@@ -110,9 +110,4 @@ export function figure(value: number): string {
 
 export function multiple(ratio: number | undefined): string {
   return ratio === undefined || Number.isNaN(ratio) ? "" : ratio.toFixed(ratio < 0.2 ? 3 : 2);
-}
-
-/** For example `1.93 × PING`, of one aim. */
-export function reached({ aim, value }: Verdict, unit: Unit): string {
-  return aim.of === undefined ? `${figure(value)} ${unit}` : `${multiple(value)} × ${FLOOR_NAMES[aim.of]}`;
 }

@@ -1,6 +1,6 @@
 /** The library. */
-export { CoordinationClient, getCoordinationClient, type ClientOptions } from "./client/client.ts";
-export type { Settings, SettingsOptions } from "./client/settings.ts";
+export { type CoordinationClient, getCoordinationClient } from "./client/client.ts";
+export type { ClientOptions } from "./client/options.ts";
 export { MessageType } from "./protocol/definition.ts";
-export { CoordinationError, ErrorCode } from "./protocol/errors.ts";
+export { type AckRefusal, CoordinationError, ErrorCode } from "./protocol/errors.ts";
 export type * from "./protocol/results.ts";

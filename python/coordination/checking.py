@@ -1,13 +1,61 @@
-"""A check as the script takes it."""
+"""Reading messages: a check as the script takes it, its wait, and one message whole."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Awaitable, Callable
 
 from .definition import BROADCAST, LIMITS
 from .replies import read_page, read_pages
 from .results import CheckResult
-from .validation import check_flag, check_instance, check_limit, check_message_id, check_type
+from .session import Session
+from .validation import check_flag, check_instance, check_limit, check_message_id, check_type, check_wait_seconds
+from .waiting import look_until
+
+#: An id before all others.
+_BEGINNING = "msg-0000000000"
+
+
+async def check(session: Session, arguments: dict[str, str], wait_seconds: float) -> CheckResult:
+    """With `wait_seconds` as soon as something matches."""
+
+    async def look() -> CheckResult:
+        return await _check_in_steps(partial(session.run, "check"), arguments)
+
+    seconds = check_wait_seconds(wait_seconds)
+    if seconds == 0:
+        return await look()
+    inbox = arguments["inbox"]
+    if arguments["since"] == "" and arguments["pending"] == "0":
+        if inbox == session.instance:
+            arguments["unread"] = "1"
+        else:
+            # Nothing is new to a reader of other people's messages: it waits for what comes from now on. Read for nobody,
+            # since this look must not count as presented.
+            newest = {"instance": "", "session": "", **_newest_arguments(inbox)}
+            arguments["since"] = read_page(await session.store.run("check", newest)).get("next_since") or _BEGINNING
+
+    # What cannot be read is told as well; but where it stays pending, only when it fills the result: else nobody could wait.
+    def found(result: CheckResult) -> bool:
+        told = arguments["pending"] == "0" or result["more"]
+        return result["count"] > 0 or (bool(result["unreadable"]) and told)
+
+    return await look_until(session, inbox or None, seconds, look, found)
+
+
+async def show_message(session: Session, message_id: str, thread: bool) -> CheckResult:
+    """One message whole, or its conversation."""
+    id = check_message_id(message_id, "message_id")
+    pages, since, left = [], "", LIMITS["list_maximum"]
+    while True:
+        arguments = {"message_id": id, "thread": "1" if thread else "0", "since": since, "limit": str(left), "mark": "1"}
+        page = read_page(await session.read("show", arguments))
+        pages.append(page)
+        since, left = page["next_since"], left - len(page["messages"]) - len(page["unreadable"])
+        if left <= 0:
+            page["step"] = False
+        if not page["step"]:
+            return read_pages(pages, True)
 
 
 def check_arguments(
@@ -41,7 +89,7 @@ def check_arguments(
     }
 
 
-async def check_in_steps(call: Callable[[dict[str, str]], Awaitable[str]], arguments: dict[str, str]) -> CheckResult:
+async def _check_in_steps(call: Callable[[dict[str, str]], Awaitable[str]], arguments: dict[str, str]) -> CheckResult:
     """Reads on while one call may not read enough (G12), until the result is full or so many entries have been looked at."""
     ascending = arguments["pending"] == "1" or arguments["unread"] == "1" or arguments["since"] != ""
     limit, examined = int(arguments["limit"]), 0
@@ -59,7 +107,7 @@ async def check_in_steps(call: Callable[[dict[str, str]], Awaitable[str]], argum
         arguments = {**arguments, "limit": str(limit), **cursor}
 
 
-def newest_arguments(inbox: str) -> dict[str, str]:
+def _newest_arguments(inbox: str) -> dict[str, str]:
     """The newest message of that inbox."""
     filters = {"from": "", "type": "", "thread": "", "since": "", "before": "", "pending": "0", "unread": "0"}
     return {"inbox": inbox, **filters, "limit": "1", **_UNBOUNDED}

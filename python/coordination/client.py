@@ -3,43 +3,39 @@
 from __future__ import annotations
 
 import os
-from asyncio import CancelledError
 from contextlib import aclosing, asynccontextmanager
-from functools import partial
+from types import TracebackType
 from typing import AsyncGenerator, AsyncIterator, Mapping, cast, overload
-from uuid import uuid4
 
-from .checking import check_arguments, check_in_steps, newest_arguments
+from .checking import check, check_arguments, show_message
 from .definition import LIMITS, MessageType
 from .errors import CoordinationError, ErrorCode
-from .namespace import NamespaceClient
-from .publishing import publish_arguments, read_publish, require_replicas
-from .replies import read_acks, read_notifications, read_page
+from .namespace import Namespace
+from .publishing import Publisher, publish_arguments
+from .replies import read_acks, read_notifications
 from .results import (
     AckRefusal,
     AckResult,
     CheckResult,
     CoordinationEvent,
+    ForgetResult,
+    ForgetUnseenResult,
     Joined,
+    NamespaceSettings,
     NotificationsResult,
+    PresenceResult,
     PublishResult,
     SessionFacts,
+    StatsResult,
+    SweepResult,
 )
+from .session import Session
 from .settings import Settings, resolve_settings
-from .validation import check_activity, check_comment, check_limit, check_message_ids, check_wait_seconds
-from .waiting import look_until, take_forever
+from .validation import check_activity, check_comment, check_limit, check_message_ids
+from .waiting import AWAY, take_forever
 
 #: How many events the iterator takes at a time. They are confirmed together, so more would come twice after a crash.
 _EVENTS_AT_ONCE = 1
-#: How many publishes with unknown outcome are remembered; more than an agent has in flight.
-_UNCERTAIN_MAXIMUM = 100
-#: An id before all others.
-_BEGINNING = "msg-0000000000"
-
-_AWAY = (ErrorCode.UNAVAILABLE, ErrorCode.TIMEOUT)
-#: After these a publish is expected again with the same content.
-_UNSETTLED = (*_AWAY, ErrorCode.NOT_REPLICATED)
-
 
 async def get_coordination_client(
     instance_id: str | None = None,
@@ -84,27 +80,40 @@ async def get_coordination_client(
     return client
 
 
-class CoordinationClient(NamespaceClient):
+class CoordinationClient:
     """Belongs to the event loop it is used in."""
 
     def __init__(self, settings: Settings) -> None:
         """Connects with the first call. `get_coordination_client` makes one from arguments and environment."""
-        super().__init__(settings)
-        #: Keys of publishes that may or may not have been stored, or are on too few servers, by content: a repeat takes the same.
-        self._uncertain: dict[tuple[str, ...], str] = {}
-        #: Leases of events that a loop over `events` has been given and not yet confirmed.
+        self.settings = settings
+        self._session = Session(settings)
+        self._publisher = Publisher(self._session)
+        self._namespace = Namespace(self._session)
+        #: Loans of events that a loop over `events` has been given and not yet confirmed.
         self._given: set[str] = set()
+
+    async def __aenter__(self) -> CoordinationClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def open(self) -> None:
+        """Connects now, and not with the first call. Raises UNAVAILABLE."""
+        await self._session.store.open()
 
     async def close(self) -> None:
         """Ends the heartbeats and the connections. A session is left with `leave`; without, it turns stale by itself."""
         # A loop over `events` that was left by `break` has its event; asyncio would end the generator only after this.
         for loan in tuple(self._given):
             await self._confirm_given(loan)
-        await super().close()
+        await self._session.close()
 
     async def touch(self) -> None:
         """Keeps this instance's presence. Every other operation of a named instance does so as well."""
-        await self._speaker.run("touch", {})
+        await self._session.run("touch", {})
 
     async def publish_message(
         self,
@@ -131,9 +140,8 @@ class CoordinationClient(NamespaceClient):
         the sentence says that the message is or may be stored, and after a cancellation, publish the same content again: the
         client then reuses the key, and nothing is stored twice.
         """
-        me = self._speaker.instance
         arguments = publish_arguments(
-            me,
+            self._session.instance,
             self.settings,
             msg_type=msg_type,
             subject=subject,
@@ -144,33 +152,7 @@ class CoordinationClient(NamespaceClient):
             reply_to=reply_to,
             idempotency_key=idempotency_key,
         )
-        given = arguments.pop("idempotency_key")
-        content = tuple(arguments.values())
-        repeated = self._uncertain.get(content)
-        key = given or repeated or str(uuid4())
-        replication = self.settings.replication
-        try:
-            keyed = {**arguments, "idempotency_key": key}
-            reply, replicas = await self._speaker.run_replicated("publish", keyed, replication)
-            if arguments["ack_within"]:
-                self._sweeper.due_in(int(arguments["ack_within"]))
-            receipt = read_publish(reply, arguments, me, self.settings)
-            result = require_replicas(receipt, replicas, replication)
-        except CancelledError:
-            self._remember(content, key)
-            raise
-        except CoordinationError as error:
-            if error.code in _UNSETTLED:
-                self._remember(content, key)
-            raise
-        if repeated is not None:
-            self._uncertain.pop(content, None)
-        return result
-
-    def _remember(self, content: tuple[str, ...], key: str) -> None:
-        if len(self._uncertain) == _UNCERTAIN_MAXIMUM:
-            del self._uncertain[next(iter(self._uncertain))]
-        self._uncertain[content] = key
+        return await self._publisher.publish(arguments)
 
     async def check_messages(
         self,
@@ -198,10 +180,9 @@ class CoordinationClient(NamespaceClient):
         Raises INVALID, NOT_FOUND (`message_id`, `thread`, a cursor), SUPERSEDED, UNAVAILABLE, TIMEOUT.
         """
         if message_id is not None:
-            return await self.show_message(message_id)
-        me = self._speaker.instance
+            return await show_message(self._session, message_id, False)
         arguments = check_arguments(
-            me,
+            self._session.instance,
             to_instance=to_instance,
             from_instance=from_instance,
             msg_type=msg_type,
@@ -212,29 +193,7 @@ class CoordinationClient(NamespaceClient):
             thread=thread,
             limit=limit,
         )
-
-        async def look() -> CheckResult:
-            return await check_in_steps(partial(self._speaker.run, "check"), arguments)
-
-        seconds = check_wait_seconds(wait_seconds)
-        if seconds == 0:
-            return await look()
-        inbox = arguments["inbox"]
-        if arguments["since"] == "" and arguments["pending"] == "0":
-            if inbox == me:
-                arguments["unread"] = "1"
-            else:
-                # Nothing is new to a reader of other people's messages: it waits for what comes from now on. Read for nobody,
-                # since this look must not count as presented.
-                newest = {"instance": "", "session": "", **newest_arguments(inbox)}
-                arguments["since"] = read_page(await self._store.run("check", newest)).get("next_since") or _BEGINNING
-        # What cannot be read is told as well; but where it stays pending, only when it fills the result: else nobody could
-        # wait.
-        def found(result: CheckResult) -> bool:
-            told = arguments["pending"] == "0" or result["more"]
-            return result["count"] > 0 or (bool(result["unreadable"]) and told)
-
-        return await look_until(self._store, self._sweeper, inbox or None, seconds, look, found)
+        return await check(self._session, arguments, wait_seconds)
 
     async def wait_for_messages(
         self,
@@ -278,10 +237,10 @@ class CoordinationClient(NamespaceClient):
         Raises INVALID, UNAVAILABLE, TIMEOUT; for one id also NOT_FOUND and NOT_RECIPIENT. For several a refusal stands in the
         place of its result.
         """
-        me = self._speaker.instance
+        me = self._session.instance
         ids = check_message_ids(message_id if isinstance(message_id, list) else [message_id])
         arguments = {"comment": "" if comment is None else check_comment(comment)}
-        results = read_acks(await self._speaker.run("ack", arguments, ids), ids, me)
+        results = read_acks(await self._session.run("ack", arguments, ids), ids, me)
         if isinstance(message_id, list):
             return results
         if "code" in results[0]:
@@ -309,11 +268,11 @@ class CoordinationClient(NamespaceClient):
 
     async def _take(self, limit: int) -> tuple[NotificationsResult, str]:
         arguments = {"limit": str(limit), "bytes": "0", "loan_seconds": str(self.settings.loan_seconds), "confirmed": ""}
-        return read_notifications(await self._speaker.run("notifications", arguments))
+        return read_notifications(await self._session.run("notifications", arguments))
 
     async def _confirm(self, loan: str) -> None:
         if loan:
-            await self._speaker.run("confirm", {"loan": loan, "reminded": "0", "shown": "0"})
+            await self._session.run("confirm", {"loan": loan, "reminded": "0", "shown": "0"})
 
     async def events(self) -> AsyncGenerator[CoordinationEvent, None]:
         """This instance's events, those that wait and those to come, in order.
@@ -321,9 +280,8 @@ class CoordinationClient(NamespaceClient):
         One is confirmed when the next is asked for, and when the loop or the client ends.
         """
         taking = take_forever(
-            self._store,
-            self._sweeper,
-            self._speaker.instance,
+            self._session,
+            self._session.instance,
             self.settings.loan_seconds,
             lambda: self._take(_EVENTS_AT_ONCE),
             _has_events,
@@ -344,7 +302,7 @@ class CoordinationClient(NamespaceClient):
         try:
             await self._confirm(loan)
         except CoordinationError as error:
-            if error.code not in _AWAY:  # with Redis away they come again after their loan
+            if error.code not in AWAY:  # with Redis away they come again after their loan
                 raise
 
     async def join(self, session: SessionFacts, *, unless_taken: bool = False) -> Joined:
@@ -352,27 +310,83 @@ class CoordinationClient(NamespaceClient):
 
         With `unless_taken` it is not, and this one is refused while the other is there. Raises SUPERSEDED.
         """
-        return await self._speaker.join(session, unless_taken=unless_taken)
+        return await self._session.join(session, unless_taken=unless_taken)
 
     async def stay(self, session: SessionFacts, *, unless_taken: bool = False) -> None:
         """Joins and beats by itself until `leave` or `close`. Never fails: while Redis is away, each beat tries again."""
-        await self._speaker.stay(session, unless_taken=unless_taken)
+        await self._session.stay(session, unless_taken=unless_taken)
 
     async def leave(self) -> None:
         """Ends the session: offline at once."""
-        await self._speaker.leave()
+        await self._session.leave()
 
     async def speaks(self) -> bool:
         """Whether this client still speaks for its instance, or a newer session does."""
-        return await self._speaker.speaks()
+        return await self._session.speaks()
 
     async def set_activity(self, activity: str) -> None:
         """One line for presence about what the agent does; empty removes it."""
-        await self._speaker.set_activity(check_activity(activity))
+        await self._session.set_activity(check_activity(activity))
 
     async def register_instance(self) -> None:
         """Makes this instance known before it starts, so that broadcasts reach it."""
-        await self._store.run("register", {"instance": self._speaker.instance})
+        await self._session.store.run("register", {"instance": self._session.instance})
+
+    async def show_message(self, message_id: str, *, thread: bool = False) -> CheckResult:
+        """One message whole with everybody's receipts, or its conversation, oldest first, at most 1,000.
+
+        Raises INVALID, NOT_FOUND, UNAVAILABLE, TIMEOUT.
+        """
+        return await show_message(self._session, message_id, thread)
+
+    async def get_presence(self) -> PresenceResult:
+        """Every instance that has been seen, by name."""
+        return await self._session.presences()
+
+    async def get_stats(self) -> StatsResult:
+        """What the namespace holds."""
+        return await self._namespace.get_stats()
+
+    async def forget_instance(self, instance: str) -> ForgetResult:
+        """Takes an instance out of presence and so out of broadcasts; nobody can send to it until it is seen again.
+
+        What it has not acknowledged is dead, and holds nothing up; its messages stay. After an interruption, call it again.
+        Raises INVALID, NOT_FOUND, UNAVAILABLE, TIMEOUT.
+        """
+        return await self._namespace.forget_instance(instance)
+
+    async def forget_unseen(self, seconds: int) -> ForgetUnseenResult:
+        """Forgets every instance that was not seen for so many seconds. Raises INVALID, UNAVAILABLE, TIMEOUT."""
+        return await self._namespace.forget_unseen(seconds)
+
+    async def sweep(self) -> SweepResult:
+        """Does what is due for everybody, a bounded part of it: announces what is overdue, tells its sender, lists it as dead,
+        and takes what retention lets go. Clients with a session, and those that wait, do it by themselves."""
+        result, _ = await self._session.sweep()
+        return result
+
+    async def list_dead(self, *, limit: int | None = None) -> CheckResult:
+        """Messages that nobody is reminded of any more, those that died first first, with all receipts."""
+        return await self._namespace.list_dead(limit)
+
+    async def retry_dead(self, message_ids: list[str]) -> CheckResult:
+        """Announces dead messages anew, with a new deadline. Returns them as they are then.
+
+        Raises INVALID, NOT_FOUND for one that is not dead; then none is retried.
+        """
+        return await self._namespace.retry_dead(message_ids)
+
+    async def drop_dead(self, message_ids: list[str]) -> CheckResult:
+        """Asks nobody for dead messages any more: they are settled, without being acknowledged. As `retry_dead`."""
+        return await self._namespace.drop_dead(message_ids)
+
+    async def get_namespace_settings(self) -> NamespaceSettings:
+        """What acts on everyone in this namespace."""
+        return await self._namespace.get_settings()
+
+    async def change_namespace_setting(self, name: str, value: int) -> NamespaceSettings:
+        """Changes one of them, for everyone from now on. Raises INVALID, UNAVAILABLE, TIMEOUT."""
+        return await self._namespace.change_setting(name, value)
 
 
 def _has_events(taken: tuple[NotificationsResult, str]) -> bool:

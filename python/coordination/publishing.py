@@ -1,8 +1,10 @@
-"""A publish as the script takes it, and its receipt as the caller gets it."""
+"""A publish as the script takes it, its receipt as the caller gets it, and what is remembered where there was none."""
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from typing import Any, Mapping, Sequence
+from uuid import uuid4
 
 from .addressing import asks_for_acknowledgement, default_recipient, direction_problem, nearest_names
 from .definition import BROADCAST, TYPE_RULES
@@ -10,6 +12,7 @@ from .errors import CoordinationError, ErrorCode, invalid
 from .presence import parse_time, read_presence
 from .replies import read_fields
 from .results import NamespaceSettings, PublishResult, Recipient
+from .session import Session
 from .settings import Settings
 from .store import Replication
 from .validation import (
@@ -22,6 +25,47 @@ from .validation import (
     check_subject,
     check_type,
 )
+from .waiting import AWAY
+
+#: How many publishes with unknown outcome are remembered; more than an agent has in flight.
+_UNCERTAIN_MAXIMUM = 100
+#: After these a publish is expected again with the same content.
+_UNSETTLED = (*AWAY, ErrorCode.NOT_REPLICATED)
+
+
+class Publisher:
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        #: Keys of publishes that may or may not have been stored, or are on too few servers, by content: a repeat takes the same.
+        self._uncertain: dict[tuple[str, ...], str] = {}
+
+    async def publish(self, arguments: dict[str, str]) -> PublishResult:
+        session = self._session
+        given = arguments.pop("idempotency_key")
+        content = tuple(arguments.values())
+        repeated = self._uncertain.get(content)
+        key = given or repeated or str(uuid4())
+        try:
+            reply, replicas = await session.run_replicated("publish", {**arguments, "idempotency_key": key})
+            if arguments["ack_within"]:
+                session.sweeper.due_in(int(arguments["ack_within"]))
+            receipt = _read_publish(reply, arguments, session.instance, session.settings)
+            result = _require_replicas(receipt, replicas, session.settings.replication)
+        except CancelledError:
+            self._remember(content, key)
+            raise
+        except CoordinationError as error:
+            if error.code in _UNSETTLED:
+                self._remember(content, key)
+            raise
+        if repeated is not None:
+            self._uncertain.pop(content, None)
+        return result
+
+    def _remember(self, content: tuple[str, ...], key: str) -> None:
+        if len(self._uncertain) == _UNCERTAIN_MAXIMUM:
+            del self._uncertain[next(iter(self._uncertain))]
+        self._uncertain[content] = key
 
 
 def publish_arguments(
@@ -84,7 +128,7 @@ def namespace_argument(settings: NamespaceSettings) -> str:
     return " ".join(str(value) for value in settings.values())
 
 
-def read_publish(reply: Sequence[Any], arguments: Mapping[str, str], me: str, settings: Settings) -> PublishResult:
+def _read_publish(reply: Sequence[Any], arguments: Mapping[str, str], me: str, settings: Settings) -> PublishResult:
     fields = read_fields(reply)
     to = fields["to"]
     now = parse_time(fields["timestamp"]) or 0
@@ -120,7 +164,7 @@ def read_publish(reply: Sequence[Any], arguments: Mapping[str, str], me: str, se
     }
 
 
-def require_replicas(receipt: PublishResult, replicas: int | None, replication: Replication) -> PublishResult:
+def _require_replicas(receipt: PublishResult, replicas: int | None, replication: Replication) -> PublishResult:
     """Raises NOT_REPLICATED, with the receipt, when fewer have it than was asked for."""
     if replicas is None:
         return receipt

@@ -5,18 +5,28 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import asynccontextmanager
-from typing import AsyncGenerator, AsyncIterator, Awaitable, Callable, TypeVar
+from typing import AsyncGenerator, AsyncIterator, Awaitable, Callable, Protocol, TypeVar
 
 from .definition import LIMITS
-from .dial import timeout
 from .errors import CoordinationError, ErrorCode
+from .link import timeout
 from .results import SweepResult
 from .store import Store
 
 T = TypeVar("T")
 
+#: A server that was stopped and not ended does not refuse, it is silent.
+AWAY = (ErrorCode.UNAVAILABLE, ErrorCode.TIMEOUT)
+
 #: Soonest the next sweep, also where there is more to do: others want to be served in between.
 _SWEEP_AGAIN_SECONDS = 0.05
+
+
+class Waiting(Protocol):
+    """Whose wait it is."""
+
+    store: Store
+    sweeper: Sweeper
 
 
 class Sweeper:
@@ -83,12 +93,11 @@ async def _listening(store: Store, instance: str | None) -> AsyncIterator[_Bell]
 
 def _away_for_now(store: Store, error: CoordinationError) -> bool:
     """A Redis that stalls is away as well: what it did unseen comes again when its loan ends."""
-    return error.code in (ErrorCode.UNAVAILABLE, ErrorCode.TIMEOUT) and not store.closed
+    return error.code in AWAY and not store.closed
 
 
 async def look_until(
-    store: Store,
-    sweeper: Sweeper,
+    waiting: Waiting,
     instance: str | None,
     seconds: float,
     look: Callable[[], Awaitable[T]],
@@ -101,7 +110,7 @@ async def look_until(
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
-    async with _listening(store, instance) as bell:
+    async with _listening(waiting.store, instance) as bell:
         looked = False
         while True:
             left = deadline - loop.time()
@@ -110,18 +119,17 @@ async def look_until(
                 if found(result) or left <= 0:
                     return result
                 looked = True
-                pause = min(left, await sweeper.sweep_when_due())
+                pause = min(left, await waiting.sweeper.sweep_when_due())
             except CoordinationError as error:
                 # A Redis that was there and is away for a moment does not end the wait.
-                if not looked or left <= 0 or not _away_for_now(store, error):
+                if not looked or left <= 0 or not _away_for_now(waiting.store, error):
                     raise
                 pause = min(left, _AWAY_SECONDS)
             await bell.wait(pause)
 
 
 async def take_forever(
-    store: Store,
-    sweeper: Sweeper,
+    waiting: Waiting,
     instance: str,
     loan_seconds: float,
     take: Callable[[], Awaitable[T]],
@@ -131,12 +139,12 @@ async def take_forever(
 
     Outlives a Redis that is away: the subscription rings when it is back.
     """
-    async with _listening(store, instance) as bell:
+    async with _listening(waiting.store, instance) as bell:
         while True:
             try:
                 taken = await take()
             except CoordinationError as error:
-                if not _away_for_now(store, error):
+                if not _away_for_now(waiting.store, error):
                     raise
                 await bell.wait(_AWAY_SECONDS)
                 continue
@@ -144,4 +152,4 @@ async def take_forever(
                 yield taken
             else:
                 # What a reader that was killed had taken comes back without a ring, when its loan ends.
-                await bell.wait(min(await sweeper.sweep_when_due(), max(loan_seconds, _AWAY_SECONDS)))
+                await bell.wait(min(await waiting.sweeper.sweep_when_due(), max(loan_seconds, _AWAY_SECONDS)))

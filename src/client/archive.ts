@@ -7,7 +7,7 @@ import { CoordinationError } from "../protocol/errors.ts";
 import type { ImportResult } from "../protocol/results.ts";
 import { invalid, shown } from "../protocol/validation.ts";
 import { newKey } from "./publishing.ts";
-import { FIRST, type Speaker } from "./speaker.ts";
+import { FIRST, type Session } from "./session.ts";
 
 const FORMAT = 1;
 /** A message with 4,096 bytes of comment from each of a thousand recipients. */
@@ -28,11 +28,12 @@ type Line =
   | { kind: "key"; instance: string; key: string; message_id: string; seconds: number }
   | { kind: "end"; messages: number };
 
-export async function* exportLines(speaker: Speaker, prefix: string): AsyncGenerator<string, void, undefined> {
-  const page = async (part: string, cursor: string): Promise<unknown> => speaker.read("export", { part, cursor });
+export async function* exportLines(session: Session): AsyncGenerator<string, void, undefined> {
+  const page = async (part: string, cursor: string): Promise<unknown> => session.read("export", { part, cursor });
   const line = (value: Line): string => JSON.stringify(value);
 
   const kept = Object.entries(pairs((await page("head", "")) as string[])).filter(([name]) => isKept(name));
+  const prefix = session.settings.keyPrefix;
   const head = { format: FORMAT, protocol: PROTOCOL_VERSION, export: newKey(), prefix };
   yield line({ kind: "namespace", ...head, meta: Object.fromEntries(kept) });
   const names = new Set<string>();
@@ -95,7 +96,7 @@ function pairs(flat: readonly string[]): Record<string, string> {
  *   it has been put back
  */
 export async function importLines(
-  speaker: Speaker,
+  session: Session,
   lines: AsyncIterable<string>,
   onProgress: (result: ImportResult) => void,
 ): Promise<ImportResult> {
@@ -104,7 +105,7 @@ export async function importLines(
   let ended = false;
   let number = 0;
   const restore = async (part: string, name: string, ...values: string[]): Promise<boolean> =>
-    (await speaker.read("restore", { part, name }, values)) === "1";
+    (await session.read("restore", { part, name }, values)) === "1";
   for await (const text of lines) {
     number++;
     if (text.trim() === "") continue;
@@ -126,7 +127,7 @@ export async function importLines(
         await restore("key", line.instance, line.key, line.message_id, String(line.seconds));
       } else if (line.kind === "message") {
         const put = await restoreMessage(line, (values) =>
-          speaker.read("restore", { part: "message", name: line.id }, values),
+          session.read("restore", { part: "message", name: line.id }, values),
         );
         result.messages++;
         result[put ? "restored" : "present"]++;

@@ -1,9 +1,27 @@
-/** A check as the script takes it. */
+/** Reading messages: a check as the script takes it, its wait, and one message whole. */
 import { BROADCAST, LIMITS } from "../protocol/definition.ts";
 import type { CheckRequest, CheckResult } from "../protocol/results.ts";
-import { checkFlag, checkInstance, checkLimit, checkMessageId, checkType } from "../protocol/validation.ts";
+import {
+  checkFlag,
+  checkInstance,
+  checkLimit,
+  checkMessageId,
+  checkType,
+  checkWaitSeconds,
+} from "../protocol/validation.ts";
 import { readPage, readPages } from "./replies.ts";
-import type { OwnArguments } from "./speaker.ts";
+import type { OwnArguments, Session } from "./session.ts";
+import { lookUntil } from "./waiting.ts";
+
+/** An id before all others. */
+const BEGINNING = "msg-0000000000";
+
+/** How a read is marked and bounded. */
+export interface Reading {
+  /** What it returns to one of its recipients counts as presented. */
+  mark: boolean;
+  bound?: ResultBound | undefined;
+}
 
 /** What bounds a result that an agent is shown. */
 export interface ResultBound {
@@ -13,12 +31,50 @@ export interface ResultBound {
   descriptionBytes: number;
 }
 
-/** @throws CoordinationError INVALID */
-export function checkArguments(
-  request: CheckRequest,
-  me: string,
-  bound: ResultBound | undefined,
-): OwnArguments<"check"> {
+/** With `waitSeconds` as soon as something matches. @throws CoordinationError */
+export async function check(session: Session, request: CheckRequest, reading: Reading): Promise<CheckResult> {
+  if (request.messageId !== undefined) return showMessage(session, request.messageId, reading);
+  const me = session.instance;
+  const args = checkArguments(request, me, reading);
+  const look = (): Promise<CheckResult> => checkInSteps((step) => session.run("check", step), args);
+  const seconds = request.waitSeconds === undefined ? 0 : checkWaitSeconds(request.waitSeconds);
+  if (seconds === 0) return look();
+  if (args.since === "" && args.pending === "0") {
+    if (args.inbox === me) args.unread = "1";
+    // Nothing is new to a reader of other people's messages: it waits for what comes from now on. Read for nobody, since
+    // this look must not count as presented.
+    else {
+      const newest = { instance: "", session: "", ...newestArguments(args) };
+      args.since = readPage(await session.store.run("check", newest)).next_since || BEGINNING;
+    }
+  }
+  // What cannot be read is told as well; but where it stays pending, only when it fills the result: else nobody could wait.
+  const found = ({ count, unreadable, more }: CheckResult): boolean =>
+    count > 0 || (unreadable.length > 0 && (args.pending === "0" || more));
+  const instance = args.inbox === "" ? undefined : args.inbox;
+  return lookUntil(session, instance, seconds, request.signal, look, found);
+}
+
+/** One message whole, or its conversation. @throws CoordinationError */
+export async function showMessage(
+  session: Session,
+  messageId: string,
+  { thread = false, mark }: { thread?: boolean; mark: boolean },
+): Promise<CheckResult> {
+  const id = checkMessageId(messageId, "message_id");
+  const pages = [];
+  for (let since = "", left: number = LIMITS.list_maximum; ;) {
+    const args = { message_id: id, thread: thread ? "1" : "0", since, limit: String(left), mark: mark ? "1" : "0" };
+    const page = readPage(await session.read("show", args));
+    pages.push(page);
+    since = page.next_since ?? "";
+    left -= page.messages.length + page.unreadable.length;
+    if (left <= 0) page.step = false;
+    if (!page.step) return readPages(pages, true);
+  }
+}
+
+function checkArguments(request: CheckRequest, me: string, { mark, bound }: Reading): OwnArguments<"check"> {
   const everything = flag(request.all, "all") || request.to === BROADCAST;
   const from = text(request.from, (value) => checkInstance(value, "from"));
   const to = request.to === BROADCAST ? "" : text(request.to, (value) => checkInstance(value, "to"));
@@ -34,12 +90,12 @@ export function checkArguments(
     limit: String(request.limit === undefined ? LIMITS.list_default : checkLimit(request.limit)),
     bytes: String(bound?.bytes ?? 0),
     description_bytes: String(bound?.descriptionBytes ?? 0),
-    mark: "1",
+    mark: mark ? "1" : "0",
   };
 }
 
 /** Reads on while one call may not read enough (G12), until the result is full or so many entries have been looked at. */
-export async function checkInSteps(
+async function checkInSteps(
   call: (args: OwnArguments<"check">) => Promise<unknown>,
   args: OwnArguments<"check">,
 ): Promise<CheckResult> {
@@ -62,13 +118,13 @@ export async function checkInSteps(
 }
 
 /** The newest message of the same inbox. */
-export function newestArguments({ inbox }: OwnArguments<"check">): OwnArguments<"check"> {
+function newestArguments({ inbox }: OwnArguments<"check">): OwnArguments<"check"> {
   const all = { from: "", type: "", thread: "", since: "", before: "", pending: "0", unread: "0" };
   return { inbox, ...all, limit: "1", bytes: "0", description_bytes: "0", mark: "0" };
 }
 
-function text<T>(value: T | undefined, check: (value: T) => string): string {
-  return value === undefined ? "" : check(value);
+function text<T>(value: T | undefined, checked: (value: T) => string): string {
+  return value === undefined ? "" : checked(value);
 }
 
 function flag(value: boolean | undefined, field: string): boolean {

@@ -1,4 +1,4 @@
-/** A publish as the script takes it, and its receipt as the caller gets it. */
+/** A publish as the script takes it, its receipt as the caller gets it, and what is remembered where there was none. */
 import { asksForAcknowledgement, defaultRecipient, directionProblem, nearestNames } from "../protocol/addressing.ts";
 import { BROADCAST, type MessageType, TYPE_RULES } from "../protocol/definition.ts";
 import { CoordinationError, ErrorCode } from "../protocol/errors.ts";
@@ -17,13 +17,53 @@ import {
 } from "../protocol/validation.ts";
 import type { Replication } from "../store/store.ts";
 import { readFields } from "./replies.ts";
+import type { OwnArguments, Session } from "./session.ts";
 import type { Settings } from "./settings.ts";
-import type { OwnArguments } from "./speaker.ts";
+import { AWAY } from "./waiting.ts";
 
 type PublishArguments = OwnArguments<"publish">;
 
-/** @throws CoordinationError INVALID; every rule that needs no store, with the defaults filled in */
-export function publishArguments(request: PublishRequest, me: string, settings: Settings): PublishArguments {
+/** How many publishes with unknown outcome are remembered; more than an agent has in flight. */
+const UNCERTAIN_MAXIMUM = 100;
+/** After these a publish is expected again with the same content. */
+const UNSETTLED: ReadonlySet<ErrorCode> = new Set([...AWAY, ErrorCode.NOT_REPLICATED]);
+
+export class Publisher {
+  readonly #session: Session;
+  /** Keys of publishes that may or may not have been stored, or are on too few servers, by content: a repeat takes the same. */
+  readonly #uncertain = new Map<string, string>();
+
+  constructor(session: Session) {
+    this.#session = session;
+  }
+
+  /** @throws CoordinationError */
+  async publish(request: PublishRequest): Promise<PublishResult> {
+    const { instance: me, settings } = this.#session;
+    const args = publishArguments(request, me, settings);
+    const content = (): string => JSON.stringify({ ...args, idempotency_key: "" });
+    // Only after an unknown outcome is there anything to compare with.
+    const repeated = this.#uncertain.size === 0 ? undefined : this.#uncertain.get(content());
+    args.idempotency_key ||= repeated ?? newKey();
+    try {
+      const stored = await this.#session.runReplicated("publish", args);
+      if (args.ack_within !== "") this.#session.sweeper.dueIn(Number(args.ack_within) * 1000);
+      const receipt = readPublish(stored.reply, args, me, settings);
+      const result = requireReplicas(receipt, stored.replicas, settings.replication);
+      if (repeated !== undefined) this.#uncertain.delete(content());
+      return result;
+    } catch (error) {
+      if (CoordinationError.is(error) && UNSETTLED.has(error.code)) {
+        if (this.#uncertain.size === UNCERTAIN_MAXIMUM) this.#uncertain.delete(this.#uncertain.keys().next().value!);
+        this.#uncertain.set(content(), args.idempotency_key);
+      }
+      throw error;
+    }
+  }
+}
+
+/** Every rule that needs no store, with the defaults filled in. @throws CoordinationError INVALID */
+function publishArguments(request: PublishRequest, me: string, settings: Settings): PublishArguments {
   const { orchestrator, direction, unknownRecipient, ackTimeoutSeconds } = settings;
   const type = checkType(request.type);
   const rule = TYPE_RULES[type];
@@ -101,7 +141,7 @@ interface PublishReply {
   [presence: `presence:${string}`]: string;
 }
 
-export function readPublish(
+function readPublish(
   reply: unknown,
   { type, requires_ack: requiresAck }: PublishArguments,
   me: string,
@@ -145,7 +185,7 @@ function unknownWarning(to: string, known: readonly string[]): string {
 }
 
 /** @throws CoordinationError NOT_REPLICATED, with the receipt, when fewer have it than was asked for */
-export function requireReplicas(
+function requireReplicas(
   receipt: PublishResult,
   replicas: number | undefined,
   { replicas: asked, milliseconds }: Replication,

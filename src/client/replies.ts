@@ -1,7 +1,7 @@
 /** What the scripts return, as the results of the operations. */
+import type { AckRefusal } from "../protocol/errors.ts";
 import { readPresence } from "../protocol/presence.ts";
 import type {
-  AckRefusal,
   AckResult,
   CheckResult,
   CoordinationEvent,

@@ -7,27 +7,12 @@ import { dirname, join, resolve } from "node:path";
 import { KEY_PREFIX_PATTERN, LIMITS, NAMESPACE_SETTINGS, type NamespaceSettingName } from "../protocol/definition.ts";
 import type { NamespaceSettings } from "../protocol/results.ts";
 import { checkIdentity, checkInstance, invalid, missingIdentity, shown } from "../protocol/validation.ts";
-import type { ConnectionSettings } from "../store/dial.ts";
+import type { ConnectionSettings } from "../store/connection-settings.ts";
 import { oneSlot } from "../store/keys.ts";
 import type { Replication } from "../store/store.ts";
 import { connectionSource, resolveConnection } from "./connecting.ts";
-import { checkWhole, variableChoice, variableWhole, type Variables } from "./variables.ts";
-
-export interface SettingsOptions {
-  /** Who speaks. */
-  instanceId?: string | undefined;
-  /** `redis://`, `rediss://` or `unix:`; the connection is then taken whole from here. */
-  redis?: string | undefined;
-  keyPrefix?: string | undefined;
-  orchestrator?: string | undefined;
-  presenceTimeoutSeconds?: number | undefined;
-  /** How long events that were handed out wait for their confirmation, 0 to 86,400; default 10. */
-  loanSeconds?: number | undefined;
-  /** Where the search for `.coord.json` begins; default the working directory. */
-  cwd?: string | undefined;
-  /** Default `process.env`. */
-  env?: Variables | undefined;
-}
+import type { SettingsOptions } from "./options.ts";
+import { checkWhole, variableChoice, variableWhole } from "./variables.ts";
 
 export interface Settings {
   readonly instanceId: string | undefined;

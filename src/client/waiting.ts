@@ -4,6 +4,12 @@ import { CoordinationError, ErrorCode } from "../protocol/errors.ts";
 import type { SweepResult } from "../protocol/results.ts";
 import type { Store } from "../store/store.ts";
 
+/** Whose wait it is. */
+interface Waiting {
+  readonly store: Store;
+  readonly sweeper: Sweeper;
+}
+
 /** Rings for whoever waits; a ring while nobody waits is kept, so that none is lost between a look and the next wait. */
 export class Bell {
   #rung = false;
@@ -87,8 +93,7 @@ function awayForNow(store: Store, error: unknown): boolean {
  * @param instance whose events may change the answer; `undefined` for everybody's
  */
 export async function lookUntil<T>(
-  store: Store,
-  sweeper: Sweeper,
+  { store, sweeper }: Waiting,
   instance: string | undefined,
   seconds: number,
   signal: AbortSignal | undefined,
@@ -121,8 +126,7 @@ export async function lookUntil<T>(
  * a Redis that is away: the subscription rings when it is back.
  */
 export async function* takeForever<T>(
-  store: Store,
-  sweeper: Sweeper,
+  { store, sweeper }: Waiting,
   instance: string,
   loanMilliseconds: number,
   signal: AbortSignal | undefined,

@@ -99,3 +99,8 @@ export const NAMESPACE_SETTINGS: Readonly<Record<NamespaceSettingName, Namespace
 export const INSTANCE_PATTERN: RegExp = new RegExp(definition.instance.pattern);
 export const RESERVED_NAMES: readonly string[] = definition.instance.reserved;
 export const KEY_PREFIX_PATTERN: RegExp = new RegExp(definition.key_prefix_pattern);
+/**
+ * Characters that a person cannot see: controls but tab and newline, formats, separators of lines and paragraphs, and what
+ * is ignorable by default but the variation selector of emoji (Unicode 15). Ranges in hexadecimal.
+ */
+export const INVISIBLE: readonly string[] = definition.invisible.split(" ");

@@ -32,6 +32,14 @@ export const ErrorCode = {
 } as const;
 export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode];
 
+/** Of one message among several; an error of its own would take away what the others got. */
+export interface AckRefusal {
+  messageId: string;
+  code: ErrorCode;
+  error: string;
+  hint: string;
+}
+
 export interface CoordinationErrorDetails {
   /** What to do next, one sentence. */
   hint: string;

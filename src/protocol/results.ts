@@ -1,5 +1,4 @@
 /** The shapes that operations take and return. Times are UTC, ISO 8601 with milliseconds, from Redis' clock. */
-import type { ErrorCode } from "./errors.ts";
 import type { MessageType } from "./definition.ts";
 
 /** `active` until the presence timeout after the last heartbeat, `offline` from three times that or once it has left. */
@@ -157,13 +156,6 @@ export interface AckResult {
   comment?: string;
 }
 
-export interface AckRefusal {
-  messageId: string;
-  code: ErrorCode;
-  error: string;
-  hint: string;
-}
-
 /** Facts of the session that speaks for an instance; absent where nobody told them. */
 export interface SessionFacts {
   /** The agent's own id of the session. */
@@ -181,6 +173,19 @@ export interface SessionFacts {
   activity?: string;
   /** Since when this session speaks for the instance. */
   joined?: string;
+}
+
+export interface JoinOptions {
+  /** Only while nobody else speaks for the name: it never supersedes. */
+  unlessTaken?: boolean;
+}
+
+/** What the agent should learn; each session is told once, whichever of its surfaces joined first. */
+export interface Joined {
+  /** No session has spoken for the name before. */
+  first: boolean;
+  /** The session that spoke for the name until now. */
+  superseded?: SessionFacts;
 }
 
 export interface InstancePresence {

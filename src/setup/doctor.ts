@@ -1,5 +1,6 @@
 /** `coord doctor`: everything that has to be right for messages to arrive, looked at one by one. */
 import { CoordinationClient } from "../client/client.ts";
+import { inspectServer } from "../client/inspection.ts";
 import { resolveSettings, type Settings } from "../client/settings.ts";
 import { CoordinationError } from "../protocol/errors.ts";
 import { examineInstance } from "./examine-instance.ts";
@@ -27,11 +28,12 @@ export async function examine(cwd: string, instanceId: string | undefined): Prom
   if (settings !== undefined) {
     const { instanceId: name, ...rest } = settings;
     // Without a name: looking at an instance must not make it known, or keep it alive.
-    const client = new CoordinationClient({ ...rest, instanceId: undefined });
+    const nameless = { ...rest, instanceId: undefined };
+    const client = new CoordinationClient(nameless);
     try {
       let reached = false;
       await look("Redis", async () => {
-        const facts = await client.inspectServer();
+        const facts = await inspectServer(nameless);
         reached = true;
         return examineServer(facts, rest);
       });

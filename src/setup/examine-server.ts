@@ -1,10 +1,8 @@
 /** The server against the guarantees: whether what is stored stays stored. */
-import type { CoordinationClient } from "../client/client.ts";
+import type { ServerFacts } from "../client/inspection.ts";
 import type { Settings } from "../client/settings.ts";
 import { PROTOCOL_VERSION } from "../protocol/definition.ts";
 import { type Finding, ok, problem, warning } from "./finding.ts";
-
-type ServerFacts = Awaited<ReturnType<CoordinationClient["inspectServer"]>>;
 
 /** Of the limit, from where on there is reason to act before publishing is refused. */
 const MEMORY_NEARLY_FULL = 0.9;

@@ -1,6 +1,6 @@
 /** Messages as an agent is shown them. */
 const FRAME =
-  /<agent-message from="([^"\n]*)" type="[^"\n]*" id="([^"\n]*)"(?: ack="yes")?>\n([^]*?)<\/agent-message>/g;
+  /<agent-message from="([^"\n]*)" type="[^"\n]*" id="([^"\n]*)"(?: [a-z_]+="[^"\n]*")*>\n((?:\| [^\n]*\n)*)<\/agent-message>/g;
 
 export interface Frame {
   from: string;
@@ -9,7 +9,11 @@ export interface Frame {
 }
 
 export function framesIn(shown: string): Frame[] {
-  return [...shown.matchAll(FRAME)].map(([, from, id, text]) => ({ from: from!, id: id!, text: text! }));
+  return [...shown.matchAll(FRAME)].map(([, from, id, text]) => ({
+    from: from!,
+    id: id!,
+    text: text!.replaceAll(/^\| /gm, ""),
+  }));
 }
 
 export function outsideFrames(shown: string): string {

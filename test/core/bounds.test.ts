@@ -76,7 +76,17 @@ test("[G12] a retry that was interrupted leaves the rest dead, and is taken up b
   const alice = await crowd();
   const [id] = await dead(alice, 1);
   const step = JSON.parse(
-    (await bench.raw.eval(SCRIPTS.dead.source, 1, `${PREFIX}:meta`, "alice", "", "retry", "0", "", id!)) as string,
+    (await bench.raw.eval(
+      await SCRIPTS.dead.text(),
+      1,
+      `${PREFIX}:meta`,
+      "alice",
+      "",
+      "retry",
+      "0",
+      "",
+      id!,
+    )) as string,
   ) as object;
   expect(step).toMatchObject({ messages: [], cursor: "0 100" });
   expect(await histories(id!)).toEqual({ tdr: 100, td: CROWD - 100 });
@@ -128,7 +138,7 @@ test("[G12] a broadcast to many is exported and imported whole, also after an in
   };
   const first = Object.entries(message.fields).filter(([name]) => !/^(receipt|history):i[1-4]/.test(name));
   const args = ["alice", "", "message", message.id, message.new_for.join(" "), "0", ...first.flat()];
-  expect(await bench.raw.eval(SCRIPTS.restore.source, 1, `${PREFIX}:meta`, ...args)).toBe("100");
+  expect(await bench.raw.eval(await SCRIPTS.restore.text(), 1, `${PREFIX}:meta`, ...args)).toBe("100");
   async function* streamed(): AsyncGenerator<string> {
     yield* lines;
   }
@@ -174,7 +184,7 @@ test("[G7] [G12] no more is out on loan than a queue holds; what comes back keep
     [100, 800],
     [0, 800],
   ]);
-  expect((await bob.collectMail("turn", 10, { bytes: 0, descriptionBytes: 0 })).events).toEqual([]);
+  expect((await bob.mailbox.collect("turn", 10, { bytes: 0, descriptionBytes: 0 })).events).toEqual([]);
   await second.confirm();
   await bench.command("bob").join({ id: "newer", agent: "a", host: "h" }); // all loans come back
   expect(await inQueue()).toEqual(["events_skipped 501", ...counts(501, 600), ...counts(900, 1800)]);
@@ -184,7 +194,7 @@ test("[G7] [G12] no more is out on loan than a queue holds; what comes back keep
 test("[G12] of a full queue an agent that did not ask is shown the first, and the rest keeps its order", async () => {
   const [bob] = await bench.clients("bob");
   await bench.raw.rpush(`${PREFIX}:notifications:bob`, ...counts(0, 1000).map(event));
-  const mail = await bob.collectMail("turn", 10, { bytes: 0, descriptionBytes: 0 });
+  const mail = await bob.mailbox.collect("turn", 10, { bytes: 0, descriptionBytes: 0 });
   expect(mail.events.map(({ count }) => count)).toEqual(counts(0, 10));
   expect(await inQueue()).toEqual(counts(10, 1000));
 });
@@ -193,7 +203,7 @@ test("[G12] a queue longer than any that was exported is refused, and nothing of
   const [bob] = await bench.clients("bob");
   const before = await bench.state();
   const args = ["bob", "", "queue", "bob", "export", ...counts(0, 2001).map(event)];
-  await expect(bench.raw.eval(SCRIPTS.restore.source, 1, `${PREFIX}:meta`, ...args)).rejects.toThrow(
+  await expect(bench.raw.eval(await SCRIPTS.restore.text(), 1, `${PREFIX}:meta`, ...args)).rejects.toThrow(
     "INVALID The queue of bob has 2001 events, more than the 2000 that export writes.",
   );
   expect(await bench.state()).toEqual(before);

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from "vitest";
+import { Mailbox } from "../../src/client/mailbox.ts";
 import type { CheckRequest, CheckResult, CoordinationClient } from "../../src/index.ts";
 import { PREFIX, idOf, refused, useRedis } from "../harness.ts";
 
@@ -457,11 +458,11 @@ describe("a bounded result", () => {
       ids.push((await alice.publishMessage(request)).messageId);
     }
     const bound = { bytes: 3000, descriptionBytes: 10_000 };
-    const first = await bob.checkMessages({ pendingOnly: true }, bound);
+    const first = await new Mailbox(bob).checkMessages({ pendingOnly: true }, bound);
     expect(await bench.plain(first)).toMatchObject({ count: 2, more: true, nextSince: "m2", nextBefore: "m1" });
     expect((await bench.state())["unread:bob"]).toEqual(["m3", "m4", "m5"]);
-    const second = await bob.checkMessages({ pendingOnly: true, since: first.nextSince }, bound);
-    const third = await bob.checkMessages({ pendingOnly: true, since: second.nextSince }, bound);
+    const second = await new Mailbox(bob).checkMessages({ pendingOnly: true, since: first.nextSince }, bound);
+    const third = await new Mailbox(bob).checkMessages({ pendingOnly: true, since: second.nextSince }, bound);
     expect([second, third].map(({ count, more }) => [count, more])).toEqual([
       [2, true],
       [1, false],
@@ -473,7 +474,7 @@ describe("a bounded result", () => {
     const [alice, bob] = await bench.clients("alice", "bob");
     const description = "\u0001".repeat(60_000);
     for (let n = 0; n < 2; n++) await alice.publishMessage({ ...GENERAL, to: "bob", description });
-    const result = await bob.checkMessages({}, { bytes: 1, descriptionBytes: 100_000 });
+    const result = await new Mailbox(bob).checkMessages({}, { bytes: 1, descriptionBytes: 100_000 });
     expect(result).toMatchObject({ count: 1, more: true, messages: [{ description }] });
     expect((await bench.state())["unread:bob"]).toEqual(["m1"]);
   });
@@ -482,7 +483,7 @@ describe("a bounded result", () => {
     const [alice, bob] = await bench.clients("alice", "bob");
     const description = "x".repeat(50_000);
     for (let n = 0; n < 5; n++) await alice.publishMessage({ ...GENERAL, to: "bob", description });
-    const { messages, more } = await bob.checkMessages({}, { bytes: 5000, descriptionBytes: 100 });
+    const { messages, more } = await new Mailbox(bob).checkMessages({}, { bytes: 5000, descriptionBytes: 100 });
     expect([messages.map((message) => message.description.length), more]).toEqual([Array(5).fill(50_000), false]);
   });
 });
@@ -539,5 +540,19 @@ describe("one message, whole", () => {
     const alone = await carol.publishMessage({ ...GENERAL, to: "bob" });
     expect(await carol.showMessage(alone.messageId, { thread: true })).toMatchObject({ count: 1, more: false });
     expect(await refused(carol.showMessage("nonsense"))).toMatchObject({ code: "NOT_FOUND" });
+  });
+
+  test("[G2] what is taken to be shown, a list or one message, counts as presented once that is confirmed", async () => {
+    const [alice, bob] = await bench.clients("alice", "bob");
+    const { messageId } = await alice.publishMessage({ ...GENERAL, to: "bob" });
+    await alice.publishMessage({ ...GENERAL, to: "bob" });
+    const take = async (request: CheckRequest): Promise<unknown[]> => {
+      let confirm = async (): Promise<void> => undefined;
+      const taken = await bench.changes(async () => ({ confirm } = await bob.takeMessages(request)));
+      await confirm();
+      return [taken, (await bench.state())["unread:bob"]];
+    };
+    expect(await take({ messageId })).toEqual([{}, ["m2"]]);
+    expect(await take({})).toEqual([{}, undefined]);
   });
 });

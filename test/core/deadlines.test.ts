@@ -1,6 +1,7 @@
 /** What happens when nobody answers. Time passes by moving deadlines into the past, and instances age in presence. */
 import { describe, expect, test } from "vitest";
 import * as fc from "fast-check";
+import { Mailbox } from "../../src/client/mailbox.ts";
 import { type CoordinationClient, type CoordinationEvent, MessageType, type PublishRequest } from "../../src/index.ts";
 import { PREFIX, refused, until, useRedis } from "../harness.ts";
 
@@ -275,7 +276,7 @@ describe("what is dead", () => {
     const [alice, bob] = await bench.clients("alice", "bob");
     const [id] = await die(alice, "bob");
     const heard: (string | undefined)[] = [];
-    const stop = await alice.listenToAll((event) => heard.push(event));
+    const stop = await new Mailbox(alice).listenToAll((event) => heard.push(event));
     await alice.retryDead([id!]);
     await until(async () => heard.length > 0);
     await bob.ackMessage(id!);

@@ -4,6 +4,7 @@
  */
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
+import { Mailbox } from "../../src/client/mailbox.ts";
 import type { CoordinationClient } from "../../src/client/client.ts";
 import { type State, PREFIX, useRedis } from "../harness.ts";
 
@@ -13,7 +14,7 @@ const SUPERSEDED = "SUPERSEDED";
 const HISTORIES = 200;
 const STEPS_MAXIMUM = 8;
 
-/** What may happen between two hooks of `me`. Leases are so short that they run out, or so long that they do not. */
+/** What may happen between two hooks of `me`. Loans are so short that they run out, or so long that they do not. */
 const STEPS: Record<
   string,
   (who: { me: CoordinationClient; hasty: CoordinationClient; other: CoordinationClient }) => Promise<unknown>
@@ -26,10 +27,10 @@ const STEPS: Record<
   checks: ({ me }) => me.checkMessages(),
   takes: ({ me }) => me.getNotifications({ limit: 2 }),
   "takes and dies": ({ me }) => me.takeNotifications({ limit: 2 }),
-  "shows and dies": ({ me }) => me.collectMail("tool", 10, BOUND),
-  "shows and dies long ago": ({ hasty }) => hasty.collectMail("tool", 10, BOUND),
-  shows: async ({ me }) => me.confirmMail(await me.collectMail("tool", 10, BOUND)),
-  "shows a part": async ({ me }) => me.confirmMail(await me.collectMail("turn", 10, BOUND), 1),
+  "shows and dies": ({ me }) => new Mailbox(me).collect("tool", 10, BOUND),
+  "shows and dies long ago": ({ hasty }) => new Mailbox(hasty).collect("tool", 10, BOUND),
+  shows: async ({ me }) => new Mailbox(me).confirm(await new Mailbox(me).collect("tool", 10, BOUND)),
+  "shows a part": async ({ me }) => new Mailbox(me).confirm(await new Mailbox(me).collect("turn", 10, BOUND), 1),
   begins: ({ me }) => me.join({ id: "mine", host: "here", agentPid: 1 }),
   "is superseded": ({ other }) => rejoin(other),
   leaves: ({ me }) => me.leave().catch(() => undefined),
@@ -44,7 +45,7 @@ async function acknowledgeAll(client: CoordinationClient): Promise<void> {
 /** Another session speaks for the name. */
 async function rejoin(other: CoordinationClient): Promise<void> {
   const taker = bench.command("me");
-  await taker.join({ id: `taker of ${other.settings.instanceId}`, host: "there", agentPid: 2 });
+  await taker.join({ id: `taker of ${other.session.instance}`, host: "there", agentPid: 2 });
   taker.close();
 }
 
@@ -61,14 +62,14 @@ test("[G7] where glance says NOTHING, collect shows nothing", async () => {
     for (const step of steps) await STEPS[step]!({ me, hasty, other }).catch(ignoreSuperseded);
     // A hook is a process of its own: it knows its session by the agent's id.
     const hook = bench.command("me", session);
-    const said = await hook.hasMail();
+    const said = await new Mailbox(hook).glance();
     const before = await bench.state();
-    const mail = await hook.collectMail("tool", 10, BOUND).catch(ignoreSuperseded);
+    const mail = await new Mailbox(hook).collect("tool", 10, BOUND).catch(ignoreSuperseded);
     const shows = mail !== undefined && mail.messages.length + mail.events.length > 0;
     if (said) something++;
     else nothing++;
     expect(shows && !said).toBe(false);
-    // Told nothing, the hook has left everything as collect would, which also clears away leases that have run out.
+    // Told nothing, the hook has left everything as collect would, which also clears away loans that have run out.
     const lasting = ({ "loaned:me": _loaned, ...rest }: State): State => rest;
     if (!said) expect(lasting(await bench.state())).toEqual(lasting(before));
   };

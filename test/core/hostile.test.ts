@@ -1,5 +1,6 @@
 /** Single values that stopped something for good, or half-way; test/fuzz/values.ts looks for more of their kind. */
 import { expect, test } from "vitest";
+import { Mailbox } from "../../src/client/mailbox.ts";
 import { PREFIX, useRedis } from "../harness.ts";
 
 const bench = useRedis();
@@ -44,17 +45,17 @@ test.each(["nan", "inf", "-inf", "1e308", "0", "-5", "0x10", "9".repeat(20), "so
   },
 );
 
-test("[G7] counters that are none stop neither sessions nor leases", async () => {
+test("[G7] counters that are none stop neither sessions nor loans", async () => {
   const [alice] = await bench.clients("alice");
   for (const value of ["nan", "9223372036854775807", "-7", "x", "1e308"]) {
-    await bench.raw.hset(`${PREFIX}:meta`, { sessions: value, leases: value });
+    await bench.raw.hset(`${PREFIX}:meta`, { sessions: value, loans: value });
     const bob = bench.command("bob");
     await bob.join({ ...RUN, agentPid: value.length });
     await bob.setActivity("at work"); // the number that it was given is its own
     await alice.publishMessage(GENERAL);
-    const mail = await bob.collectMail("tool", 10, BOUND);
+    const mail = await new Mailbox(bob).collect("tool", 10, BOUND);
     expect(mail.messages).toHaveLength(1);
-    await bob.confirmMail(mail);
+    await new Mailbox(bob).confirm(mail);
     const { result, confirm } = await bob.takeNotifications();
     await confirm();
     expect([result.count, await bench.raw.exists(`${PREFIX}:loans:bob`)]).toEqual([0, 0]);
@@ -64,7 +65,7 @@ test("[G7] counters that are none stop neither sessions nor leases", async () =>
 test("[G7] what was lent until the year 9999 comes again", async () => {
   const [alice, bob] = await bench.clients("alice", "bob");
   await alice.publishMessage(GENERAL);
-  await bob.collectMail("tool", 10, BOUND);
+  await new Mailbox(bob).collect("tool", 10, BOUND);
   const [id] = await bench.raw.zrange(`${PREFIX}:loaned:bob`, "0", "-1");
   await bench.raw.zadd(`${PREFIX}:loaned:bob`, "253402300799000000", id!);
   const [event] = await bench.raw.lrange(`${PREFIX}:notifications:bob`, 0, -1);
@@ -74,7 +75,7 @@ test("[G7] what was lent until the year 9999 comes again", async () => {
     2: '1 "x"',
     3: "1 5",
   });
-  expect((await bob.collectMail("tool", 10, BOUND)).messages).toHaveLength(1);
+  expect((await new Mailbox(bob).collect("tool", 10, BOUND)).messages).toHaveLength(1);
   expect(await bob.getNotifications()).toMatchObject({ count: 1, notifications: [{ messageId: id }] });
 });
 
@@ -85,7 +86,7 @@ test("[G7] a hook shows what is new beside thousands of events that another prog
     ...Array.from({ length: 20_000 }, (_, n) => `{"event":"x","n":${n}}`),
   );
   await alice.publishMessage(GENERAL);
-  const mail = await bob.collectMail("tool", 10, BOUND);
+  const mail = await new Mailbox(bob).collect("tool", 10, BOUND);
   expect([mail.messages.length, mail.events.length]).toEqual([1, 10]);
 });
 

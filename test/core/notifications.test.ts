@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { Mailbox } from "../../src/client/mailbox.ts";
 import type { CoordinationEvent } from "../../src/index.ts";
 import { PREFIX, startProxy, until, useRedis } from "../harness.ts";
 
@@ -128,7 +129,7 @@ describe("the queue", () => {
       await alice.publishMessage({ ...GENERAL, to: "bob", subject: `${n}${"x".repeat(150)}` });
     }
     const take = async (bytes: number): Promise<unknown> => {
-      const { result, confirm } = await bob.takeNotifications({}, { bytes });
+      const { result, confirm } = await new Mailbox(bob).takeNotifications({}, { bytes });
       await confirm();
       const { notifications, remaining } = result;
       return [subjects(notifications).map((subject) => subject?.[0]), remaining];

@@ -62,7 +62,7 @@ describe("order", () => {
     for (const sender of senders) {
       const own = new Set(sent.slice(125 * senders.indexOf(sender), 125 * (senders.indexOf(sender) + 1)));
       const { messages } = await sender.checkMessages({
-        from: sender.settings.instanceId,
+        from: sender.session.instance,
         since: idOf(0),
         limit: 1000,
       });

@@ -3,7 +3,8 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { resolveSettings, type Settings, type SettingsOptions } from "../../src/client/settings.ts";
+import type { SettingsOptions } from "../../src/client/options.ts";
+import { resolveSettings, type Settings } from "../../src/client/settings.ts";
 import { CoordinationError, getCoordinationClient } from "../../src/index.ts";
 import { refused } from "../harness.ts";
 

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { Mailbox } from "../../src/client/mailbox.ts";
 import { type CoordinationClient, CoordinationError, getCoordinationClient } from "../../src/index.ts";
 import { coord, environment } from "../surfaces/run.ts";
 import { inStep, startCluster, startWatched, type Topology } from "../topologies.ts";
@@ -49,7 +50,7 @@ describe.each([
     expect((await bob.checkMessages()).count).toBe(1);
     const waiting = bob.waitForMessages();
     const heard: (string | undefined)[] = [];
-    const stop = await bob.listenToAll((event) => heard.push(event));
+    const stop = await new Mailbox(bob).listenToAll((event) => heard.push(event));
     await sleep(200); // the wait has looked: one that has not may be refused
 
     const killed = await world.primary();

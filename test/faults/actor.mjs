@@ -93,7 +93,7 @@ async function readInbox() {
   }
 }
 
-/** Takes events under a lease, shows them, confirms. */
+/** Takes events on loan, shows them, confirms. */
 async function readEvents() {
   while (!stopping) {
     const { result, confirm } = await insist("take", {}, () => client.takeNotifications({ limit: READ_AT_ONCE }));
@@ -103,15 +103,20 @@ async function readEvents() {
   }
 }
 
-/** As an agent's hook does it. */
+/** As an agent's hook does it. What it does is not in the library, so the scripts are called as src/client/mailbox.ts calls them. */
 async function readMail() {
+  const bounds = { limit: String(READ_AT_ONCE), bytes: "1000000", description_bytes: "100", loan_seconds: "1" };
+  const asked = { moment: "turn", waker: "", ...bounds };
   while (!stopping) {
-    const bound = { bytes: 1_000_000, descriptionBytes: 100 };
-    const mail = await insist("collect", {}, () => client.collectMail("turn", READ_AT_ONCE, bound));
-    if (mail.messages.length === 0) await sleep(IDLE_MILLISECONDS);
-    else await show(mail.messages.map(({ id }) => id));
-    await insist("confirm", {}, () => client.confirmMail(mail));
-    await acknowledge(mail.messages.map((message) => ({ ...message, messageId: message.id })));
+    const mail = JSON.parse(await insist("collect", {}, () => client.session.run("collect", asked)));
+    const ids = mail.messages.map(([id]) => id);
+    if (ids.length === 0) await sleep(IDLE_MILLISECONDS);
+    else await show(ids);
+    const confirmed = { loan: mail.loan, reminded: "0", shown: String(ids.length) };
+    if (mail.loan !== "" || ids.length > 0) {
+      await insist("confirm", {}, () => client.session.run("confirm", confirmed, ids));
+    }
+    await acknowledge(mail.messages.map(([id, , , , , requiresAck]) => ({ id, requiresAck })));
   }
 }
 

@@ -4,7 +4,7 @@
  * it has been). The order is searched with a model of a few dozen lines, which knows nothing of Redis.
  */
 import * as fc from "fast-check";
-import { Redis } from "ioredis";
+import { openRedis } from "../raw-redis.ts";
 import { CoordinationClient } from "../../src/client/client.ts";
 import { resolveSettings } from "../../src/client/settings.ts";
 import { CoordinationError } from "../../src/protocol/errors.ts";
@@ -53,7 +53,7 @@ interface Call {
   me: Name;
   what: Plan | { do: "confirm" };
   /** Which take, of a take and its confirm. */
-  lease: string;
+  loan: string;
   comment: string;
   at: number;
   until: number;
@@ -65,7 +65,7 @@ interface State {
   keys: Record<string, string>;
   unread: Record<Name, string[]>;
   queues: Record<Name, string[]>;
-  leases: Record<Name, [lease: string, events: string[]][]>;
+  loans: Record<Name, [loan: string, events: string[]][]>;
   /** Who speaks, as the number of the client. */
   sessions: Partial<Record<Name, number>>;
   /** Whether the client has a session of its own, and so is fenced. */
@@ -96,13 +96,13 @@ const waitsFor = (name: Name) => (message: State["messages"][number]) =>
   message.to.includes(name) && message.acknowledged[name] === undefined;
 
 /** What the call returns when it happens now; changes the state. What only Redis can know, a new id, is taken from the result. */
-function happen(state: State, { client, me, what, lease, comment, result }: Call, ids: readonly string[]): unknown {
+function happen(state: State, { client, me, what, loan, comment, result }: Call, ids: readonly string[]): unknown {
   if (what.do === "join") {
     const before = state.sessions[me];
     if (before === client) return { first: false };
     // What the other one took and has not confirmed is handed out anew, the oldest first.
-    state.queues[me] = [...state.leases[me].flatMap(([, events]) => events), ...state.queues[me]];
-    state.leases[me] = [];
+    state.queues[me] = [...state.loans[me].flatMap(([, events]) => events), ...state.queues[me]];
+    state.loans[me] = [];
     state.sessions[me] = client;
     state.joined[client] = true;
     return before === undefined ? { first: true } : { first: false, superseded: before };
@@ -148,11 +148,11 @@ function happen(state: State, { client, me, what, lease, comment, result }: Call
         const [kind, id] = event.split(" ") as [string, string];
         if (kind !== "published" || state.unread[me].includes(id)) events.push(event);
       }
-      if (events.length > 0) state.leases[me].push([lease, events]);
+      if (events.length > 0) state.loans[me].push([loan, events]);
       return { events, remaining: queue.length };
     }
     case "confirm":
-      state.leases[me] = state.leases[me].filter(([one]) => one !== lease);
+      state.loans[me] = state.loans[me].filter(([one]) => one !== loan);
       return "done";
     default:
       return {
@@ -208,7 +208,7 @@ export interface HistoryFigures {
 
 export async function fuzzHistories({ seed, cases }: { seed: number; cases: number }): Promise<HistoryFigures> {
   await using redis = await startThrowawayRedis();
-  const raw = new Redis({ path: redis.socketPath });
+  const raw = openRedis({ path: redis.socketPath });
   const figures: HistoryFigures = { histories: 0, calls: 0, problems: [] };
   try {
     for (const chosen of fc.sample(plans, { seed, numRuns: cases })) {
@@ -241,7 +241,7 @@ async function record(
       keys: {},
       unread: each(() => []),
       queues: each(() => []),
-      leases: each(() => []),
+      loans: each(() => []),
       sessions: {},
       joined: CLIENTS.map(() => false),
     };
@@ -256,7 +256,7 @@ async function record(
     const run = async (client: number): Promise<void> => {
       for (const [n, what] of chosen[client]!.entries()) {
         const noted = async (one: Call["what"], call: () => Promise<unknown>): Promise<void> => {
-          const names = { client, me: CLIENTS[client]!, what: one, lease: `${client}-${n}`, comment: `${client}-${n}` };
+          const names = { client, me: CLIENTS[client]!, what: one, loan: `${client}-${n}`, comment: `${client}-${n}` };
           const at = place++;
           const result = await call().catch((error: unknown) =>
             CoordinationError.is(error) ? error.code : String(error),

@@ -42,7 +42,7 @@ environment and the file, in ${seconds()} s: ${commands.problems.length} ended w
 console.log(aboutCommands);
 const histories = await fuzzHistories({ seed, cases: given.frames === undefined ? HISTORIES : 30 });
 const aboutHistories = `**Histories.** ${number(histories.histories)} times four clients at once, two of them under one name, published, answered, acknowledged, read, took events and their
-leases and took over from each other, ${number(histories.calls)} calls in ${seconds()} s; ${histories.problems.length} had a result that no order of the calls explains.`;
+loans and took over from each other, ${number(histories.calls)} calls in ${seconds()} s; ${histories.problems.length} had a result that no order of the calls explains.`;
 console.log(aboutHistories);
 const problems = [...damaged.problems, ...commands.problems, ...histories.problems];
 for (const problem of problems) console.log(`  ${problem}`);

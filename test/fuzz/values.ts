@@ -4,8 +4,9 @@
  * a result or in an error of ours, soon; and what is published next has to arrive.
  */
 import * as fc from "fast-check";
-import { Redis } from "ioredis";
+import { openRedis, type Redis } from "../raw-redis.ts";
 
+import { Mailbox } from "../../src/client/mailbox.ts";
 import { CoordinationClient } from "../../src/client/client.ts";
 import type { MailMoment } from "../../src/client/replies.ts";
 import { resolveSettings } from "../../src/client/settings.ts";
@@ -37,7 +38,7 @@ interface Scene {
   raw: Redis;
 }
 
-/** Every kind of key of lua/README.md is there: messages of every state, leases, deadlines, dead, sessions, settings. */
+/** Every kind of key of lua/README.md is there: messages of every state, loans, deadlines, dead, sessions, settings. */
 async function stage(raw: Redis, open: (name: string) => CoordinationClient): Promise<Scene> {
   await raw.flushall();
   const [alice, bob] = [open("alice"), open("bob")];
@@ -51,7 +52,7 @@ async function stage(raw: Redis, open: (name: string) => CoordinationClient): Pr
   ids.push(await publish(alice, { to: "carol", ackWithin: 60 }), await publish(alice, { to: "bob", ackWithin: 60 }));
   await due(raw);
   await alice.sweep();
-  await bob.collectMail("tool", 1, BOUND);
+  await new Mailbox(bob).collect("tool", 1, BOUND);
   await bob.takeNotifications({ limit: 1 });
   for (let i = 0; i < 4; i++) {
     await due(raw);
@@ -62,8 +63,8 @@ async function stage(raw: Redis, open: (name: string) => CoordinationClient): Pr
   await raw.hset("coord:presence", "offline", '{"last_heartbeat":"2020-01-01T00:00:00.000Z","left":true,"session":{}}');
   await due(raw);
   await alice.sweep();
-  await bob.confirmMail(await bob.collectMail("stop", 10, BOUND));
-  await bob.takeWakerPlace("token");
+  await new Mailbox(bob).confirm(await new Mailbox(bob).collect("stop", 10, BOUND));
+  await new Mailbox(bob).takeWakerPlace("token");
   await raw.zadd("coord:expired", 1, "msg-0000000001");
   return { alice, bob, ids, raw };
 }
@@ -86,10 +87,10 @@ const OPERATIONS: Record<string, (scene: Scene) => Promise<unknown>> = {
   "publish a reply": async ({ bob, ids }) => bob.publishMessage({ ...GENERAL, replyTo: ids[0] }),
   "publish again": async ({ alice }) =>
     alice.publishMessage({ ...GENERAL, to: "bob", idempotencyKey: "k", ackWithin: 60 }),
-  check: async ({ bob }) => shown(await bob.checkMessages({}, BOUND)),
+  check: async ({ bob }) => shown(await new Mailbox(bob).checkMessages({}, BOUND)),
   "check pending": async ({ bob }) => shown(await bob.checkMessages({ pendingOnly: true })),
   "check all": async ({ alice }) => shown(await alice.checkMessages({ all: true, type: "GENERAL" })),
-  "check own": async ({ alice }) => shown(await alice.checkMessages({ from: "alice" }, BOUND)),
+  "check own": async ({ alice }) => shown(await new Mailbox(alice).checkMessages({ from: "alice" }, BOUND)),
   "check a range": async ({ bob, ids }) =>
     shown(await bob.checkMessages({ since: ids[0], before: ids[4], thread: ids[0] })),
   "check with a wait": async ({ bob }) => shown(await bob.checkMessages({ waitSeconds: 0.001 })),
@@ -108,9 +109,9 @@ const OPERATIONS: Record<string, (scene: Scene) => Promise<unknown>> = {
     MOMENTS.map((moment) => [
       `hook at ${moment}`,
       async ({ bob }: Scene) => {
-        const mail = await bob.collectMail(moment, 10, BOUND, "token");
+        const mail = await new Mailbox(bob).collect(moment, 10, BOUND, "token");
         const text = renderMail(mail);
-        await bob.confirmMail(mail, text?.shown ?? 0);
+        await new Mailbox(bob).confirm(mail, text?.shown ?? 0);
         return text;
       },
     ]),
@@ -121,9 +122,9 @@ const OPERATIONS: Record<string, (scene: Scene) => Promise<unknown>> = {
   },
   beat: async ({ bob }) => bob.setActivity("at work"),
   speaks: async ({ bob }) => bob.speaks(),
-  waker: async ({ bob }) => bob.takeWakerPlace("token"),
+  waker: async ({ bob }) => new Mailbox(bob).takeWakerPlace("token"),
   sweep: async ({ alice }) => {
-    const next = await alice.sweepWhenDue();
+    const next = await new Mailbox(alice).sweepWhenDue();
     if (!(next >= 0)) throw new Error(`the next sweep is in ${next} ms`);
     return render.renderSweep(await alice.sweep());
   },
@@ -186,7 +187,7 @@ const PROBLEMS_MAXIMUM = 20;
 
 export async function fuzzValues({ seed, cases }: { seed: number; cases: number }): Promise<ValueFigures> {
   await using redis = await startThrowawayRedis();
-  const raw = new Redis({ path: redis.socketPath });
+  const raw = openRedis({ path: redis.socketPath });
   const clients: CoordinationClient[] = [];
   const figures: ValueFigures = { cases: 0, results: 0, refused: 0, problems: [] };
   try {
@@ -198,9 +199,8 @@ export async function fuzzValues({ seed, cases }: { seed: number; cases: number 
     const dump = await dumped(raw);
     const damage = fc.array(change, { minLength: 1, maxLength: 4 });
     for (const changes of fc.sample(damage, { seed, numRuns: cases })) {
-      const pipeline = raw.pipeline().flushall();
-      for (const [key, value] of dump) pipeline.restore(key, 0, value);
-      await pipeline.exec();
+      await raw.flushall();
+      await Promise.all(dump.map(([key, value]) => raw.restore(key, 0, value)));
       const writes = [];
       for (const one of changes) writes.push(await applyChange(raw, one));
       const where = `${writes.join(", ")} (values ${changes.map(({ value }) => JSON.stringify(value.toString().slice(0, 80))).join(", ")})`;
@@ -225,7 +225,9 @@ export async function fuzzValues({ seed, cases }: { seed: number; cases: number 
 
 async function dumped(raw: Redis): Promise<[string, Buffer][]> {
   const keys = await raw.keys("coord:*");
-  return Promise.all(keys.map(async (key): Promise<[string, Buffer]> => [key, await raw.dumpBuffer(key)]));
+  return Promise.all(
+    keys.map(async (key): Promise<[string, Buffer]> => [key, (await raw.bytes("DUMP", key)) as Buffer]),
+  );
 }
 
 /** Resolves to the refusal, if it was one that a damaged namespace may be answered with. */
@@ -261,9 +263,9 @@ async function hears({ alice, bob }: Scene, where: string): Promise<void> {
   for (let calls = 0; calls < HOOK_CALLS; calls++) {
     let found = false;
     const collect = async (): Promise<void> => {
-      const mail = await bob.collectMail("tool", 10, BOUND);
+      const mail = await new Mailbox(bob).collect("tool", 10, BOUND);
       const text = renderMail(mail);
-      await bob.confirmMail(mail, text?.shown ?? 0);
+      await new Mailbox(bob).confirm(mail, text?.shown ?? 0);
       found = text?.text.includes(sent) === true;
     };
     const refusal = await ended(collect(), `hook after ${where}`);

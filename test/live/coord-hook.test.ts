@@ -6,6 +6,7 @@ import { chmodSync, existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } 
 import { createServer, type Server } from "node:net";
 import path from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { Mailbox } from "../../src/client/mailbox.ts";
 import { PREFIX, useRedis } from "../harness.ts";
 import { type Environment, bash, environment, freePort, ROOT, run, temporaryFolder } from "../surfaces/run.ts";
 
@@ -37,7 +38,7 @@ beforeEach(async () => {
   mkdirSync(path.join(project, "deep/er"), { recursive: true });
   write("bin/node", `#!/bin/sh\n: >"${started}"\nexec "${process.execPath}" "$@"\n`);
   chmodSync(path.join(folder, "bin/node"), 0o755);
-  await bench.command("me", { env: { CLAUDE_CODE_SESSION_ID: "s1" } }).hasMail(); // Redis has the script
+  await new Mailbox(bench.command("me", { env: { CLAUDE_CODE_SESSION_ID: "s1" } })).glance(); // Redis has the script
 });
 
 function write(name: string, text: string): void {

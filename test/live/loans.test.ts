@@ -1,5 +1,6 @@
 /** [G7] Handed out is not yet told: what a reader took and never showed comes again, what it confirmed never does. */
 import { describe, expect, it } from "vitest";
+import { Mailbox } from "../../src/client/mailbox.ts";
 import type { Mail } from "../../src/client/replies.ts";
 import type { CoordinationEvent } from "../../src/protocol/results.ts";
 import {
@@ -23,7 +24,7 @@ const KILLS = 30;
 const subjects = (events: readonly CoordinationEvent[]): unknown[] => events.map(({ subject }) => subject);
 const BOUND = { bytes: 7_500, descriptionBytes: 6_000 };
 
-describe.concurrent("[G7] events under a lease", () => {
+describe.concurrent("[G7] events under a loan", () => {
   it("come again when they are not confirmed in time, in their order and before later ones; confirmed ones never", async () => {
     const stage = bench.stage();
     const client = await stage.client("backend", { loanSeconds: 1 });
@@ -49,13 +50,13 @@ describe.concurrent("[G7] events under a lease", () => {
     for (const subject of ["a", "b", "c"]) await stage.send("backend", subject);
     const one = await older.takeNotifications({ limit: 1 });
     const two = await older.takeNotifications({ limit: 1 });
-    const mail = await older.collectMail("tool", 10, BOUND);
+    const mail = await new Mailbox(older).collect("tool", 10, BOUND);
     expect(mail.messages.map(({ subject }) => subject)).toEqual(["a", "b", "c"]);
     const newer = await stage.client("backend", { session: runOf({ agentPid: 2000 }), loanSeconds: 60 });
-    for (const confirm of [one.confirm, two.confirm, () => older.confirmMail(mail)]) {
+    for (const confirm of [one.confirm, two.confirm, () => new Mailbox(older).confirm(mail)]) {
       expect((await refused(confirm())).code).toBe("SUPERSEDED");
     }
-    expect((await newer.collectMail("tool", 10, BOUND)).messages).toEqual(mail.messages);
+    expect((await new Mailbox(newer).collect("tool", 10, BOUND)).messages).toEqual(mail.messages);
     const { result, confirm } = await newer.takeNotifications();
     expect(subjects(result.notifications)).toEqual(["a", "b", "c"]);
     await confirm();
@@ -66,15 +67,15 @@ describe.concurrent("[G7] events under a lease", () => {
     const stage = bench.stage();
     const client = await stage.client("backend");
     await stage.send("backend", "login");
-    await client.confirmMail(await client.collectMail("tool", 10, BOUND));
+    await new Mailbox(client).confirm(await new Mailbox(client).collect("tool", 10, BOUND));
     const held = (mail: Mail): string[] => mail.reminders.map(({ subject }) => subject);
-    expect(held(await client.collectMail("stop", 10, BOUND))).toEqual(["login"]); // its hook died
-    const mail = await client.collectMail("stop", 10, BOUND);
+    expect(held(await new Mailbox(client).collect("stop", 10, BOUND))).toEqual(["login"]); // its hook died
+    const mail = await new Mailbox(client).collect("stop", 10, BOUND);
     expect(held(mail)).toEqual(["login"]);
-    await client.confirmMail(await client.collectMail("turn", 10, BOUND)); // a reminder at a prompt is another thing
-    expect(held(await client.collectMail("stop", 10, BOUND))).toEqual(["login"]);
-    await client.confirmMail(mail);
-    expect(held(await client.collectMail("stop", 10, BOUND))).toEqual([]);
+    await new Mailbox(client).confirm(await new Mailbox(client).collect("turn", 10, BOUND)); // a reminder at a prompt is another thing
+    expect(held(await new Mailbox(client).collect("stop", 10, BOUND))).toEqual(["login"]);
+    await new Mailbox(client).confirm(mail);
+    expect(held(await new Mailbox(client).collect("stop", 10, BOUND))).toEqual([]);
   });
 
   it("are not given to two readers of one session at the same time", async () => {
@@ -86,7 +87,7 @@ describe.concurrent("[G7] events under a lease", () => {
     );
     const all = taken.flatMap(({ result }) => subjects(result.notifications));
     expect(all.sort()).toEqual(Array.from({ length: 20 }, (_, i) => `${i}`).sort());
-    const mails = await Promise.all(readers.map((reader) => reader.collectMail("tool", 5, BOUND)));
+    const mails = await Promise.all(readers.map((reader) => new Mailbox(reader).collect("tool", 5, BOUND)));
     const ids = mails.flatMap(({ messages }) => messages.map(({ id }) => id));
     expect([ids.length, new Set(ids).size]).toEqual([20, 20]);
   });
@@ -112,7 +113,7 @@ describe.concurrent("[G7] events under a lease", () => {
     await reader.ended;
     const client = await stage.client("backend");
     const seen: unknown[] = [];
-    await sleep(1_100); // the lease of the killed one
+    await sleep(1_100); // the loan of the killed one
     for await (const { subject } of client.events()) if (seen.push(subject) === 2) break;
     expect([reader.stdout, seen]).toEqual(["abc", ["c", "d"]]);
   });
@@ -139,7 +140,7 @@ describe.concurrent("[G7] a hook killed between taking and showing", () => {
     expect(await next.shown(TOOL)).toBe("");
   });
 
-  it("nor has it in the same session, which shows it once the lease is over", async () => {
+  it("nor has it in the same session, which shows it once the loan is over", async () => {
     const stage = bench.stage();
     const agent = await stage.agent("backend");
     await agent.hook(START);
@@ -175,7 +176,7 @@ describe.concurrent("[G7] a hook killed between taking and showing", () => {
         if (signal !== null) byKilled.add(id);
       }
     }
-    // What the killed ones had taken comes with a takeover, without waiting for their leases.
+    // What the killed ones had taken comes with a takeover, without waiting for their loans.
     const next = await stage.agent("backend");
     for (let text = await next.shown(START); text !== ""; text = await next.shown(TOOL)) shown.push(...idsIn(text));
     expect([...new Set(shown)].sort()).toEqual(sent);
@@ -294,7 +295,7 @@ describe("[G7] a listener that was disconnected", () => {
     await within(reading);
   });
 
-  it("goes on when the answer with its events is lost: they come once the lease is over", async () => {
+  it("goes on when the answer with its events is lost: they come once the loan is over", async () => {
     const stage = bench.stage();
     const gate = await openGate(bench.socketPath);
     const client = await stage.client("backend", { redis: gate.url, loanSeconds: 1 });
@@ -333,7 +334,7 @@ describe("[G7] a listener that was disconnected", () => {
       client.checkMessages({ waitSeconds: 30, pendingOnly: true, signal }),
       client.checkMessages({ waitSeconds: 30, to: "other", signal }),
       client.events({ signal }).next(),
-      client.listenToAll(() => undefined),
+      new Mailbox(client).listenToAll(() => undefined),
     ];
     await until(async () => (await count()) === 1);
     await sleep(300);

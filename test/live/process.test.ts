@@ -54,15 +54,15 @@ describe.concurrent("[G8] an agent that is killed and stays a zombie", () => {
     return { pid, env: { CLAUDE_PID: String(pid) } };
   }
 
-  it("ends its waiter, and its session goes stale by itself", async () => {
+  it("ends its waker, and its session goes stale by itself", async () => {
     const stage = bench.stage({ presenceTimeoutSeconds: 1 });
     const { pid, env } = await claude();
     const agent = await stage.agent("backend");
     await agent.hook(START, env);
-    const waiter = agent.wait(env);
+    const waker = agent.wait(env);
     await until(async () => (await stage.raw.get(`${stage.prefix}:waker:backend`)) !== null);
     await makeZombie(pid);
-    expect(await waiter.ended).toMatchObject({ code: 0, stdout: "", stderr: "" });
+    expect(await waker.ended).toMatchObject({ code: 0, stdout: "", stderr: "" });
     await until(async () => (await stage.status("backend")) === "stale");
   });
 
@@ -79,15 +79,15 @@ describe.concurrent("[G8] an agent that is killed and stays a zombie", () => {
 });
 
 describe.concurrent("a host that keeps the input of its hook open", () => {
-  it("is answered, and its waiter waits", async () => {
+  it("is answered, and its waker waits", async () => {
     const stage = bench.stage();
     const agent = await stage.agent("backend");
     await stage.send("backend", "login");
     const hook = agent.startPatientHook(START, {}, "open");
     expect((await hook.ended).stdout).toContain("About login.");
-    const waiter = agent.wait({}, "open");
+    const waker = agent.wait({}, "open");
     await until(async () => (await stage.raw.get(`${stage.prefix}:waker:backend`)) !== null);
     await stage.send("backend", "logout");
-    expect(await waiter.ended).toMatchObject({ code: 2, stderr: expect.stringContaining("About logout.") as string });
+    expect(await waker.ended).toMatchObject({ code: 2, stderr: expect.stringContaining("About logout.") as string });
   });
 });

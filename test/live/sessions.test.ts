@@ -1,6 +1,7 @@
 /** [G8] What is one session, and what becomes of two under one name. */
 import { hostname } from "node:os";
 import { describe, expect, it } from "vitest";
+import { Mailbox } from "../../src/client/mailbox.ts";
 import type { CoordinationClient } from "../../src/client/client.ts";
 import { END, PROMPT, refused, runOf, START, STOP, TOOL, until, useRedis } from "./agent.ts";
 
@@ -9,7 +10,7 @@ const TIMES = { presenceTimeoutSeconds: 1 };
 const CLEAR = { hook_event_name: "SessionEnd", reason: "clear" };
 
 describe.concurrent("[G8] one run of an agent is one session", () => {
-  it("of MCP server, hooks, waiter and commands: they renew each other", async () => {
+  it("of MCP server, hooks, waker and commands: they renew each other", async () => {
     const stage = bench.stage(TIMES);
     const agent = await stage.agent("backend");
     const server = await agent.mcp();
@@ -17,10 +18,10 @@ describe.concurrent("[G8] one run of an agent is one session", () => {
     const { joined } = (await stage.entry("backend")).session;
     await stage.send("backend", "hello");
     expect(await agent.shown(START)).toContain("hello");
-    const waiter = agent.wait();
+    const waker = agent.wait();
     await until(async () => (await stage.raw.exists(`${stage.prefix}:waker:backend`)) === 1);
     for (const fields of [TOOL, PROMPT, STOP]) await agent.hook(fields);
-    expect((await waiter.ended).code).toBe(0); // the prompt sent it away
+    expect((await waker.ended).code).toBe(0); // the prompt sent it away
     expect(await agent.json("check")).toMatchObject({ success: true, count: 1 });
     expect(await server.call("check_messages")).toMatchObject({ success: true, count: 1 });
     expect(await agent.json("publish", "GENERAL", "hi", "", "--to", "other")).toMatchObject({ success: true });
@@ -145,7 +146,7 @@ describe.concurrent("[G8] two runs under one name", () => {
     await older.hook(START);
     const newer = await stage.agent("backend");
     expect(await newer.shown(START)).toBe(
-      `You now speak for "backend" and get its messages; until now another session (claude-code) on ${hostname()} ` +
+      `You now speak for backend and get its messages; until now another session (claude-code) on ${hostname()} ` +
         `in ${stage.cwd} did.`,
     );
     const newerServer = await newer.mcp();
@@ -176,14 +177,14 @@ describe.concurrent("[G8] two runs under one name", () => {
     expect((await stage.entry("backend")).session.number).toBe(2);
   });
 
-  it("the waiter of the older never takes the name back", async () => {
+  it("the waker of the older never takes the name back", async () => {
     const stage = bench.stage();
     const older = await stage.agent("backend");
     await older.hook(START);
     const newer = await stage.agent("backend");
     await newer.hook(START);
-    const waiter = older.wait();
-    expect(await waiter.ended).toMatchObject({ code: 0, stdout: "", stderr: "" });
+    const waker = older.wait();
+    expect(await waker.ended).toMatchObject({ code: 0, stdout: "", stderr: "" });
     expect((await stage.entry("backend")).session).toMatchObject({ number: 2, agent_pid: newer.pid });
   });
 
@@ -247,8 +248,8 @@ describe.concurrent("[G8] two runs under one name", () => {
       (client) => client.getNotifications(),
       (client) => client.publishMessage({ type: "GENERAL", subject: "x", description: "", to: "other" }),
       (client) => client.setActivity("busy"),
-      (client) => client.takeWakerPlace("me"),
-      (client) => client.collectMail("turn", 10, { bytes: 1000, descriptionBytes: 100 }),
+      (client) => new Mailbox(client).takeWakerPlace("me"),
+      (client) => new Mailbox(client).collect("turn", 10, { bytes: 1000, descriptionBytes: 100 }),
       async (client) => {
         for await (const event of client.events()) return event;
       },
@@ -289,7 +290,7 @@ describe.concurrent("[G8] two runs under one name", () => {
     await crashed.kill();
     const restarted = await stage.agent("backend");
     const text = await restarted.shown(START);
-    expect(text).toMatch(/^You now speak for "backend"/);
+    expect(text).toMatch(/^You now speak for backend/);
     expect(text).toContain("before the crash");
     const again = await restarted.mcp();
     expect(await again.call("check_messages")).toMatchObject({ success: true, count: 1 });

@@ -4,7 +4,8 @@ import * as fc from "fast-check";
 import { type Mail, readEvent } from "../../src/client/replies.ts";
 import type { Message } from "../../src/protocol/results.ts";
 import * as render from "../../src/surfaces/cli/render.ts";
-import { printable, printableJson } from "../../src/surfaces/cli/terminal.ts";
+import { visible } from "../../src/protocol/text.ts";
+import { printableJson } from "../../src/surfaces/cli/terminal.ts";
 import { renderMail, renderSuperseded } from "../../src/surfaces/hook/text.ts";
 
 const PIECES = [
@@ -118,18 +119,18 @@ test("[G10] on a terminal no text moves the cursor, reorders a line, or poses as
         [0, render.renderForget({ instance: odd, pending: 1 })],
       ];
       for (const [ids, said] of shown) {
-        expect(said).toBe(printable(said));
+        expect(said).toBe(visible(said));
         expect([said, idLines(said)]).toEqual([said, ids]);
       }
       const json = printableJson(one);
-      expect([json, JSON.parse(json)]).toEqual([printable(json), one]);
+      expect([json, JSON.parse(json)]).toEqual([visible(json), one]);
       expect(json).not.toContain("\n");
     }),
     { numRuns: 500 },
   );
 });
 
-test("[G10] in what a hook shows, no text closes its frame, opens another one, or poses as a line of ours", () => {
+test("[G10] in what a hook shows, every character of a sender stands in a quoted line, and none is invisible", () => {
   fc.assert(
     fc.property(
       fc.array(message, { maxLength: 3 }),
@@ -137,19 +138,33 @@ test("[G10] in what a hook shows, no text closes its frame, opens another one, o
       text,
       (messages, events, odd) => {
         const mail: Mail = { moment: "turn", messages, events, reminders: messages, waiting: 1, pending: 4, loan: "" };
-        const shown = renderMail(mail, [renderSuperseded("backend", { agent: odd, host: odd, cwd: odd })]);
-        const tags = shown!.text.match(/<[^>]*>?/g) ?? [];
-        expect(tags.filter((tag) => tag.startsWith("<agent-message "))).toHaveLength(messages.length);
-        expect(tags.filter((tag) => tag === "</agent-message>")).toHaveLength(messages.length);
+        const shown = renderMail(mail, [renderSuperseded("backend", { agent: odd, host: odd, cwd: odd })])!.text;
+        expect(shown).toBe(visible(shown));
         const comments = events.filter((one) => one.event === "message_acknowledged").length;
-        expect(tags.filter((tag) => /^<\/?agent-comment>$/.test(tag))).toHaveLength(2 * comments);
-        expect(tags).toHaveLength(2 * messages.length + 2 * comments);
-        // Outside the frames each event, reminder and heading is a line of its own.
-        const outside = shown!.text.replaceAll(/<agent-message [^>]*>[^]*?<\/agent-message>/g, "frame").split("\n");
-        const ours = messages.length === 0 ? 0 : 3; // heading, more, reminders
-        expect(outside).toHaveLength(1 + messages.length + events.length + ours);
+        const lines = shown.split("\n");
+        const ours = lines.filter((line) => !line.startsWith("| "));
+        expect(ours.filter((line) => /^<agent-message [^<>]*>$/.test(line.replaceAll("\\u{", "")))).toSatisfy(
+          (heads: string[]) => heads.length <= messages.length + comments,
+        );
+        expect(ours.filter((line) => line === "</agent-message>")).toHaveLength(messages.length + comments);
+        // A line for each event, the sentence about the session, and with messages heading, rest and reminders.
+        const frames = 2 * (messages.length + comments);
+        const others = messages.length === 0 ? 0 : 3;
+        expect([ours, ours.length]).toEqual([ours, 1 + events.length + frames + others]);
+        expect(shown.match(/<(?!agent-message |\/agent-message>)/)).toBeNull();
       },
     ),
     { numRuns: 500 },
   );
+});
+
+test("the characters that nobody sees are those of Unicode that protocol.json lists", () => {
+  const unicode = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/u;
+  const seen = new Set(["\t", "\n", "\ufe0f"]);
+  for (let codePoint = 0; codePoint <= 0x10ffff; codePoint++) {
+    if (codePoint >= 0xd800 && codePoint < 0xe000) continue;
+    const character = String.fromCodePoint(codePoint);
+    if ((visible(character) !== character) !== (unicode.test(character) && !seen.has(character)))
+      throw new Error(`U+${codePoint.toString(16)}`);
+  }
 });

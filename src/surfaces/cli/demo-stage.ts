@@ -9,7 +9,8 @@ import { CoordinationError, ErrorCode } from "../../protocol/errors.ts";
 import { VERSION } from "../../protocol/version.ts";
 import { startThrowawayRedis, type ThrowawayRedis } from "../../server/throwaway.ts";
 import { print, printProgress } from "./outcome.ts";
-import { colorsFor, printable } from "./terminal.ts";
+import { colorsFor } from "./terminal.ts";
+import { visible } from "../../protocol/text.ts";
 
 /** One call of the demo; far more than any takes. */
 const CALL_MILLISECONDS = 5000;
@@ -98,7 +99,7 @@ export class Stage implements AsyncDisposable {
     }
     this.#failures++;
     const difference = `expected ${JSON.stringify(expected)}, got ${JSON.stringify(actual)}`;
-    print(`           ${red("✗")} ${claim}: ${printable(difference)}`);
+    print(`           ${red("✗")} ${claim}: ${visible(difference)}`);
   }
 
   /** @returns whether all was as it should be */
@@ -125,7 +126,7 @@ export class Stage implements AsyncDisposable {
   #tell({ who, what, how }: StageEntry, milliseconds: number): void {
     const time = `${milliseconds.toFixed(milliseconds < 10 ? 1 : 0)} ms`.padStart(8);
     print(
-      `${dim(time)}  ${cyan(who.padEnd(12))} ${printable(what)} ${dim(how === "script" ? "(script)" : "")}`.trimEnd(),
+      `${dim(time)}  ${cyan(who.padEnd(12))} ${visible(what)} ${dim(how === "script" ? "(script)" : "")}`.trimEnd(),
     );
   }
 }

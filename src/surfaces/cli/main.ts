@@ -13,7 +13,8 @@ import {
   writeError,
   writeOut,
 } from "./outcome.ts";
-import { buildProgram, type LazySurfaces } from "./program.ts";
+import type { LazySurfaces } from "./grammar.ts";
+import { buildProgram } from "./program.ts";
 
 /** @returns the exit code */
 export async function runCommandLine(argv: readonly string[], surfaces: LazySurfaces): Promise<number> {

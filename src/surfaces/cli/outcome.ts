@@ -1,7 +1,8 @@
 /** How a command ends: what it prints where, and the exit code a script can rely on. */
 import { type CoordinationError, ErrorCode } from "../../protocol/errors.ts";
 import { refusalToWire } from "../../protocol/wire.ts";
-import { colorsFor, printable, printableJson } from "./terminal.ts";
+import { colorsFor, printableJson } from "./terminal.ts";
+import { visible } from "../../protocol/text.ts";
 
 /** Exit codes, documented in docs/cli.md. Never 2: Claude Code takes that from a hook as a wake signal. */
 export const EXIT = { done: 0, refused: 1, usage: 64, unreachable: 69, unwritten: 74, timedOut: 75 } as const;
@@ -91,19 +92,19 @@ export function printJson(value: unknown): void {
 export function printRefusal(error: CoordinationError, json: boolean): void {
   if (json) printJson(refusalToWire(error));
   const { red } = colorsFor(process.stderr);
-  writeError(`${red("error:")} ${printable(error.message)}\n${printable(error.hint)}\n`);
+  writeError(`${red("error:")} ${visible(error.message)}\n${visible(error.hint)}\n`);
 }
 
 export function printOutputError({ sentence }: OutputError): void {
-  if (sentence !== "") writeError(`${colorsFor(process.stderr).red("error:")} ${printable(sentence)}\n`);
+  if (sentence !== "") writeError(`${colorsFor(process.stderr).red("error:")} ${visible(sentence)}\n`);
 }
 
 export function printWarnings(warnings: readonly string[]): void {
   const { yellow } = colorsFor(process.stderr);
-  for (const warning of warnings) writeError(`${yellow("warning:")} ${printable(warning)}\n`);
+  for (const warning of warnings) writeError(`${yellow("warning:")} ${visible(warning)}\n`);
 }
 
 /** Progress of long work. */
 export function printProgress(line: string): void {
-  writeError(`${colorsFor(process.stderr).dim(printable(line))}\n`);
+  writeError(`${colorsFor(process.stderr).dim(visible(line))}\n`);
 }

@@ -1,6 +1,6 @@
 /** Results for eyes. Every message id stands on a line of its own, so that it can be copied or cut out by a script. */
+import type { AckRefusal } from "../../protocol/errors.ts";
 import type {
-  AckRefusal,
   AckResult,
   CheckResult,
   CoordinationEvent,
@@ -16,7 +16,8 @@ import type {
   StatsResult,
   SweepResult,
 } from "../../protocol/results.ts";
-import { colorsFor, printable } from "./terminal.ts";
+import { colorsFor } from "./terminal.ts";
+import { visible, visibleLine } from "../../protocol/text.ts";
 
 const colors = colorsFor(process.stdout);
 const { bold, dim, cyan, green, yellow, red } = colors;
@@ -26,23 +27,22 @@ const LISTED_NAMES = 10;
 
 const colored = (status: PresenceStatus): string => STATUS_COLORS[status](status);
 /** Also of what another program wrote: a line break could begin a line that looks like ours. */
-const oneLine = (text: string): string => printable(text).replaceAll(/\s+/g, " ");
-const idLine = (id: string): string => `  ID: ${cyan(oneLine(id))}`;
+const idLine = (id: string): string => `  ID: ${cyan(visibleLine(id))}`;
 
 export function renderPublish(result: PublishResult): string {
   const { type, to, recipients, repeated, acknowledged, messageId, requiresAck, replicas } = result;
   const listed = recipients
     .slice(0, LISTED_NAMES)
     .map(({ instance, presence }) =>
-      to === instance ? colored(presence) : `${oneLine(instance)} ${colored(presence)}`,
+      to === instance ? colored(presence) : `${visibleLine(instance)} ${colored(presence)}`,
     );
   if (recipients.length > LISTED_NAMES) listed.push(`${recipients.length - LISTED_NAMES} more`);
   return [
-    `${bold(repeated ? "Already sent" : "Sent")} ${oneLine(type)} to ${oneLine(to)}${listed.length === 0 ? "" : ` (${listed.join(", ")})`}`,
+    `${bold(repeated ? "Already sent" : "Sent")} ${visibleLine(type)} to ${visibleLine(to)}${listed.length === 0 ? "" : ` (${listed.join(", ")})`}`,
     idLine(messageId),
     ...(acknowledged ? ["  The message it answers is acknowledged."] : []),
     ...(replicas === undefined ? [] : [`  Replicas that have it: ${replicas}`]),
-    ...(requiresAck ? [dim(`  Who has acknowledged: coord show ${oneLine(messageId)}`)] : []),
+    ...(requiresAck ? [dim(`  Who has acknowledged: coord show ${visibleLine(messageId)}`)] : []),
   ].join("\n");
 }
 
@@ -50,7 +50,7 @@ export function renderCheck(result: CheckResult, nothing: string): string {
   const blocks = result.messages.map(renderMessage);
   if (blocks.length === 0 && result.unreadable.length === 0) blocks.push(nothing);
   for (const { id, reason } of result.unreadable) {
-    blocks.push(`${red("Unreadable message")}: ${oneLine(reason)}\n${idLine(id)}`);
+    blocks.push(`${red("Unreadable message")}: ${visibleLine(reason)}\n${idLine(id)}`);
   }
   if (result.stoppedEarly === true)
     blocks.push(yellow("The search stopped after 20,000 messages; go on from the cursor."));
@@ -67,17 +67,17 @@ function renderMessage(message: Message): string {
   const asked = requiresAck && !settled;
   const state = acknowledged ? green("acknowledged") : asked ? yellow("to be acknowledged") : dim("no answer needed");
   return [
-    `${bold(oneLine(type))} ${oneLine(from)} → ${oneLine(to)}  ${dim(oneLine(timestamp))}  ${state}`,
+    `${bold(visibleLine(type))} ${visibleLine(from)} → ${visibleLine(to)}  ${dim(visibleLine(timestamp))}  ${state}`,
     idLine(id),
-    ...(replyTo === undefined ? [] : [`  Reply to: ${oneLine(replyTo)}`]),
+    ...(replyTo === undefined ? [] : [`  Reply to: ${visibleLine(replyTo)}`]),
     ...(waitingSeconds === undefined
       ? []
       : [yellow(`  Announced again: it has been waiting for ${duration(waitingSeconds)}.`)]),
-    `  Subject: ${bold(oneLine(subject))}`,
+    `  Subject: ${bold(visibleLine(subject))}`,
     // Deeper than the lines of ours: no text can pose as an id line.
     ...(description === ""
       ? []
-      : printable(description)
+      : visible(description)
           .split("\n")
           .map((line) => `    ${line}`)),
     ...(totals === undefined ? [] : [`  Acknowledged by ${totals.acknowledged} of ${totals.recipients}`]),
@@ -93,15 +93,15 @@ function renderReceipt({ instance, state, presentedAt, acknowledgedAt, comment, 
   const ended = state === "dead" || state === "dropped" ? history?.at(-1)?.timestamp : undefined;
   const when = acknowledgedAt ?? ended ?? presentedAt;
   const said = comment ?? reason;
-  const words = said === undefined ? "" : `: ${oneLine(said)}`;
-  return `    ${oneLine(instance)} ${color(state)}${when === undefined ? "" : dim(` ${oneLine(when)}`)}${words}`;
+  const words = said === undefined ? "" : `: ${visibleLine(said)}`;
+  return `    ${visibleLine(instance)} ${color(state)}${when === undefined ? "" : dim(` ${visibleLine(when)}`)}${words}`;
 }
 
 export function renderAck(result: AckResult | AckRefusal): string {
-  if ("code" in result) return `${red("Not acknowledged")}: ${oneLine(result.error)}\n${idLine(result.messageId)}`;
+  if ("code" in result) return `${red("Not acknowledged")}: ${visibleLine(result.error)}\n${idLine(result.messageId)}`;
   const { already, timestamp, comment, messageId } = result;
-  const words = comment === undefined ? "" : `: ${oneLine(comment)}`;
-  return `${green(already ? "Already acknowledged" : "Acknowledged")} ${dim(oneLine(timestamp))}${words}\n${idLine(messageId)}`;
+  const words = comment === undefined ? "" : `: ${visibleLine(comment)}`;
+  return `${green(already ? "Already acknowledged" : "Acknowledged")} ${dim(visibleLine(timestamp))}${words}\n${idLine(messageId)}`;
 }
 
 export function renderPresence({ instances }: PresenceResult): string {
@@ -111,11 +111,11 @@ export function renderPresence({ instances }: PresenceResult): string {
       (fact) => fact !== undefined,
     );
     return [
-      oneLine(instanceId),
+      visibleLine(instanceId),
       colored(status),
       age === null ? "" : `seen ${duration(age)} ago`,
       pending === 0 ? "" : `${pending} pending`,
-      oneLine(unreadable ?? facts.join(" · ")),
+      visibleLine(unreadable ?? facts.join(" · ")),
     ];
   });
   return rows.length === 0 ? "Nobody has been seen yet." : columns(rows);
@@ -142,26 +142,26 @@ export function renderEvent({
   instances,
   instancesTotal,
 }: CoordinationEvent): string {
-  const of = `${bold(oneLine(type ?? ""))} ${oneLine(subject ?? "")}`;
-  const names = (instances ?? []).slice(0, LISTED_NAMES).map(oneLine);
+  const of = `${bold(visibleLine(type ?? ""))} ${visibleLine(subject ?? "")}`;
+  const names = (instances ?? []).slice(0, LISTED_NAMES).map(visibleLine);
   const others = (instancesTotal ?? names.length) - names.length;
   const silent = `${names.join(", ")}${others > 0 ? ` and ${others} more` : ""} ${names.length + others === 1 ? "is" : "are"}`;
   const waiting = waitingSeconds === undefined ? "an unknown time" : duration(waitingSeconds);
   const heads: Readonly<Record<string, string>> = {
-    message_published: `${oneLine(from ?? "")} sent ${of}`,
-    message_acknowledged: `${oneLine(from ?? "")} acknowledged ${of}${comment === undefined ? "" : `: ${oneLine(comment)}`}`,
-    message_overdue: `${of} from ${oneLine(from ?? "")} has been waiting for an answer for ${waiting}`,
+    message_published: `${visibleLine(from ?? "")} sent ${of}`,
+    message_acknowledged: `${visibleLine(from ?? "")} acknowledged ${of}${comment === undefined ? "" : `: ${visibleLine(comment)}`}`,
+    message_overdue: `${of} from ${visibleLine(from ?? "")} has been waiting for an answer for ${waiting}`,
     message_undelivered: `${silent} offline: ${of} waits there`,
     message_unanswered: `${silent} silent on ${of} for ${waiting}`,
     message_dead: `${silent} no longer reminded of ${of}: coord dead`,
-    instance_joined: `${oneLine(from ?? "")} joined`,
-    instance_left: `${oneLine(from ?? "")} left`,
+    instance_joined: `${visibleLine(from ?? "")} joined`,
+    instance_left: `${visibleLine(from ?? "")} left`,
     events_skipped: `${count ?? "some"} older events were dropped; coord check still lists their messages`,
-    unreadable: `${red("Unreadable event")}: ${oneLine(reason ?? "")}`,
+    unreadable: `${red("Unreadable event")}: ${visibleLine(reason ?? "")}`,
   };
   const head = Object.hasOwn(heads, event) ? heads[event] : undefined;
   const line =
-    `${dim(oneLine(timestamp ?? ""))} ${head ?? oneLine(`${event} ${type ?? ""} ${subject ?? ""}`)}`.trimStart();
+    `${dim(visibleLine(timestamp ?? ""))} ${head ?? visibleLine(`${event} ${type ?? ""} ${subject ?? ""}`)}`.trimStart();
   return messageId === undefined ? line : `${line}\n${idLine(messageId)}`;
 }
 
@@ -169,11 +169,11 @@ export function renderStats(result: StatsResult): string {
   const { total, pending, dead, settled, byType, oldestPending, instances } = result;
   const lines = [`${bold(String(total))} messages: ${settled} settled, ${pending} pending, ${dead} dead`];
   if (oldestPending !== null)
-    lines.push(`Oldest pending: ${oneLine(oldestPending.timestamp)}`.trimEnd(), idLine(oldestPending.id));
-  const types = Object.entries(byType).map(([type, count]) => [oneLine(type), String(count)]);
+    lines.push(`Oldest pending: ${visibleLine(oldestPending.timestamp)}`.trimEnd(), idLine(oldestPending.id));
+  const types = Object.entries(byType).map(([type, count]) => [visibleLine(type), String(count)]);
   if (types.length > 0) lines.push("", columns([[dim("ever published"), ""], ...types]));
   const rows = Object.entries(instances).map(([name, { inbox, outbox, pending: open, unread, notifications }]) =>
-    [oneLine(name), inbox, outbox, open, unread, notifications].map(String),
+    [visibleLine(name), inbox, outbox, open, unread, notifications].map(String),
   );
   if (rows.length > 0) {
     lines.push(
@@ -200,7 +200,7 @@ export function renderForget({ instance, pending }: ForgetResult): string {
     pending === 0
       ? ""
       : ` It had not acknowledged ${pending} ${pending === 1 ? "message" : "messages"}; nobody waits for that any more.`;
-  return `Forgot ${oneLine(instance)}: nothing can be sent to it, until it is seen again.${open}`;
+  return `Forgot ${visibleLine(instance)}: nothing can be sent to it, until it is seen again.${open}`;
 }
 
 export function renderForgetUnseen({ forgotten }: ForgetUnseenResult): string {

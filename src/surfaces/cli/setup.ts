@@ -3,7 +3,8 @@ import { relative } from "node:path";
 import { successToWire } from "../../protocol/wire.ts";
 import { EXIT, print, printJson, printWarnings } from "./outcome.ts";
 import { workingFolder } from "../../client/settings.ts";
-import { colorsFor, printable } from "./terminal.ts";
+import { colorsFor } from "./terminal.ts";
+import { visible } from "../../protocol/text.ts";
 import type { Agent } from "../../setup/agents.ts";
 import { examine } from "../../setup/doctor.ts";
 import type { Level } from "../../setup/finding.ts";
@@ -56,9 +57,7 @@ export async function worktreeAdd(name: string, { agent, json, ...options }: Wor
   if (json) printJson(successToWire(result));
   else {
     const { root, branch, branchCreated } = result;
-    print(
-      `Worktree ${bold(printable(root))} on ${branchCreated ? "the new branch" : "the branch"} ${printable(branch)}`,
-    );
+    print(`Worktree ${bold(visible(root))} on ${branchCreated ? "the new branch" : "the branch"} ${visible(branch)}`);
     print(renderSetUp(result, findPlace(root), agents));
   }
   printWarnings(result.warnings);
@@ -73,8 +72,8 @@ export async function doctor({ instance, json }: Reporting & { instance?: string
   else {
     const marks: Record<Level, string> = { ok: green("✓"), warning: yellow("!"), problem: red("✗") };
     for (const { level, about, message, remedy } of findings) {
-      print(`${marks[level]} ${bold(about)}: ${printable(message)}`);
-      if (remedy !== null) print(`  ${dim("→")} ${printable(remedy)}`);
+      print(`${marks[level]} ${bold(about)}: ${visible(message)}`);
+      if (remedy !== null) print(`  ${dim("→")} ${visible(remedy)}`);
     }
   }
   return healthy ? EXIT.done : EXIT.refused;
@@ -86,13 +85,13 @@ function renderSetUp(
   agents: readonly Agent[],
 ): string {
   const where =
-    place.git === undefined && place.problem === undefined ? ` in ${printable(root)}, which is outside of git` : "";
+    place.git === undefined && place.problem === undefined ? ` in ${visible(root)}, which is outside of git` : "";
   const nothing = files.every(({ state }) => state === "unchanged");
   const folder = relative(workingFolder(), root);
   const start = agents.map((agent) => START[agent]).join(" or ");
   const next = folder === "" ? start : `cd ${shellLine([folder])} && ${start}`;
   return [
-    `${nothing ? "Already set up" : "Set up"}: instance ${bold(instance)} (${printable(instanceSource!)})${where}`,
+    `${nothing ? "Already set up" : "Set up"}: instance ${bold(instance)} (${visible(instanceSource!)})${where}`,
     ...renderFiles(files),
     ...(registered ? ["Broadcasts reach it from now on."] : []),
     `Next: ${bold(next)}`,
@@ -110,12 +109,10 @@ function renderRemoval({ instance, files }: InitResult): string {
 }
 
 function renderFiles(files: InitResult["files"]): string[] {
-  return files.map(
-    ({ path, state }) => `  ${(state === "unchanged" ? dim : green)(state.padEnd(9))} ${printable(path)}`,
-  );
+  return files.map(({ path, state }) => `  ${(state === "unchanged" ? dim : green)(state.padEnd(9))} ${visible(path)}`);
 }
 
 function renderDiffs({ files }: InitResult): string {
   const diffs = files.flatMap(({ diff }) => diff ?? []);
-  return diffs.length === 0 ? "Nothing would change." : printable(diffs.join("")).trimEnd();
+  return diffs.length === 0 ? "Nothing would change." : visible(diffs.join("")).trimEnd();
 }

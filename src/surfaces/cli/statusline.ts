@@ -2,7 +2,8 @@
 import { CoordinationClient } from "../../client/client.ts";
 import { resolveSettings } from "../../client/settings.ts";
 import { CoordinationError } from "../../protocol/errors.ts";
-import { colorsFor, printable } from "./terminal.ts";
+import { colorsFor } from "./terminal.ts";
+import { visible } from "../../protocol/text.ts";
 
 const NAMES_LISTED = 5;
 
@@ -19,7 +20,7 @@ export async function statusLine(instanceId: string | undefined): Promise<string
       const active = Object.values(instances).filter(
         ({ instanceId: name, status }) => status === "active" && name !== me,
       );
-      const names = active.slice(0, NAMES_LISTED).map(({ instanceId: name }) => printable(name));
+      const names = active.slice(0, NAMES_LISTED).map(({ instanceId: name }) => visible(name));
       if (active.length > NAMES_LISTED) names.push(`+${active.length - NAMES_LISTED}`);
       return [
         bold(me ?? "coord"),
@@ -31,6 +32,6 @@ export async function statusLine(instanceId: string | undefined): Promise<string
       client.close();
     }
   } catch (error) {
-    return dim(CoordinationError.is(error) ? `coord: ${printable(error.message)}` : "coord: unavailable");
+    return dim(CoordinationError.is(error) ? `coord: ${visible(error.message)}` : "coord: unavailable");
   }
 }

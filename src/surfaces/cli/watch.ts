@@ -1,6 +1,7 @@
 /** `coord watch`: a live tail of the namespace, or of what concerns one instance. */
 import { hostname } from "node:os";
 import { CoordinationClient } from "../../client/client.ts";
+import { Mailbox } from "../../client/mailbox.ts";
 import { onceToldToEnd } from "../../client/process.ts";
 import { readEvent } from "../../client/replies.ts";
 import { type Settings, workingFolder } from "../../client/settings.ts";
@@ -17,7 +18,7 @@ export async function followEvents(settings: Settings, only: string | undefined,
   const run = { agent: "coord watch", host: hostname(), agentPid: process.pid, pid: process.pid, cwd: workingFolder() };
   const client = new CoordinationClient(settings);
   try {
-    const stopFollowing = await client.listenToAll((text) => {
+    const stopFollowing = await new Mailbox(client).listenToAll((text) => {
       if (text === undefined) {
         printProgress("The connection was lost and is back; what happened in between is in coord check --all.");
         return;

@@ -5,13 +5,13 @@
 import { appendFileSync } from "node:fs";
 import { type AgentRun, identifyRun } from "../../client/agent-run.ts";
 import { CoordinationClient } from "../../client/client.ts";
+import { Mailbox } from "../../client/mailbox.ts";
 import type { Mail, MailMoment } from "../../client/replies.ts";
 import { resolveSettings } from "../../client/settings.ts";
 import { CoordinationError, ErrorCode } from "../../protocol/errors.ts";
 import { type Host, HOSTS } from "./hosts.ts";
 import { type HookInput, projectFolder, readInput } from "./input.ts";
 import { CONTRACTS_HINT, renderMail, renderSuperseded } from "./text.ts";
-import { waitForMail } from "./wait.ts";
 
 /** Of the whole process, its start included. */
 const GIVE_UP_MILLISECONDS = 450;
@@ -35,8 +35,7 @@ export async function runHook(argv: readonly string[]): Promise<number> {
     process.stderr.write(USAGE);
     return name === "--help" || name === "-h" ? 0 : 64;
   }
-  if (name === "wait") return waitForMail();
-  console.warn = (): void => undefined; // ioredis warns of a password that is not needed
+  if (name === "wait") return (await import("./waker.ts")).wakeWithMail();
   // Not unref'd work but the process itself ends: a host waits for the end of its hook.
   const started = process.uptime() * 1000;
   setTimeout(() => process.exit(0), Math.max(GIVE_UP_MILLISECONDS, BUSY_FACTOR * started) - started);
@@ -57,6 +56,7 @@ async function serve(input: HookInput, host: Host): Promise<void> {
   const settings = resolveSettings({ cwd, env });
   if (settings.instanceId === undefined) return; // this project does not take part
   const client = new CoordinationClient(settings);
+  const mailbox = new Mailbox(client);
   try {
     if (what === "end") {
       // The session goes on under a new id: /clear and resume only look like an end.
@@ -69,10 +69,10 @@ async function serve(input: HookInput, host: Host): Promise<void> {
       await client.join(run());
       return;
     }
-    const said = await collect(client, what, input, run, settings.instanceId);
+    const said = await collect(client, mailbox, what, input, run, settings.instanceId);
     if (said === undefined) return;
     await write(JSON.stringify(host.answer(input.event, said.text)));
-    if (said.mail !== undefined) await client.confirmMail(said.mail, said.shown);
+    if (said.mail !== undefined) await mailbox.confirm(said.mail, said.shown);
   } finally {
     client.close();
   }
@@ -80,6 +80,7 @@ async function serve(input: HookInput, host: Host): Promise<void> {
 
 async function collect(
   client: CoordinationClient,
+  mailbox: Mailbox,
   moment: MailMoment,
   input: HookInput,
   run: () => AgentRun,
@@ -90,14 +91,14 @@ async function collect(
     if (moment === "start") exportIdentity(instance);
     if (moment === "start" || moment === "turn") {
       // Again at each prompt: the server may have left, or Redis may have been away at the start.
-      const news = moment === "start" ? await client.join(run()) : await client.join(run(), { unlessTaken: true });
-      if (news.superseded !== undefined) lines.push(renderSuperseded(instance, news.superseded));
-      if (news.first) lines.push(CONTRACTS_HINT);
+      const joined = moment === "start" ? await client.join(run()) : await client.join(run(), { unlessTaken: true });
+      if (joined.superseded !== undefined) lines.push(renderSuperseded(instance, joined.superseded));
+      if (joined.first) lines.push(CONTRACTS_HINT);
     }
-    if (moment === "turn") await client.takeWakerPlace(""); // a session that works needs no waking
+    if (moment === "turn") await mailbox.takeWakerPlace(""); // a session that works needs no waking
     // Asked already by coord-hook.bash; asking again has Redis keep the script where it did not know it.
-    if (moment === "tool" && !(await client.hasMail())) return undefined;
-    const mail = await client.collectMail(momentOf(moment, input), MESSAGES_MAXIMUM, BOUND);
+    if (moment === "tool" && !(await mailbox.glance())) return undefined;
+    const mail = await mailbox.collect(momentOf(moment, input), MESSAGES_MAXIMUM, BOUND);
     const rendered = renderMail(mail, lines);
     return rendered === undefined ? undefined : { text: rendered.text, mail, shown: rendered.shown };
   } catch (error) {

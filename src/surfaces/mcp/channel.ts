@@ -4,20 +4,24 @@
  */
 import type { Server } from "@modelcontextprotocol/server";
 import type { CoordinationClient } from "../../client/client.ts";
+import { Mailbox } from "../../client/mailbox.ts";
+import { INSTANCE_PATTERN, MESSAGE_TYPES, type MessageType } from "../../protocol/definition.ts";
 
 const RETRY_MILLISECONDS = 30_000;
 
 interface PublishedEvent {
-  event: string;
   message_id: string;
-  type: string;
+  type: MessageType;
   from: string;
 }
+
+/** As we make them; an imported message may have another one, and rings no bell here. */
+const MESSAGE_ID = /^[A-Za-z0-9._-]{1,128}$/;
 
 export async function ringChannel(server: Server, client: CoordinationClient): Promise<void> {
   const ring = (text: string | undefined): void => {
     const event = text === undefined ? undefined : parse(text);
-    if (event?.event !== "message_published") return;
+    if (event === undefined) return;
     const { message_id, type, from } = event;
     const params = {
       content: `New message ${message_id} (${type}) from ${from}: read it with coord_check_messages.`,
@@ -30,16 +34,21 @@ export async function ringChannel(server: Server, client: CoordinationClient): P
     push().catch(() => undefined);
   };
   try {
-    await client.listen(ring);
+    await new Mailbox(client).listen(ring);
   } catch {
     // No Redis yet. Once it was there, the subscription comes back by itself.
     setTimeout(() => void ringChannel(server, client), RETRY_MILLISECONDS).unref();
   }
 }
 
+/** Anybody who may publish on the channel writes there: only ids, types and names that we would give are shown. */
 function parse(text: string): PublishedEvent | undefined {
   try {
-    return JSON.parse(text) as PublishedEvent;
+    const { event, message_id, type, from } = JSON.parse(text) as Record<string, unknown>;
+    const known = event === "message_published" && typeof message_id === "string" && MESSAGE_ID.test(message_id);
+    if (!known || !MESSAGE_TYPES.includes(type as MessageType)) return undefined;
+    if (typeof from !== "string" || !INSTANCE_PATTERN.test(from)) return undefined;
+    return { message_id, type: type as MessageType, from };
   } catch {
     return undefined;
   }

@@ -10,22 +10,31 @@ const LINE_BYTES_MAXIMUM = 4 * 1024 * 1024;
 const NEWLINE = 0x0a;
 /** JSON-RPC 2.0, section 5.1. */
 const INVALID_REQUEST = -32_600;
+/** Of a line that is too long its beginning and its end are kept: clients write the id as the first or the last member. */
+const TAIL_BYTES = 512;
+const FIRST_ID = /^\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?"id"\s*:\s*(-?\d{1,16}|"[^"\\]{0,256}")\s*[,}]/;
+const LAST_ID = /[^\\]"id"\s*:\s*(-?\d{1,16}|"[^"\\]{0,256}")\s*(?:,\s*"jsonrpc"\s*:\s*"2\.0"\s*)?\}\s*$/;
 
-type Id = string | number;
+/** Null where none can be read, as JSON-RPC has it. */
+type Id = string | number | null;
 
 /** @param refuse writes a line to the client */
 export function acceptFrames(refuse: (line: string) => void): Transform {
   let parts: Buffer[] = [];
   let length = 0;
+  let tail: Buffer = Buffer.alloc(0);
   const take = (line: Buffer, push: (line: Buffer) => void): void => {
     if (length <= LINE_BYTES_MAXIMUM) parts.push(line);
+    else tail = Buffer.concat([tail, line.subarray(-TAIL_BYTES)]).subarray(-TAIL_BYTES);
     length += line.length;
     if (line.at(-1) !== NEWLINE) return;
     const whole = Buffer.concat(parts);
+    const end = Buffer.concat([whole.subarray(-TAIL_BYTES), tail]).toString();
     const tooLong = length > LINE_BYTES_MAXIMUM;
     parts = [];
     length = 0;
-    if (tooLong) return;
+    tail = Buffer.alloc(0);
+    if (tooLong) return refuse(refusal(idOf(whole, end), TOO_LONG));
     const problems = problemsOf(whole.toString());
     if (problems === undefined) push(whole);
     else for (const { id, problem } of problems) refuse(refusal(id, problem));
@@ -41,6 +50,13 @@ export function acceptFrames(refuse: (line: string) => void): Transform {
       done();
     },
   });
+}
+
+const TOO_LONG = `A request has at most ${LINE_BYTES_MAXIMUM} bytes: this one was not read.`;
+
+function idOf(whole: Buffer, end: string): Id {
+  const found = FIRST_ID.exec(whole.subarray(0, TAIL_BYTES).toString()) ?? LAST_ID.exec(end);
+  return found === null ? null : (JSON.parse(found[1]!) as Id);
 }
 
 function refusal(id: Id, message: string): string {

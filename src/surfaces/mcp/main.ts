@@ -19,6 +19,13 @@ import { callTool, describeTools } from "./tools.ts";
 const MEMORY_FLAG = "--semi-space-growth-factor=1";
 const STARTED_MILLISECONDS = 1_000;
 
+/**
+ * What a client may have asked without reading an answer: beyond either bound it is not listened to until it has read, so that
+ * its requests wait in its own pipe. A call may wait for mail, so these are many.
+ */
+const CALLS_MAXIMUM = 256;
+const UNREAD_BYTES_MAXIMUM = 1024 * 1024;
+
 /** Leaving is polite; a Redis that does not answer must not hold up the end. */
 const LEAVE_MILLISECONDS = 500;
 
@@ -34,6 +41,11 @@ export async function serveMcp(instanceId: string | undefined): Promise<void> {
   const inputEnded = new AbortController();
   const calls = new Set<Promise<unknown>>();
   const confirmations = new Map<string | number, () => Promise<void>>();
+  const listen = (): void => {
+    const busy = calls.size >= CALLS_MAXIMUM || process.stdout.writableLength >= UNREAD_BYTES_MAXIMUM;
+    if (busy) process.stdin.pause();
+    else process.stdin.resume();
+  };
 
   const server = new Server(
     { name: "coord", title: "CLI Coordination", version: VERSION },
@@ -57,6 +69,7 @@ export async function serveMcp(instanceId: string | undefined): Promise<void> {
     void call.finally(() => {
       stopProgress();
       calls.delete(call);
+      listen();
     });
     return call;
   });
@@ -93,7 +106,10 @@ export async function serveMcp(instanceId: string | undefined): Promise<void> {
     process.stdout.on("error", () => resolve()); // the client reads no more
     server.onclose = resolve;
     // The transport drops what is under way when its input ends; requests from a pipe are answered first.
-    process.stdin.on("data", (chunk) => input.write(chunk));
+    process.stdin.on("data", (chunk) => {
+      input.write(chunk, listen);
+    });
+    process.stdout.on("drain", listen);
     process.stdin.once("end", () => {
       inputEnded.abort(); // a call that waits answers now with what it has
       setImmediate(() => void Promise.allSettled(calls).then(() => setImmediate(() => input.end())));

@@ -7,6 +7,7 @@ import type {
   Receipt,
   ReceiptState,
 } from "../../protocol/results.ts";
+import { cut } from "../../protocol/text.ts";
 import type { ResultBound } from "../../client/checking.ts";
 
 /** Claude Code shows 20 KB inline; the rest of the envelope and the escapes of JSON need room. */
@@ -54,8 +55,7 @@ function cutReceipts(message: Message, commentCharacters: number): object {
 function cutComment(receipt: Receipt, characters: number): Receipt & { truncated?: boolean } {
   const { comment } = receipt;
   if (comment === undefined || comment.length <= characters) return receipt;
-  const cut = comment.slice(0, characters);
-  return { ...receipt, comment: cut.isWellFormed() ? cut : cut.slice(0, -1), truncated: true };
+  return { ...receipt, comment: cut(comment, characters), truncated: true };
 }
 
 const ABSENT_FIRST = { unknown: 0, offline: 1, stale: 2, active: 3 };

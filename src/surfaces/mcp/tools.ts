@@ -1,6 +1,7 @@
 /** The five tools: their schemas from the table of operations, their calls to the client, their refusals as JSON. */
 import type { CallToolResult, Tool } from "@modelcontextprotocol/server";
 import type { CoordinationClient } from "../../client/client.ts";
+import { Mailbox } from "../../client/mailbox.ts";
 import { CoordinationError, ErrorCode } from "../../protocol/errors.ts";
 import { OPERATIONS, type Operation, type OperationName } from "../../protocol/operations.ts";
 import type { PublishRequest } from "../../protocol/results.ts";
@@ -20,14 +21,14 @@ const CALLS: Record<
 > = {
   publish: async (client, request) => boundedPublish(await client.publishMessage(request as unknown as PublishRequest)),
   check: async (client, request) => {
-    const result = await client.checkMessages(request, RESULT_BOUND);
+    const result = await new Mailbox(client).checkMessages(request, RESULT_BOUND);
     return request["messageId"] === undefined ? boundedCheck(result) : boundedShow(result);
   },
   ack: (client, { messageId, comment }) =>
     client.ackMessage(messageId as string, { comment: comment as string | undefined }),
   presence: async (client) => boundedPresence(await client.getPresence()),
   notifications: async (client, request, afterSending) => {
-    const { result, confirm } = await client.takeNotifications(request, RESULT_BOUND);
+    const { result, confirm } = await new Mailbox(client).takeNotifications(request, RESULT_BOUND);
     afterSending(confirm);
     return result;
   },

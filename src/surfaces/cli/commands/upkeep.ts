@@ -1,35 +1,22 @@
 /** Commands that keep a namespace in order: what is dead, what is due, and the settings that act on everyone. */
 import { createReadStream } from "node:fs";
-import type { Command, Option } from "commander";
-import type { CoordinationClient } from "../../client/client.ts";
-import { LIMITS, NAMESPACE_SETTINGS } from "../../protocol/definition.ts";
-import type { CheckResult, ImportResult } from "../../protocol/results.ts";
-import { checkSettingName, invalid, shown } from "../../protocol/validation.ts";
-import { toWire } from "../../protocol/wire.ts";
-import { flushed, outputWaits, print, printProgress } from "./outcome.ts";
-import { renderCheck, renderSettings, renderSweep } from "./render.ts";
-
-interface Shared {
-  instance?: string;
-  json?: true;
-}
-
-/** What the commands are made with; program.ts has it. */
-export interface Grammar {
-  command: (grammar: string, description: string, ...examples: string[]) => Command;
-  json: () => Option;
-  number: (value: string) => number | string;
-  withClient: (options: Shared, use: (client: CoordinationClient) => Promise<void>) => Promise<void>;
-  /** Prints the result as JSON where that was asked for, else the text. */
-  show: (options: Shared, result: object, text: string) => void;
-}
+import type { CoordinationClient } from "../../../client/client.ts";
+import { LIMITS, NAMESPACE_SETTINGS } from "../../../protocol/definition.ts";
+import type { CheckResult, ImportResult } from "../../../protocol/results.ts";
+import { checkSettingName, invalid, shown } from "../../../protocol/validation.ts";
+import { toWire } from "../../../protocol/wire.ts";
+import { flushed, outputWaits, print, printProgress } from "../outcome.ts";
+import { command, type Grammar, json, numberOrText, type Shared } from "../grammar.ts";
+import { renderCheck, renderForget, renderForgetUnseen, renderSettings, renderSweep } from "../render.ts";
+import { show, withClient } from "../running.ts";
 
 /** Each does at most 1,000 things: with so many sweeps a namespace of a million messages is done. */
 const SWEEPS_MAXIMUM = 2000;
 const PROGRESS_LINES = 10_000;
 
-export function addUpkeep({ command, json, number, withClient, show }: Grammar): void {
+export function dead(grammar: Grammar): void {
   command(
+    grammar,
     "dead",
     "Messages that nobody is reminded of any more: list, retry or drop them",
     "coord dead                      those that died first first",
@@ -38,7 +25,7 @@ export function addUpkeep({ command, json, number, withClient, show }: Grammar):
   )
     .argument("[action]", "list, retry or drop", "list")
     .argument("[message-id...]", "Which to retry or drop")
-    .option("--limit <n>", `How many to list, 1-${LIMITS.list_maximum}, default ${LIMITS.list_default}`, number)
+    .option("--limit <n>", `How many to list, 1-${LIMITS.list_maximum}, default ${LIMITS.list_default}`, numberOrText)
     .addOption(json())
     .action(async (action: string, ids: string[], options: Shared & { limit?: number }) => {
       await withClient(options, async (client) => {
@@ -48,8 +35,11 @@ export function addUpkeep({ command, json, number, withClient, show }: Grammar):
         show(options, result, `${done}${renderCheck(result, "Nothing is dead.")}${more}`);
       });
     });
+}
 
+export function sweep(grammar: Grammar): void {
   command(
+    grammar,
     "sweep",
     "Do what is due: deadlines that have passed, and retention; for cron, where no agent runs",
     "coord sweep",
@@ -68,8 +58,11 @@ export function addUpkeep({ command, json, number, withClient, show }: Grammar):
         show(options, total, renderSweep(total));
       });
     });
+}
 
+export function exportNamespace(grammar: Grammar): void {
   command(
+    grammar,
     "export",
     "Write the whole namespace to standard output, as lines of JSON",
     "coord export > coord.jsonl",
@@ -85,8 +78,11 @@ export function addUpkeep({ command, json, number, withClient, show }: Grammar):
       }
     });
   });
+}
 
+export function importNamespace(grammar: Grammar): void {
   command(
+    grammar,
     "import",
     "Put back what was exported; what is here already stays as it is, so it may be run again",
     "coord import coord.jsonl",
@@ -112,8 +108,11 @@ export function addUpkeep({ command, json, number, withClient, show }: Grammar):
         show(options, result, `${messages} messages: ${restored} put back, ${present} here already`);
       });
     });
+}
 
+export function namespaceSettings(grammar: Grammar): void {
   command(
+    grammar,
     "settings",
     "What acts on everyone in this namespace; with a name and a value, change it",
     "coord settings",
@@ -134,8 +133,33 @@ export function addUpkeep({ command, json, number, withClient, show }: Grammar):
         const settings =
           name === undefined
             ? await client.getNamespaceSettings()
-            : await client.changeNamespaceSetting(name, number(value!) as number);
+            : await client.changeNamespaceSetting(name, numberOrText(value!) as number);
         show(options, settings, renderSettings(toWire(settings) as Record<string, unknown>));
+      });
+    });
+}
+
+export function forget(grammar: Grammar): void {
+  command(
+    grammar,
+    "forget",
+    "Take an instance out of presence and broadcasts; its messages stay",
+    "coord forget old-feature",
+    "coord forget --unseen 7d   all that were not seen for a week",
+  )
+    .argument("[name]", "The instance to forget")
+    .option("--unseen <time>", "Instead of one: all that were not seen for so long, as 30m, 12h or 7d")
+    .addOption(json())
+    .action(async (name: string | undefined, options: Shared & { unseen?: string }) => {
+      const seconds = unseenSeconds(name, options.unseen);
+      await withClient(options, async (client) => {
+        if (seconds !== undefined) {
+          const result = await client.forgetUnseen(seconds);
+          show(options, result, renderForgetUnseen(result));
+          return;
+        }
+        const result = await client.forgetInstance(name!);
+        show(options, result, renderForget(result));
       });
     });
 }
@@ -153,4 +177,20 @@ function actOnDead(
     action === "list" ? "list takes no message ids." : `action is ${shown(action)}: it is list, retry or drop.`,
     "coord dead --help shows examples.",
   );
+}
+
+const SECONDS: Readonly<Record<string, number>> = { m: 60, h: 3600, d: 86_400 };
+
+/** @throws CoordinationError INVALID, also where both or neither of a name and a time are given */
+function unseenSeconds(name: string | undefined, unseen: string | undefined): number | undefined {
+  if ((name === undefined) === (unseen === undefined)) {
+    throw invalid(
+      name === undefined ? "name is missing." : `name is ${shown(name)} and unseen is ${shown(unseen)}: one of them.`,
+      "Give a name, or --unseen with a time.",
+    );
+  }
+  if (unseen === undefined) return undefined;
+  const [, count, unit] = /^(\d{1,6})([mhd])$/.exec(unseen) ?? [];
+  if (count === undefined) throw invalid(`unseen is ${shown(unseen)}: not a time.`, "Write 30m, 12h or 7d.");
+  return Number(count) * SECONDS[unit!]!;
 }

@@ -1,10 +1,11 @@
 /**
- * The background waiter of one session: sleeps on a subscription and wakes the session when mail comes, by the host's
+ * The background waker of one session: sleeps on a subscription and wakes the session when mail comes, by the host's
  * signal, exit code 2 with the mail on standard error. At most one per session, and gone with it.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { identifyRun } from "../../client/agent-run.ts";
 import { CoordinationClient } from "../../client/client.ts";
+import { Mailbox } from "../../client/mailbox.ts";
 import { knowProcess, onceGone, onceToldToEnd } from "../../client/process.ts";
 import { resolveSettings } from "../../client/settings.ts";
 import { Bell } from "../../client/waiting.ts";
@@ -21,7 +22,7 @@ const MESSAGES_MAXIMUM = 10;
 const BOUND = { bytes: 7_500, descriptionBytes: 6_000 };
 
 /** @returns the exit code */
-export async function waitForMail(): Promise<number> {
+export async function wakeWithMail(): Promise<number> {
   // `claude -p` ends only when its background hooks have: nobody would be there to be woken.
   if (process.env["CLAUDE_CODE_SESSION_ATTENDED"] === "0" && process.env["COORD_WAKE_UNATTENDED"] !== "1") return 0;
   const input = await readInput(process.stdin);
@@ -50,7 +51,7 @@ export async function waitForMail(): Promise<number> {
   try {
     while (!ended.signal.aborted) {
       try {
-        return await wait(client, ended, begin);
+        return await wakeOnce(new Mailbox(client), ended, begin);
       } catch (error) {
         if (CoordinationError.is(error) && error.code === ErrorCode.SUPERSEDED) return 0;
         await sleep(RETRY_MILLISECONDS, undefined, { signal: ended.signal }).catch(() => undefined); // Redis is away
@@ -65,30 +66,30 @@ export async function waitForMail(): Promise<number> {
   }
 }
 
-async function wait(client: CoordinationClient, ended: AbortController, begin: () => Promise<void>): Promise<number> {
-  const waiter = crypto.randomUUID();
+async function wakeOnce(mailbox: Mailbox, ended: AbortController, begin: () => Promise<void>): Promise<number> {
+  const waker = crypto.randomUUID();
   const bell = new Bell();
-  const stopListening = await client.listen((event) => {
-    if (event?.startsWith('{"event":"session_left"') || isOtherWaiter(event, waiter)) ended.abort();
+  const stopListening = await mailbox.listen((event) => {
+    if (event?.startsWith('{"event":"session_left"') || isOtherWaker(event, waker)) ended.abort();
     bell.ring();
   });
   try {
     await begin();
     if (ended.signal.aborted) return 0;
-    await client.takeWakerPlace(waiter);
+    await mailbox.takeWakerPlace(waker);
     while (!ended.signal.aborted) {
-      const mail = await client.collectMail("wake", MESSAGES_MAXIMUM, BOUND, waiter);
+      const mail = await mailbox.collect("wake", MESSAGES_MAXIMUM, BOUND, waker);
       const rendered = renderMail(mail);
       if (rendered !== undefined) {
         await write(rendered.text);
-        await client.confirmMail(mail, rendered.shown);
+        await mailbox.confirm(mail, rendered.shown);
         return WAKE;
       }
-      await bell.wait(await client.sweepWhenDue(), ended.signal);
+      await bell.wait(await mailbox.sweepWhenDue(), ended.signal);
     }
     return 0;
   } finally {
-    await stopListening(); // or the next try would be taken for another waiter
+    await stopListening(); // or the next try would be taken for another waker
   }
 }
 
@@ -100,6 +101,6 @@ async function write(text: string): Promise<void> {
   });
 }
 
-function isOtherWaiter(event: string | undefined, waiter: string): boolean {
-  return event?.startsWith('{"event":"waker_changed"') === true && !event.includes(waiter);
+function isOtherWaker(event: string | undefined, waker: string): boolean {
+  return event?.startsWith('{"event":"waker_changed"') === true && !event.includes(waker);
 }

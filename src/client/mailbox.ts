@@ -1,0 +1,91 @@
+/**
+ * What only our own surfaces do, beside a client and as the same session: show an agent that did not ask its mail, wake it,
+ * and listen. Not part of the library.
+ */
+import type { CheckRequest, CheckResult, NotificationsResult } from "../protocol/results.ts";
+import { check, type ResultBound, showMessage } from "./checking.ts";
+import type { CoordinationClient } from "./client.ts";
+import { confirm, confirmShown, lendNotifications, type Lent, loanSeconds } from "./loans.ts";
+import { type Mail, type MailMoment, readMail } from "./replies.ts";
+import type { Session } from "./session.ts";
+
+/** How long the place of a background waker is held; as long as it may run at all. */
+const WAKER_SECONDS = 86_400;
+
+/** What was published, or undefined after a lost connection: something may have been missed. */
+type Listener = (event: string | undefined) => void;
+
+export class Mailbox {
+  readonly #session: Session;
+
+  constructor({ session }: CoordinationClient) {
+    this.#session = session;
+  }
+
+  /** As `checkMessages` of the client, in a result that an agent is shown. */
+  async checkMessages(request: CheckRequest, bound: ResultBound): Promise<CheckResult> {
+    return check(this.#session, request, { mark: true, bound });
+  }
+
+  /** As `takeNotifications` of the client, in a result that an agent is shown. */
+  async takeNotifications(
+    { limit }: { limit?: number | undefined },
+    bound: Pick<ResultBound, "bytes">,
+  ): Promise<Lent<NotificationsResult>> {
+    return lendNotifications(this.#session, limit, bound);
+  }
+
+  /** As `showMessage` of the client, but nothing counts as presented before `confirm`. Works without a name. */
+  async takeShown(messageId: string, thread: boolean): Promise<Lent<CheckResult>> {
+    const result = await showMessage(this.#session, messageId, { thread, mark: false });
+    const nobody = this.#session.settings.instanceId === undefined;
+    return { result, confirm: async () => (nobody ? undefined : confirmShown(this.#session, result)) };
+  }
+
+  /** What this agent, which did not ask, should be shown now; lent until `confirm`. See lua/collect.lua. */
+  async collect(moment: MailMoment, limit: number, bound: ResultBound, waker = ""): Promise<Mail> {
+    const bounds = {
+      limit: String(limit),
+      bytes: String(bound.bytes),
+      description_bytes: String(bound.descriptionBytes),
+      loan_seconds: loanSeconds(this.#session),
+    };
+    return readMail(await this.#session.run("collect", { moment, waker, ...bounds }), moment);
+  }
+
+  /** Whether `collect("tool")` may find anything: false is certain. Keeps this instance's presence as well. */
+  async glance(): Promise<boolean> {
+    return (await this.#session.run("glance", {})) !== "NOTHING";
+  }
+
+  /**
+   * What was shown of the mail has reached the agent: its messages count as presented, its events never come again. The rest
+   * is given back, for the next one who asks.
+   */
+  async confirm({ moment, loan, messages, reminders }: Mail, shown: number = messages.length): Promise<void> {
+    // Held back once for each message, and counted when it has learnt why: the next stop makes up for a hook that died.
+    const reminded = moment === "stop" ? reminders : [];
+    const ids = [...reminded, ...messages].map(({ id }) => id);
+    await confirm(this.#session, loan, ids, reminded.length, shown);
+  }
+
+  /** Makes this waker the only one of the session, or with `""` sends the present one away. */
+  async takeWakerPlace(waker: string): Promise<void> {
+    await this.#session.run("waker", { waker, seconds: String(WAKER_SECONDS) });
+  }
+
+  /** The share of the work that a long-lived client does, when it is due. Resolves to the milliseconds until the next. */
+  async sweepWhenDue(): Promise<number> {
+    return this.#session.sweeper.sweepWhenDue();
+  }
+
+  /** Listens for what is published to this instance; resolves, once it listens, to what ends it. */
+  async listen(listener: Listener): Promise<() => Promise<void>> {
+    return this.#session.store.listen(this.#session.instance, listener);
+  }
+
+  /** Listens for everything that happens in the namespace. */
+  async listenToAll(listener: Listener): Promise<() => Promise<void>> {
+    return this.#session.store.listen(undefined, listener);
+  }
+}

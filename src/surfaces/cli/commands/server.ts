@@ -1,0 +1,53 @@
+/** The commands of the Redis server: a user for it, one of your own, and the demo on a throwaway one. */
+import { accessRule } from "../../../client/inspection.ts";
+import { resolveSettings } from "../../../client/settings.ts";
+import { type Grammar, json, plainCommand, type Shared } from "../grammar.ts";
+import { EXIT } from "../outcome.ts";
+import { show } from "../running.ts";
+
+export function acl(grammar: Grammar): void {
+  plainCommand(
+    grammar,
+    "acl",
+    "Print the Redis user that this namespace needs, and no more; PASSWORD stands for one of your own",
+    "coord acl --user agents | sed s/PASSWORD/s3cret/ | redis-cli",
+    "REDIS_USERNAME=agents REDIS_PASSWORD=s3cret coord doctor",
+  )
+    .option("--user <name>", "Its name", "coord")
+    .addOption(json())
+    .action((options: Shared & { user: string }) => {
+      const result = accessRule(resolveSettings(), options.user);
+      show(options, result, result.rule);
+    });
+}
+
+export function up(grammar: Grammar): void {
+  plainCommand(
+    grammar,
+    "up",
+    "Start a Redis of your own on REDIS_PORT, durable, on loopback only",
+    "coord up",
+    "REDIS_PORT=6400 coord up",
+  )
+    .addOption(json())
+    .action(async (options: Shared) =>
+      grammar.finish(await (await import("../local-redis.ts")).startRedis(options.json === true)),
+    );
+}
+
+export function down(grammar: Grammar): void {
+  plainCommand(grammar, "down", "Stop it again; its data stay", "coord down")
+    .addOption(json())
+    .action(async (options: Shared) =>
+      grammar.finish(await (await import("../local-redis.ts")).stopRedis(options.json === true)),
+    );
+}
+
+export function demo(grammar: Grammar): void {
+  plainCommand(
+    grammar,
+    "demo",
+    "Play a review and a contract between three agents, on a throwaway Redis",
+    "coord demo",
+  ).action(async () => grammar.finish((await grammar.surfaces.playDemo()) ? EXIT.done : EXIT.refused));
+}
