@@ -88,21 +88,23 @@ local hands_out = (moment ~= 'wake' and moment ~= 'stop') or #page.messages + #r
 for _, event in ipairs(queued) do
   hands_out = hands_out or ROUSING[event:match('^{"event":"([a-z_]*)"') or '']
 end
-local events, kept = {}, {}
+local events, kept, read = {}, {}, 0
 if hands_out and #queued > 0 then
   local announced = {}
   for i, event in ipairs(queued) do announced[i] = announced_id(event) end
   local unpresented = call('ZMSCORE', unread, unpack(announced))
   for i, event in ipairs(queued) do
-    if announced[i] == '' and #events < room then
+    if #events == room then break end
+    read = i
+    if announced[i] == '' then
       events[#events + 1] = event
-    elseif announced[i] == '' or unpresented[i] then
+    elseif unpresented[i] then
       kept[#kept + 1] = event
     end
   end
-  if #kept < #queued then
-    call('LTRIM', queue, #queued, -1)
-    for i = #kept, 1, -1 do call('LPUSH', queue, kept[i]) end
+  if #kept < read then
+    call('LTRIM', queue, read, -1)
+    put_first(queue, kept)
   end
 end
 local loan = lend(me, events, loan_seconds)

@@ -22,9 +22,16 @@ local function loaned_events(text)
   return events
 end
 
+-- Puts events at the head of a queue, in their order. They are no more than a queue may hold.
+local function put_first(queue, events)
+  local backwards = {}
+  for i = #events, 1, -1 do backwards[#backwards + 1] = events[i] end
+  if #events > 0 then bound_queue(queue, call('LPUSH', queue, unpack(backwards))) end
+end
+
 -- Puts back events whose loan has run out, or all that are out: at the head of the queue and in their order, since
 -- loans are numbered and an older one holds older events. Returns how many events are still out. Those who lend keep all that
--- is out below the bound of a queue: so this reads and writes no more than that.
+-- is out within the bound of a queue (G12): so it is read at once here, and goes back with one write.
 local function return_loans(instance, all)
   local loans = call('HGETALL', key('loans', instance))
   if #loans == 0 then return 0 end
@@ -39,13 +46,14 @@ local function return_loans(instance, all)
       out = out + #loaned_events(events)
     end
   end
-  table.sort(numbers, function(a, b) return (tonumber(a) or 0) > (tonumber(b) or 0) end)
-  local queue = key('notifications', instance)
+  if #numbers == 0 then return out end
+  table.sort(numbers, function(a, b) return (tonumber(a) or 0) < (tonumber(b) or 0) end)
+  local events = {}
   for _, number in ipairs(numbers) do
-    for i = #held[number], 1, -1 do call('LPUSH', queue, held[number][i]) end
-    call('HDEL', key('loans', instance), number)
+    for _, event in ipairs(held[number]) do events[#events + 1] = event end
   end
-  if #numbers > 0 then bound_queue(queue, call('LLEN', queue)) end
+  put_first(key('notifications', instance), events)
+  call('HDEL', key('loans', instance), unpack(numbers))
   return out
 end
 

@@ -1,5 +1,6 @@
 /** [G12] What concerns many messages × many recipients is done in steps, and comes to the same as in one. */
 import { expect, test } from "vitest";
+import { Mailbox } from "../../src/client/mailbox.ts";
 import type { CoordinationClient } from "../../src/index.ts";
 import { SCRIPTS } from "../../src/store/scripts.ts";
 import { PREFIX, useRedis } from "../harness.ts";
@@ -169,6 +170,16 @@ const inQueue = async (): Promise<(number | string)[]> =>
     return name === "note" ? count : `${name} ${count}`;
   });
 
+/** How often Redis ran each of these commands meanwhile, those of scripts included. */
+async function calls(names: readonly string[], work: () => Promise<unknown>): Promise<Record<string, number>> {
+  await bench.raw.config("RESETSTAT");
+  await work();
+  const stats = await bench.raw.info("commandstats");
+  const count = (name: string): number =>
+    Number(new RegExp(`^cmdstat_${name}:calls=(\\d+)`, "m").exec(stats)?.[1] ?? 0);
+  return Object.fromEntries(names.map((name) => [name, count(name)]));
+}
+
 test("[G7] [G12] no more is out on loan than a queue holds; what comes back keeps the queue at its bound, and says so", async () => {
   const [bob] = await bench.clients("bob");
   const queue = `${PREFIX}:notifications:bob`;
@@ -184,9 +195,11 @@ test("[G7] [G12] no more is out on loan than a queue holds; what comes back keep
     [100, 800],
     [0, 800],
   ]);
-  expect((await bob.mailbox.collect("turn", 10, { bytes: 0, descriptionBytes: 0 })).events).toEqual([]);
+  expect((await new Mailbox(bob).collect("turn", 10, { bytes: 0, descriptionBytes: 0 })).events).toEqual([]);
   await second.confirm();
-  await bench.command("bob").join({ id: "newer", agent: "a", host: "h" }); // all loans come back
+  const join = async (): Promise<unknown> => bench.command("bob").join({ id: "newer", agent: "a", host: "h" });
+  // All loans come back, with one write each of the queue and of the loans.
+  expect(await calls(["lpush", "hdel", "lpop"], join)).toEqual({ lpush: 2, hdel: 1, lpop: 1 });
   expect(await inQueue()).toEqual(["events_skipped 501", ...counts(501, 600), ...counts(900, 1800)]);
   expect(await bench.raw.exists(`${PREFIX}:loans:bob`)).toBe(0);
 });
@@ -194,9 +207,26 @@ test("[G7] [G12] no more is out on loan than a queue holds; what comes back keep
 test("[G12] of a full queue an agent that did not ask is shown the first, and the rest keeps its order", async () => {
   const [bob] = await bench.clients("bob");
   await bench.raw.rpush(`${PREFIX}:notifications:bob`, ...counts(0, 1000).map(event));
-  const mail = await bob.mailbox.collect("turn", 10, { bytes: 0, descriptionBytes: 0 });
+  const mail = await new Mailbox(bob).collect("turn", 10, { bytes: 0, descriptionBytes: 0 });
   expect(mail.events.map(({ count }) => count)).toEqual(counts(0, 10));
   expect(await inQueue()).toEqual(counts(10, 1000));
+});
+
+test("[G12] what stands behind a thousand messages that wait is shown before them, with two writes of the queue", async () => {
+  const [alice, bob] = await bench.clients("alice", "bob");
+  const mailbox = new Mailbox(bob);
+  for (let n = 0; n < 4; n++) await alice.publishMessage({ ...ASK, to: "bob" });
+  const published = await bench.raw.lrange(`${PREFIX}:notifications:bob`, 0, -1);
+  const many = Array.from({ length: 249 }, () => published).flat();
+  await bench.raw.del(`${PREFIX}:notifications:bob`);
+  await bench.raw.rpush(`${PREFIX}:notifications:bob`, ...many, event(1), event(2));
+  const collect = async (): Promise<unknown> => {
+    const mail = await mailbox.collect("turn", 1, { bytes: 0, descriptionBytes: 0 });
+    expect(mail.events.map(({ count }) => count)).toEqual([1]);
+    return mailbox.confirm(mail, 0);
+  };
+  expect(await calls(["lpush", "ltrim", "rpush", "lrem"], collect)).toEqual({ lpush: 1, ltrim: 1, rpush: 0, lrem: 0 });
+  expect(await bench.raw.lrange(`${PREFIX}:notifications:bob`, 0, -1)).toEqual([...many, event(2)]);
 });
 
 test("[G12] a queue longer than any that was exported is refused, and nothing of it put back", async () => {
