@@ -13,7 +13,7 @@ const read = (name: string): string => readFileSync(new URL(`${name}.lua`, LUA),
 const verbs = readdirSync(LUA)
   .filter((name) => name.endsWith(".lua") && name !== "prelude.lua")
   .map((name) => name.slice(0, -".lua".length));
-const PARTS = ["events", "loans", "messages", "receipts", "retention", "settings"];
+const PARTS = ["events", "indexes", "loans", "messages", "receipts", "recipients", "retention", "settings"];
 const prelude = read("prelude");
 
 /** The header of a verb: its sentence, and what stands behind each of the words. */
