@@ -2,7 +2,6 @@
 import { expect, test } from "vitest";
 import { Mailbox } from "../../src/client/mailbox.ts";
 import type { CoordinationClient } from "../../src/index.ts";
-import { Mailbox } from "../../src/client/mailbox.ts";
 import { SCRIPTS } from "../../src/store/scripts.ts";
 import { PREFIX, useRedis } from "../harness.ts";
 
