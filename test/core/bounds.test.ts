@@ -171,13 +171,13 @@ const inQueue = async (): Promise<(number | string)[]> =>
   });
 
 /** How often Redis ran each of these commands meanwhile, those of scripts included. */
-async function calls(names: readonly string[], work: () => Promise<unknown>): Promise<Record<string, number>> {
+async function calls(commands: readonly string[], work: () => Promise<unknown>): Promise<Record<string, number>> {
   await bench.raw.config("RESETSTAT");
   await work();
   const stats = await bench.raw.info("commandstats");
   const count = (name: string): number =>
     Number(new RegExp(`^cmdstat_${name}:calls=(\\d+)`, "m").exec(stats)?.[1] ?? 0);
-  return Object.fromEntries(names.map((name) => [name, count(name)]));
+  return Object.fromEntries(commands.map((name) => [name, count(name)]));
 }
 
 test("[G7] [G12] no more is out on loan than a queue holds; what comes back keeps the queue at its bound, and says so", async () => {
