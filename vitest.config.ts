@@ -1,14 +1,14 @@
 import { defineConfig, type ViteUserConfig } from "vitest/config";
 import { NotCheckedReporter } from "./test/not-checked.ts";
-import { scriptModule } from "./tools/lua.mjs";
+import { SCRIPT_MODULE, scriptModule } from "./tools/lua.mjs";
 import { TEST_PATIENCE_MS } from "./test/patience.ts";
 
 const config: ViteUserConfig = defineConfig({
   plugins: [
     {
       name: "lua-scripts",
-      transform: async (_code: string, id: string) =>
-        id.endsWith(".lua") ? { code: await scriptModule(id), map: null } : undefined,
+      resolveId: (id: string) => (SCRIPT_MODULE.test(id) ? id : undefined),
+      load: async (id: string) => (SCRIPT_MODULE.test(id) ? scriptModule(id) : undefined),
     },
   ],
   test: {

@@ -3,8 +3,7 @@
  * values of the same size, and nothing else. No rule is checked, no wrong type refused, no repeat recognised, no presence kept, and
  * what a client could prepare comes as an argument.
  */
-import type { Redis } from "ioredis";
-import { DESCRIPTION, RECIPIENT, SENDER, SUBJECT } from "./world.ts";
+import { type Caller, DESCRIPTION, RECIPIENT, SENDER, SUBJECT } from "./world.ts";
 
 const TIMESTAMP = "2026-01-01T00:00:00.000Z";
 const RECEIPT = "1767225600000000 1767225600000000";
@@ -100,26 +99,26 @@ const SCRIPTS = {
 export type BareName = keyof typeof SCRIPTS;
 
 export class Bare {
-  readonly #redis: Redis;
+  readonly #redis: Caller;
   readonly #shas: Record<BareName, string>;
   /** Ten base 36 characters as the ids of the product, from a stamp of sixteen digits. */
   #stamp = 1_767_225_600_000_000;
 
-  private constructor(redis: Redis, shas: Record<BareName, string>) {
+  private constructor(redis: Caller, shas: Record<BareName, string>) {
     this.#redis = redis;
     this.#shas = shas;
   }
 
-  static async load(redis: Redis): Promise<Bare> {
+  static async load(redis: Caller): Promise<Bare> {
     const names = Object.keys(SCRIPTS) as BareName[];
-    const shas = await Promise.all(names.map((name) => redis.script("LOAD", `#!lua\n${SCRIPTS[name]}`)));
+    const shas = await Promise.all(names.map((name) => redis.call("SCRIPT", "LOAD", `#!lua\n${SCRIPTS[name]}`)));
     return new Bare(redis, Object.fromEntries(names.map((name, i) => [name, shas[i]])) as Record<BareName, string>);
   }
 
-  ping = (): Promise<unknown> => this.#redis.ping();
+  ping = (): Promise<unknown> => this.#redis.call("PING");
 
   run(name: BareName, key: string, ...args: (string | number)[]): Promise<unknown> {
-    return this.#redis.evalsha(this.#shas[name], 1, key, ...args);
+    return this.#redis.call("EVALSHA", this.#shas[name], "1", key, ...args.map(String));
   }
 
   /** Publishes in the namespace of `key` and returns the id. */
@@ -154,7 +153,7 @@ export class Bare {
 
   /** Empties the queue of one instance, as `drain` does for the product. */
   async drain(prefix: string, instance: string): Promise<void> {
-    await this.#redis.del(`${prefix}:notifications:${instance}`);
+    await this.#redis.call("DEL", `${prefix}:notifications:${instance}`);
   }
 }
 

@@ -62,7 +62,7 @@ async function againstFloors(
   target?: TargetName,
   effort?: Effort,
 ): Promise<Row> {
-  const timings = await interleave({ ping: { run: () => world.bare.ping() }, ...sides }, effort);
+  const timings = await interleave({ ping: { run: () => world.bare.call("PING") }, ...sides }, effort);
   const breakdown = await breakDown(world.bare, sides.ours, timings);
   return row(operation, timings, { breakdown, ...(target === undefined ? {} : { target }) });
 }
@@ -188,7 +188,7 @@ async function crowd(world: World): Promise<Measured> {
   await makeKnown(world, prefix, CROWD - 1, { sessions: true });
   const sides = {
     ours: { run: () => recipient.getPresence() },
-    bare: { run: () => world.bare.hvals(`${prefix}:presence`) },
+    bare: { run: () => world.bare.call("HVALS", `${prefix}:presence`) },
   };
   return {
     rows: [await againstFloors(world, `presence of ${CROWD.toLocaleString("en")} instances`, sides)],
@@ -196,7 +196,7 @@ async function crowd(world: World): Promise<Measured> {
 }
 
 async function instances(world: World): Promise<Measured> {
-  const sides: Record<string, Side> = { ping: { run: () => world.bare.ping() } };
+  const sides: Record<string, Side> = { ping: { run: () => world.bare.call("PING") } };
   for (const size of CROWDS) {
     const { sender, recipient } = await pair(world, `known-${size}`);
     await makeKnown(world, `ours-known-${size}`, size - 1); // and the recipient
@@ -219,7 +219,7 @@ async function instances(world: World): Promise<Measured> {
 }
 
 async function inbox(world: World): Promise<Measured> {
-  const sides: Record<string, Side> = { ping: { run: () => world.bare.ping() } };
+  const sides: Record<string, Side> = { ping: { run: () => world.bare.call("PING") } };
   for (const size of INBOXES) {
     const { sender, recipient } = await pair(world, `inbox-${size}`);
     await publishMany(sender, size - CHECKED, { requiresAck: false });
@@ -263,7 +263,7 @@ async function broadcast(world: World): Promise<Measured> {
     const sides = {
       ours: {
         // A queue of events at its bound makes every further publish dearer.
-        prepare: () => world.bare.del(...queues),
+        prepare: () => world.bare.call("DEL", ...queues),
         run: () => sender.publishMessage(request({ type: "GENERAL", to: "all" })),
       },
       bare: { run: () => bare.zadds(`${prefix}:inbox`, size) },

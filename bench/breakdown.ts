@@ -1,7 +1,7 @@
 /** Where the microseconds of an operation go: what Redis counts of its commands, and the rest. */
-import type { Redis } from "ioredis";
 import { distribution, type Timing } from "./measure.ts";
 import type { Part } from "./report.ts";
+import type { Caller } from "./world.ts";
 
 /** The medians of blocks, since one that was disturbed would spoil a mean. */
 const BLOCKS = 30;
@@ -15,7 +15,7 @@ export interface Work {
 
 /** Runs the operation some more times; only its own commands count, not those of its preparation. */
 export async function breakDown(
-  redis: Redis,
+  redis: Caller,
   { prepare, run }: Work,
   { ours, ping }: Record<"ours" | "ping", Timing>,
 ): Promise<Part[]> {
@@ -51,8 +51,8 @@ interface CommandStatistics {
 }
 
 /** Of every command since the server started, those of scripts included, by name. */
-async function commandStatistics(redis: Redis): Promise<Map<string, CommandStatistics>> {
-  const info = await redis.info("commandstats");
+async function commandStatistics(redis: Caller): Promise<Map<string, CommandStatistics>> {
+  const info = String(await redis.call("INFO", "commandstats"));
   const found = info.matchAll(/^cmdstat_(\S+):calls=(\d+),usec=(\d+)/gm);
   return new Map(
     [...found].map(([, name, calls, usec]) => [name!, { calls: Number(calls), microseconds: Number(usec) }]),

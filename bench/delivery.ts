@@ -4,7 +4,6 @@ import { once } from "node:events";
 import { cpus } from "node:os";
 import { fileURLToPath } from "node:url";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Redis } from "ioredis";
 import { distribution, interleave, type Side, single, type Timing } from "./measure.ts";
 import {
   type Answer,
@@ -16,7 +15,7 @@ import {
   type Task,
 } from "./peer-messages.ts";
 import { type Measured, row } from "./report.ts";
-import { progress, RECIPIENT, request, SENDER, type World } from "./world.ts";
+import { type Caller, progress, RECIPIENT, request, SENDER, type World } from "./world.ts";
 
 /** Beside this program, see tools/bootstrap.mjs. */
 const PEER = fileURLToPath(new URL("bench-peer.mjs", import.meta.url));
@@ -44,8 +43,7 @@ export class Peer implements Disposable {
   readonly #ended: Promise<never>;
 
   constructor(task: Task) {
-    // Where connections are given up under load, ioredis warns of its own listeners.
-    this.#process = fork(PEER, { env: { PATH: process.env["PATH"], NODE_NO_WARNINGS: "1" } });
+    this.#process = fork(PEER, { env: { PATH: process.env["PATH"] } });
     this.#ended = once(this.#process, "exit").then(() => {
       throw new Error("a process of the bench has ended before its time");
     });
@@ -94,7 +92,7 @@ export async function delivery(world: World): Promise<Measured> {
   const timings = await interleave(
     {
       ours: side((subject) => sender.publishMessage(request({ subject }))),
-      bare: side((subject) => world.bare.publish(channel, subject)),
+      bare: side((subject) => world.bare.call("PUBLISH", channel, subject)),
     },
     EFFORT,
   );
@@ -145,7 +143,7 @@ interface Samples {
   processor: number;
 }
 
-async function sampleUntil(ended: Promise<unknown>, redis: Redis, keyPrefix: string): Promise<Samples> {
+async function sampleUntil(ended: Promise<unknown>, redis: Caller, keyPrefix: string): Promise<Samples> {
   const taken: Sample[] = [];
   let running = true;
   const stop = (): void => void (running = false);
@@ -163,20 +161,20 @@ async function sampleUntil(ended: Promise<unknown>, redis: Redis, keyPrefix: str
   return { taken, processor: (await processorMicroseconds(redis)) - before };
 }
 
-async function sample(redis: Redis, keyPrefix: string): Promise<Sample> {
+async function sample(redis: Caller, keyPrefix: string): Promise<Sample> {
   const names = Array.from({ length: INSTANCES }, (_, i) => `agent-${i}`);
   const sum = (numbers: readonly unknown[]): number => numbers.reduce<number>((total, n) => total + Number(n), 0);
   const [queues, leases, clients] = await Promise.all([
-    Promise.all(names.map((name) => redis.llen(`${keyPrefix}:notifications:${name}`))),
-    Promise.all(names.map((name) => redis.hlen(`${keyPrefix}:loans:${name}`))),
+    Promise.all(names.map((name) => redis.call("LLEN", `${keyPrefix}:notifications:${name}`))),
+    Promise.all(names.map((name) => redis.call("HLEN", `${keyPrefix}:loans:${name}`))),
     redis.call("CLIENT", "LIST", "TYPE", "pubsub") as Promise<string>,
   ]);
   const buffered = [...clients.matchAll(/ omem=(\d+)/g)].map(([, bytes]) => bytes);
   return { queued: sum(queues) + sum(leases), buffered: sum(buffered) };
 }
 
-async function processorMicroseconds(redis: Redis): Promise<number> {
-  const info = await redis.info("cpu");
+async function processorMicroseconds(redis: Caller): Promise<number> {
+  const info = String(await redis.call("INFO", "cpu"));
   const seconds = [...info.matchAll(/^used_cpu_(?:user|sys):([\d.]+)/gm)].map(([, value]) => Number(value));
   return seconds.reduce((sum, value) => sum + value, 0) * 1e6;
 }

@@ -63,7 +63,7 @@ async function main(): Promise<void> {
 }
 
 async function redisVersion({ bare }: World): Promise<string> {
-  return /^redis_version:(\S+)/m.exec(await bare.info("server"))![1]!;
+  return /^redis_version:(\S+)/m.exec(String(await bare.call("INFO", "server")))![1]!;
 }
 
 function describeMachine(redis: string): Machine {

@@ -1,9 +1,8 @@
 /** What Redis keeps of a message that is settled: published to one, shown, acknowledged, and every event of it taken. */
-import type { Redis } from "ioredis";
 import type { CoordinationClient } from "../src/client/client.ts";
 import { single } from "./measure.ts";
 import { type Measured, type Part, row } from "./report.ts";
-import { DESCRIPTION, drain, publishMany, RECIPIENT, SENDER, SUBJECT, type World } from "./world.ts";
+import { DESCRIPTION, drain, publishMany, RECIPIENT, SENDER, SUBJECT, type Caller, type World } from "./world.ts";
 
 const PREFIX = "ours-memory";
 const MESSAGES = 20_000;
@@ -28,7 +27,7 @@ export async function memory(world: World): Promise<Measured> {
 
 /** Beyond its text: what stays, and what its first day takes. */
 export async function bytesPerMessage(
-  redis: Redis,
+  redis: Caller,
   sender: CoordinationClient,
   recipient: CoordinationClient,
   messages: number,
@@ -55,14 +54,15 @@ export async function bytesPerMessage(
 }
 
 /** Of the message itself, and its share of each set that it is in. */
-async function whereBytesGo(redis: Redis, total: number): Promise<Part[]> {
+async function whereBytesGo(redis: Caller, total: number): Promise<Part[]> {
   const key = (name: string): string => `${PREFIX}:${name}`;
-  const usage = async (name: string): Promise<number> => Number(await redis.memory("USAGE", key(name), "SAMPLES", "0"));
+  const usage = async (name: string): Promise<number> =>
+    Number(await redis.call("MEMORY", "USAGE", key(name), "SAMPLES", "0"));
   const text = Buffer.byteLength(SUBJECT) + Buffer.byteLength(DESCRIPTION);
-  const [newest] = await redis.zrange(key("timeline"), "-1", "-1");
+  const [newest] = (await redis.call("ZRANGE", key("timeline"), "-1", "-1")) as string[];
   const parts = [{ what: "the hash of the message, without its text", amount: (await usage(`msg:${newest}`)) - text }];
   for (const set of ["timeline", `inbox:${RECIPIENT}`, `outbox:${SENDER}`]) {
-    const amount = (await usage(set)) / (await redis.zcard(key(set)));
+    const amount = (await usage(set)) / Number(await redis.call("ZCARD", key(set)));
     if (amount > 0) parts.push({ what: `an entry in ${set}`, amount });
   }
   const rest = total - parts.reduce((sum, part) => sum + part.amount, 0);
@@ -70,15 +70,18 @@ async function whereBytesGo(redis: Redis, total: number): Promise<Part[]> {
 }
 
 /** As their time does after 24 hours. */
-async function forgetIdempotencyKeys(redis: Redis, prefix: string): Promise<void> {
-  for await (const keys of redis.scanStream({ match: `${prefix}:once:*`, count: SCANNED_AT_ONCE })) {
-    if ((keys as string[]).length > 0) await redis.del(...(keys as string[]));
+async function forgetIdempotencyKeys(redis: Caller, prefix: string): Promise<void> {
+  const found = ["MATCH", `${prefix}:once:*`, "COUNT", String(SCANNED_AT_ONCE)];
+  for (let cursor: string | undefined; cursor !== "0";) {
+    const [next, keys] = (await redis.call("SCAN", cursor ?? "0", ...found)) as [string, string[]];
+    if (keys.length > 0) await redis.call("DEL", ...keys);
+    cursor = next;
   }
 }
 
 /** Without the buffers of connections, which come and go. */
-async function usedBytes(redis: Redis): Promise<number> {
-  const info = await redis.info("memory");
+async function usedBytes(redis: Caller): Promise<number> {
+  const info = String(await redis.call("INFO", "memory"));
   const field = (name: string): number => Number(new RegExp(`^${name}:(\\d+)`, "m").exec(info)?.[1] ?? NaN);
   return field("used_memory") - field("mem_clients_normal");
 }

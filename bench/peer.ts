@@ -27,11 +27,9 @@ async function listen({ url, keyPrefix, instance, channel }: ListenTask): Promis
   const client = await getCoordinationClient({ instanceId: instance, keyPrefix, redis: url, cwd: "/", env: {} });
   let pushedAt = 0n;
   await new Mailbox(client).listen(() => (pushedAt = process.hrtime.bigint()));
-  const redis = await new Connection(unixSocket(url), "bench").open();
-  redis.on("message", (_: string, message: string) => {
-    answer({ side: "bare", microseconds: microsecondsSince(stampIn(message)) });
-  });
-  await redis.subscribe(channel);
+  const link = await new Connection(unixSocket(url), "bench").open();
+  link.onMessage = (_, message) => answer({ side: "bare", microseconds: microsecondsSince(stampIn(message)) });
+  await link.subscribe([channel]);
   setImmediate(() => answer("ready"));
   for await (const event of client.events()) {
     const stamp = stampIn(String(event["subject"]));
@@ -108,7 +106,7 @@ async function load(task: LoadTask): Promise<void> {
 
 /** Sends PINGs, and answers how long the longest took since it was asked last. */
 async function ping({ url }: PingTask): Promise<void> {
-  const redis = await new Connection(unixSocket(url), "bench").open();
+  const link = await new Connection(unixSocket(url), "bench").open();
   let longest = 0;
   process.on("message", () => {
     answer({ microseconds: longest });
@@ -117,7 +115,7 @@ async function ping({ url }: PingTask): Promise<void> {
   answer("ready");
   for (;;) {
     const begun = process.hrtime.bigint();
-    await redis.ping();
+    await link.call("PING");
     longest = Math.max(longest, microsecondsSince(begun));
     await sleep(0);
   }

@@ -160,7 +160,7 @@ export async function scale(world: World): Promise<Measured> {
     const [ours, base] = [operations(full), operations(empty)];
     for (const name of Object.keys(ours)) {
       const work = { ours: ours[name]!, base: base[name]! };
-      const sides = { ping: { run: () => world.bare.ping() }, ...work };
+      const sides = { ping: { run: () => world.bare.call("PING") }, ...work };
       const timings = await interleave(sides, largest ? LONG : BRIEF);
       const measured = row(`${name}, ${size.toLocaleString("en")} messages`, timings, { target: "scale" });
       if (largest && measured.verdicts.some(({ met }) => !met))

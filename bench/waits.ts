@@ -75,7 +75,8 @@ async function acknowledge(recipient: CoordinationClient): Promise<void> {
 /** Every deadline passes, and is worked off. */
 async function sweepDue({ bare }: World, client: CoordinationClient): Promise<void> {
   const key = `${PREFIX}:deadlines`;
-  for (const member of await bare.zrange(key, "0", "-1")) await bare.zadd(key, "XX", 1, member);
+  const due = (await bare.call("ZRANGE", key, "0", "-1")) as string[];
+  for (const member of due) await bare.call("ZADD", key, "XX", "1", member);
   for (let i = 0; i < SWEEPS_MAXIMUM && (await client.sweep()).more; i++);
 }
 

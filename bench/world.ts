@@ -1,10 +1,9 @@
 /** What every measurement needs: one private Redis, the product's client as users get it, and a bare connection. */
-import type { Redis } from "ioredis";
 import { type CoordinationClient, getCoordinationClient } from "../src/client/client.ts";
 import type { PublishRequest } from "../src/protocol/results.ts";
 import { startThrowawayRedis } from "../src/server/throwaway.ts";
 import { Connection } from "../src/store/connection.ts";
-import type { ConnectionSettings } from "../src/store/dial.ts";
+import type { ConnectionSettings } from "../src/store/connection-settings.ts";
 import { inFlight } from "./measure.ts";
 
 export const SUBJECT = "backend: cursor paging is ready for review";
@@ -19,9 +18,14 @@ export const RECIPIENT = "orchestrator";
 /** So many publishes fill a namespace at once; more would only queue. */
 export const FILL_WIDTH = 64;
 
+/** What sends a command and resolves to the reply. */
+export interface Caller {
+  call(command: string, ...args: string[]): Promise<unknown>;
+}
+
 export interface World extends AsyncDisposable {
   /** The product's own kind of connection without the product: where PING and the bare scripts run. */
-  readonly bare: Redis;
+  readonly bare: Caller;
   /** Of the Redis, as `REDIS_URL` takes it. */
   readonly url: string;
   /** A client of the given namespace, as a user makes it. Closed with the world. */

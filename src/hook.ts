@@ -1,4 +1,6 @@
+#!/usr/bin/env node
 /** `coord-hook`: a small program of its own beside `coord`, since it runs at every prompt and tool call. */
-import { runHook } from "./surfaces/hook/main.ts";
+import { keepCompiled } from "./keep-compiled.ts";
 
-void runHook(process.argv.slice(2)).then((exitCode) => process.exit(exitCode));
+keepCompiled();
+void import("./surfaces/hook/main.ts").then(async ({ runHook }) => process.exit(await runHook(process.argv.slice(2))));

@@ -1,4 +1,8 @@
+#!/usr/bin/env node
 /** `coord`: loads what the command needs and nothing else. */
+import { keepCompiled } from "./keep-compiled.ts";
+
+keepCompiled();
 const argv = process.argv.slice(2);
 
 const serveMcp = async (instanceId?: string): Promise<void> =>
@@ -17,9 +21,6 @@ async function run(): Promise<number> {
   }
   return (await import("./surfaces/cli/main.ts")).runCommandLine(argv, { serveMcp, playDemo });
 }
-
-// A library warns of a password that is not needed; what is worth saying, coord doctor says.
-console.warn = (): void => undefined;
 
 // A look-up or a connection under way would keep the process alive after the command has said how it ended.
 void run().then((exitCode) => process.exit(exitCode));

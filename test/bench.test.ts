@@ -3,7 +3,6 @@
  * count says the same on every machine. Where one of these figures is lowered, its snapshot is updated (`npx vitest -u`); where
  * one rises, something has become dearer for everyone.
  */
-import { once } from "node:events";
 import { beforeAll, describe, expect, it } from "vitest";
 import { Mailbox } from "../src/client/mailbox.ts";
 import { Bare } from "../bench/bare.ts";
@@ -11,11 +10,11 @@ import { bytesPerMessage } from "../bench/memory.ts";
 import { publishMany, RECIPIENT, request, SENDER } from "../bench/world.ts";
 import type { CoordinationClient } from "../src/index.ts";
 import { SCRIPTS } from "../src/store/scripts.ts";
-import { PREFIX, useRedis } from "./harness.ts";
+import { PREFIX, until, useRedis } from "./harness.ts";
 
 const bench = useRedis();
 // A server that does not have a script yet is sent it with a second round trip; later nobody is.
-beforeAll(() => Promise.all(Object.values(SCRIPTS).map(({ source }) => bench.raw.script("LOAD", source))));
+beforeAll(() => Promise.all(Object.values(SCRIPTS).map(async ({ text }) => bench.raw.script("LOAD", await text()))));
 
 const OTHER = "frontend";
 /** What a check reads, and what lies behind it in a large namespace. */
@@ -33,23 +32,19 @@ interface Count {
 
 /** The commands of an action, as Redis itself reports them. */
 async function counted(action: () => Promise<unknown>): Promise<Count> {
-  const monitor = await bench.raw.monitor();
   const seen: { name: string; byScript: boolean }[] = [];
   const over = "that was all";
-  const ended = new Promise<void>((resolve) => {
-    monitor.on("monitor", (_: string, [name, key, ...more]: [string, string, ...string[]], source: string) => {
-      if (key === over) resolve();
-      // An instance is kept in presence once in each second of the clock: the one command that depends on time.
-      else if (name.toLowerCase() !== "hset" || key !== `${PREFIX}:presence` || more.length !== 2)
-        seen.push({ name: name.toUpperCase(), byScript: source === "lua" });
-    });
+  let ended = false;
+  const stop = await bench.raw.monitor(([name = "", key, ...more], source) => {
+    if (key === over) ended = true;
+    // An instance is kept in presence once in each second of the clock: the one command that depends on time.
+    else if (name.toLowerCase() !== "hset" || key !== `${PREFIX}:presence` || more.length !== 2)
+      seen.push({ name: name.toUpperCase(), byScript: source === "lua" });
   });
   await action();
   await bench.raw.echo(over);
-  await ended;
-  const closed = once(monitor, "close");
-  monitor.disconnect();
-  await closed;
+  await until(async () => ended);
+  stop();
   const [called, sent] = [true, false].map((byScript) =>
     seen.filter((each) => each.byScript === byScript).map(({ name }) => name),
   );

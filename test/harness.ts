@@ -1,7 +1,6 @@
 /** What the tests share: a real Redis for each file, clients that get closed, and the whole state as one value. */
 import { type AddressInfo, createServer, type Server, type Socket, connect } from "node:net";
 import { isDeepStrictEqual } from "node:util";
-import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, onTestFinished } from "vitest";
 import { CoordinationClient } from "../src/client/client.ts";
 import { type ClientOptions, CoordinationError, getCoordinationClient } from "../src/index.ts";
@@ -9,6 +8,7 @@ import { resolveSettings } from "../src/client/settings.ts";
 import { startThrowawayRedis, type ThrowawayRedis } from "../src/server/throwaway.ts";
 import { ADMINISTRATOR, leastPrivilege, namespaceRights } from "./least-privilege.ts";
 import { PATIENCE_MS } from "./patience.ts";
+import { openRedis, type Redis } from "./raw-redis.ts";
 import { startCluster } from "./topologies.ts";
 
 /** `npx vitest run test/core` runs on one Redis, with COORD_TEST_ENGINE=cluster on a cluster of three nodes. */
@@ -42,7 +42,7 @@ export class Bench {
   async start(args: readonly string[]): Promise<void> {
     if (ON_CLUSTER) return this.#startCluster();
     this.redis = await startThrowawayRedis({ args: [...leastPrivilege(PREFIX), ...args] });
-    this.raw = new Redis({ path: this.redis.socketPath, ...ADMINISTRATOR });
+    this.raw = openRedis({ path: this.redis.socketPath, ...ADMINISTRATOR });
     this.address = this.redis.socketPath;
     this.#env = { REDIS_URL: this.redis.url };
   }
@@ -51,7 +51,7 @@ export class Bench {
   async #startCluster(): Promise<void> {
     const cluster = await startCluster(PREFIX, { replicas: 0 });
     this.redis = await cluster.primary();
-    this.raw = new Redis({ path: this.redis.socketPath, ...ADMINISTRATOR });
+    this.raw = openRedis({ path: this.redis.socketPath, ...ADMINISTRATOR });
     this.#env = cluster.env;
     this.address = `the cluster ${cluster.env["COORD_CLUSTER"]!.replaceAll(",", ", ")}`;
     this.#stop = () => cluster.stop();

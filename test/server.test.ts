@@ -8,13 +8,13 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { build } from "esbuild";
-import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
+import { ask } from "../src/server/ask.ts";
 import { findRedisServer } from "../src/server/find.ts";
 import { ensureRedisServer } from "../src/server/install.ts";
 import { type StartedPrivate, startPrivateRedis, stopPrivateRedis } from "../src/server/private.ts";
-import { askRedis } from "../src/server/resp.ts";
 import { startThrowawayRedis } from "../src/server/throwaway.ts";
+import { openRedis } from "./raw-redis.ts";
 
 let folder: string;
 let program: string;
@@ -31,8 +31,8 @@ describe("a throwaway server", () => {
     const redis = await startThrowawayRedis();
     const socket = { path: redis.socketPath };
     expect(redis.url).toBe(`unix:${redis.socketPath}`);
-    expect(await askRedis(socket, ["PING"], 1000)).toBe("PONG");
-    expect(await askRedis(socket, ["INFO", "server"], 1000)).toMatch(
+    expect(await ask(socket, ["PING"], 1000)).toBe("PONG");
+    expect(await ask(socket, ["INFO", "server"], 1000)).toMatch(
       new RegExp(`process_id:${redis.pid}\r\n[^]*tcp_port:0\r\n`),
     );
     expect((await stat(redis.dir)).mode & 0o777).toBe(0o700);
@@ -45,7 +45,7 @@ describe("a throwaway server", () => {
 
   it("takes further settings", async () => {
     await using redis = await startThrowawayRedis({ args: ["--requirepass", "secret"] });
-    await expect(askRedis({ path: redis.socketPath }, ["PING"], 1000)).rejects.toThrow("NOAUTH");
+    await expect(ask({ path: redis.socketPath }, ["PING"], 1000)).rejects.toThrow("NOAUTH");
   });
 
   it("that cannot start says why and leaves nothing behind", async () => {
@@ -92,7 +92,7 @@ describe("a private server", () => {
     });
     expect(await up({ env, port })).toEqual({ ...started, state: "already-running" });
     expect((await stat(started.dataDir)).mode & 0o777).toBe(0o700);
-    const client = new Redis(port);
+    const client = openRedis({ port });
     const pairs = await client.config("GET", "*").finally(() => client.disconnect());
     expect(Object.fromEntries(pairs.flatMap((name, i) => (i % 2 === 0 ? [[name, pairs[i + 1]]] : [])))).toMatchObject({
       appendonly: "yes",
@@ -112,15 +112,15 @@ describe("a private server", () => {
     const { env, port } = await freshUser();
     const address = { host: "127.0.0.1", port };
     await up({ env, port });
-    await askRedis(address, ["SET", "a", "kept"], 1000);
+    await ask(address, ["SET", "a", "kept"], 1000);
     await stopPrivateRedis({ env, port });
     const { pid } = await up({ env, port });
-    expect(await askRedis(address, ["GET", "a"], 1000)).toBe("kept");
-    await askRedis(address, ["SET", "a", "kept again"], 1000);
+    expect(await ask(address, ["GET", "a"], 1000)).toBe("kept");
+    await ask(address, ["SET", "a", "kept again"], 1000);
     process.kill(pid as number, "SIGKILL");
     await until(() => !isAlive(pid as number));
     expect(await up({ env, port })).toMatchObject({ state: "started" });
-    expect(await askRedis(address, ["GET", "a"], 1000)).toBe("kept again");
+    expect(await ask(address, ["GET", "a"], 1000)).toBe("kept again");
   });
 
   it("is started by exactly one of several ups at once, and all name the same process", async () => {

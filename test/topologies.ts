@@ -6,10 +6,10 @@ import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Redis } from "ioredis";
 import { ensureRedisServer } from "../src/server/install.ts";
 import { startThrowawayRedis, type ThrowawayRedis } from "../src/server/throwaway.ts";
 import { ADMINISTRATOR, leastPrivilege } from "./least-privilege.ts";
+import { openRedis, type Redis } from "./raw-redis.ts";
 
 const MASTER = "mymaster";
 /** After that long without an answer a server counts as down; elections take a few of these. */
@@ -156,7 +156,7 @@ export async function startCluster(
   ];
   const servers = await startServers(primaries + replicas, [...leastPrivilege(prefix), ...REPLICATION, ...clustered]);
   const [first] = servers as [Server, ...Server[]];
-  const slot = await first.raw.cluster("KEYSLOT", `${prefix}:meta`);
+  const slot = Number(await first.raw.cluster("KEYSLOT", `${prefix}:meta`));
   const start = (i: number): number => Math.floor((i * SLOTS) / primaries);
   for (const [i, { raw }] of servers.entries()) {
     // Or two may take the same epoch, which costs an election.
@@ -166,14 +166,14 @@ export async function startCluster(
   }
   const agreed = (): Promise<boolean> =>
     eventually("a cluster that every node knows", async () => {
-      const infos = await Promise.all(servers.map(({ raw }) => raw.cluster("INFO")));
+      const infos = await Promise.all(servers.map(async ({ raw }) => String(await raw.cluster("INFO"))));
       return infos.every(
         (info) => info.includes("cluster_state:ok") && info.includes(`cluster_known_nodes:${servers.length}`),
       );
     });
   await agreed();
   const holder = servers.findIndex((_, i) => i < primaries && slot >= start(i) && slot < start(i + 1));
-  const id = await servers[holder]!.raw.cluster("MYID");
+  const id = String(await servers[holder]!.raw.cluster("MYID"));
   for (const { raw } of servers.slice(primaries)) {
     await eventually("a replica", () => answer(raw.cluster("REPLICATE", id)));
   }
@@ -201,8 +201,7 @@ async function startServers(count: number, args: readonly string[]): Promise<Ser
     Array.from({ length: count }, async () => {
       const port = await freePort();
       const redis = await startThrowawayRedis({ args: [...args, "--port", String(port)] });
-      const raw = new Redis({ path: redis.socketPath, ...ADMINISTRATOR, maxRetriesPerRequest: 0 });
-      raw.on("error", () => undefined); // a server of ours is killed now and then
+      const raw = openRedis({ path: redis.socketPath, ...ADMINISTRATOR });
       return { ...redis, port, raw };
     }),
   );
@@ -243,8 +242,8 @@ async function startSentinel(primaryPort: number, quorum: number): Promise<Senti
     detached: true,
   });
   const ended = once(shell, "exit");
-  const raw = new Redis({ port, host: "127.0.0.1", retryStrategy: () => 20, maxRetriesPerRequest: null });
-  raw.on("error", () => undefined); // until it listens
+  const raw = openRedis({ port });
+  await eventually("a Sentinel that listens", () => answer(raw.ping()));
   return {
     port,
     raw,

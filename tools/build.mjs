@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * Builds dist/ from src/: three bundled CommonJS programs, which start in a fraction of the time of the unbundled ones,
- * and the library as an ES module with its declarations. `npm run build` and `npm install` (through prepare) run it.
+ * Builds dist/ from src/: bundled CommonJS programs, which start in a fraction of the time of the unbundled ones, and
+ * the library as an ES module with its declarations. `npm run build` and `npm install` (through prepare) run it.
  */
 import { execFile } from "node:child_process";
 import { realpathSync } from "node:fs";
@@ -10,31 +10,33 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { build } from "esbuild";
-import { compileAhead, fastStart } from "./fast-start.mjs";
-import { assembleScript, luaScripts } from "./lua.mjs";
+import { luaScripts, SCRIPT_MODULE, scriptSums } from "./lua.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const dist = path.join(root, "dist");
-/** Its time is the start of the build that filled dist/, its text the V8 that compiled ahead. */
+/** Its time is the start of the build that filled dist/. */
 const STAMP = ".built";
 
-/** What main.ts imports lazily is a program of its own, so that a command does not load the MCP SDK, nor the server commander. */
+/** What they import lazily is a program of its own, so that a command does not load the MCP SDK, nor the server commander. */
 const PROGRAMS = {
-  "src/surfaces/cli/main.ts": "cli",
+  "src/main.ts": "coord",
   "src/hook.ts": "hook",
+  "src/surfaces/cli/main.ts": "cli",
+  "src/surfaces/hook/main.ts": "agent-hook",
   "src/surfaces/mcp/main.ts": "mcp",
   "src/surfaces/cli/demo.ts": "demo",
   "src/surfaces/cli/setup.ts": "setup",
   "src/surfaces/cli/local-redis.ts": "local-redis",
+  "lua:texts": "lua-texts",
 };
 
 const INPUTS = ["src", "lua", "tools", "protocol.json", "package.json", "package-lock.json"];
 const INPUTS_TSCONFIG = /^tsconfig.*\.json$/;
 
-/** Whether an input is newer than dist/, or Node was changed since. Folders count as well: a removed file changes the time of its folder only. */
+/** Whether an input is newer than dist/. Folders count as well: a removed file changes the time of its folder only. */
 export async function isBuildStale() {
   const stamp = await stat(path.join(dist, STAMP)).catch(() => undefined);
-  if (stamp === undefined || (await readFile(path.join(dist, STAMP), "utf8")) !== process.versions.v8) return true;
+  if (stamp === undefined) return true;
   const tsconfigs = (await readdir(root)).filter((name) => INPUTS_TSCONFIG.test(name));
   for (const input of [...INPUTS, ...tsconfigs]) {
     const whole = path.join(root, input);
@@ -66,7 +68,7 @@ async function buildAll() {
   // Beside dist/ and moved file by file: neither a second build at the same time nor a running coord sees half a file.
   const work = await mkdtemp(`${dist}.`);
   try {
-    await writeFile(path.join(work, STAMP), process.versions.v8);
+    await writeFile(path.join(work, STAMP), "");
     // All settled, not all: what still writes would bring back the folder that a failure removes.
     const parts = await Promise.allSettled([
       bundlePrograms(work),
@@ -81,42 +83,35 @@ async function buildAll() {
 }
 
 async function bundlePrograms(outdir) {
-  const options = {
+  const { metafile } = await build({
     absWorkingDir: root,
+    entryPoints: Object.entries(PROGRAMS).map(([entry, name]) => ({ in: entry, out: name })),
+    outdir,
+    outExtension: { ".js": ".cjs" },
     metafile: true,
     bundle: true,
     platform: "node",
     target: "node20",
     format: "cjs",
-    // Not the identifiers: they make a stack trace worth reading, and errors of redis-errors are known by their class.
+    // Not the identifiers: they make a stack trace worth reading.
     minifyWhitespace: true,
     minifySyntax: true,
-    // Its CommonJS form requires its own parts in a way that no bundler sees.
-    alias: { "jsonc-parser": "jsonc-parser/lib/esm/main.js" },
+    alias: {
+      // Its CommonJS form requires its own parts in a way that no bundler sees.
+      "jsonc-parser": "jsonc-parser/lib/esm/main.js",
+      // The smaller of the two validators that the MCP SDK has, for a question that we never ask. The other one is a third of
+      // what `coord mcp` would load.
+      "@modelcontextprotocol/server/_shims": "./node_modules/@modelcontextprotocol/server/dist/shimsBrowser.mjs",
+    },
     // A lazy import becomes a lazy require, which starts faster than Node's loader of ES modules.
     supported: { "dynamic-import": false },
-    plugins: [programsStaySeparate, luaScripts, ...fastStart],
+    plugins: [programsStaySeparate, luaScripts],
     inject: ["tools/clock.mjs"],
     logLevel: "error",
-  };
-  const start = { ...options, banner: { js: "#!/usr/bin/env node" } };
-  const hook = { contents: 'require("./launcher.cjs")("hook");', resolveDir: path.join(root, "tools") };
-  await build({ ...start, entryPoints: ["src/main.ts"], outfile: path.join(outdir, "coord.cjs") });
-  await build({ ...start, stdin: hook, outfile: path.join(outdir, "hook.cjs") });
-  const { metafile } = await build({
-    ...options,
-    entryPoints: Object.entries(PROGRAMS).map(([entry, name]) => ({ in: entry, out: name })),
-    outdir,
-    outExtension: { ".js": ".bundle" },
-    // The function of a module, as Node makes it of a file; tools/launcher.cjs calls it.
-    banner: { js: "(function (exports, require, module, __filename, __dirname) {" },
-    footer: { js: "})" },
   });
-  const { sha } = await assembleScript(path.join(root, "lua/glance.lua"));
-  const glance = await readFile(path.join(root, "src/surfaces/hook/coord-hook.bash"), "utf8");
-  await writeFile(path.join(outdir, "coord-hook"), glance.replace("@glance@", sha));
+  const hook = await readFile(path.join(root, "src/surfaces/hook/coord-hook.bash"), "utf8");
+  await writeFile(path.join(outdir, "coord-hook"), hook.replace("@glance@", (await scriptSums()).glance));
   await Promise.all(["coord.cjs", "coord-hook", "hook.cjs"].map((file) => chmod(path.join(outdir, file), 0o755)));
-  await compileAhead(outdir);
   await writeLicences(outdir, metafile);
 }
 
@@ -133,19 +128,16 @@ async function writeLicences(outdir, metafile) {
   await writeFile(path.join(outdir, "THIRD-PARTY-LICENSES.txt"), texts.join(`\n${"-".repeat(80)}\n\n`));
 }
 
-/** An import of one program by another launches it, instead of being bundled in. */
+/** A lazy import of one program by another stays one, instead of being bundled in. */
 const programsStaySeparate = {
   name: "programs-stay-separate",
-  setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^\.\.?\/.*\.ts$/ }, ({ kind, path: imported, resolveDir }) => {
-      if (kind === "entry-point") return undefined;
-      const name = PROGRAMS[path.relative(root, path.join(resolveDir, imported)).split(path.sep).join("/")];
-      return name === undefined ? undefined : { path: name, namespace: "program" };
+  setup({ onResolve }) {
+    onResolve({ filter: /\.ts$|^lua:/ }, ({ kind, path: imported, resolveDir }) => {
+      if (kind !== "dynamic-import") return undefined;
+      const file = path.relative(root, path.join(resolveDir, imported)).split(path.sep).join("/");
+      const name = PROGRAMS[SCRIPT_MODULE.test(imported) ? imported : file];
+      return name === undefined ? undefined : { path: `./${name}.cjs`, external: true };
     });
-    onLoad({ filter: /^/, namespace: "program" }, ({ path: name }) => ({
-      contents: `module.exports = require("./launcher.cjs")("${name}");`,
-      resolveDir: path.join(root, "tools"),
-    }));
   },
 };
 

@@ -1,2 +1,3 @@
 /** For vitest.config.ts, which is type-checked. */
-export function scriptModule(file: string): Promise<string>;
+export const SCRIPT_MODULE: RegExp;
+export function scriptModule(name: string): Promise<string>;

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import NoReturn
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from .connection_settings import Address, ConnectionSettings, Discovery, Login, TlsCertificates
 from .definition import LIMITS
-from .dial import Address, ConnectionSettings, Discovery, Login, TlsCertificates
 from .errors import invalid
 from .validation import shown
 from .variables import Variables, check_whole, variable_file, variable_whole

@@ -7,10 +7,11 @@ from typing import Any, Callable
 
 import redis
 
+from .connection_settings import ConnectionSettings
 from .definition import LIMITS
-from .dial import ConnectionSettings, Link, dial
 from .errors import CoordinationError
-from .failures import CLOSED, GONE, REPLIES, NoPrimary, unavailable
+from .failures import GONE, REPLIES, NoPrimary, unavailable
+from .link import CLOSED, Link, dial
 from .primary import dial_primary
 
 #: Pause before a server that is about to change its role is asked again; a failover takes seconds.

@@ -8,20 +8,15 @@ import re
 import socket
 import ssl
 from dataclasses import replace
-from typing import TYPE_CHECKING, Mapping, TypeVar
+from typing import Mapping, TypeVar
 
 from redis import exceptions
 
+from .connection_settings import ConnectionSettings
 from .errors import CoordinationError, ErrorCode
-
-if TYPE_CHECKING:
-    from .dial import ConnectionSettings
+from .link import CLOSED, NeverSent
 
 E = TypeVar("E", bound=BaseException)
-
-
-class NeverSent(Exception):
-    """The connection had ended before anything was written, so that nothing can have happened."""
 
 
 class NoPrimary(Exception):
@@ -190,10 +185,6 @@ def explain(settings: ConnectionSettings, cause: BaseException) -> tuple[str, st
             hint = "Where it asks for a client certificate, set REDIS_TLS_CERT_FILE and REDIS_TLS_KEY_FILE."
         return "the connection was closed by the other side", f"{where} {hint}"
     return text, where
-
-
-#: The text of the error that ends what a closed client was still asked for.
-CLOSED = "the client is closed"
 
 
 def _caused_by(error: BaseException | None, kind: type[E]) -> E | None:

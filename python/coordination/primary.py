@@ -13,9 +13,10 @@ from typing import Awaitable, Callable, TypeVar
 
 from redis.exceptions import RedisError
 
-from .dial import Address, ConnectionSettings, Discovery, Link, Login, dial
+from .connection_settings import Address, ConnectionSettings, Discovery, Login
 from .failures import GONE, REPLIES, NoPrimary, address_of, explain, is_passing, reply_text
 from .keys import meta_key
+from .link import Link, dial
 
 T = TypeVar("T")
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Mapping
 
 from .connecting import resolve_connection
+from .connection_settings import ConnectionSettings
 from .definition import KEY_PREFIX_PATTERN, LIMITS, NAMESPACE_SETTINGS
-from .dial import ConnectionSettings
 from .errors import invalid
 from .keys import one_slot
 from .results import NamespaceSettings

@@ -7,14 +7,15 @@ import re
 from dataclasses import dataclass
 from typing import Any, Awaitable, Callable, Mapping, NamedTuple, Sequence
 
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import InvalidResponse, NoScriptError, RedisError
 
 from .connection import FAILOVER_PAUSE_SECONDS, Connection
+from .connection_settings import ConnectionSettings
 from .definition import LIMITS
-from .dial import ConnectionSettings, Link, timeout_at
 from .errors import CoordinationError
-from .failures import GONE, REPLIES, NeverSent, is_passing, refusal, reply_text, timed_out, too_old, unavailable
+from .failures import GONE, REPLIES, is_passing, refusal, reply_text, timed_out, too_old, unavailable
 from .keys import events_channel, meta_key, notify_channel
+from .link import Link, NeverSent, timeout_at
 from .scripts import Script, script
 from .subscription import Listener, Subscription
 
@@ -110,10 +111,13 @@ class Store:
 
     async def _send(self, link: Link, verb: Script, values: Sequence[str], replication: Replication) -> Replicated:
         try:
-            return await self._call(link, replication, "EVALSHA", verb.sha, "1", self._meta, *values)
+            replicated = await self._call(link, replication, "EVALSHA", verb.sha, "1", self._meta, *values)
         except NoScriptError:
             # After a restart or SCRIPT FLUSH: EVAL loads and runs it in one step.
-            return await self._call(link, replication, "EVAL", verb.source, "1", self._meta, *values)
+            replicated = await self._call(link, replication, "EVAL", verb.source, "1", self._meta, *values)
+        if not _is_expected(verb, replicated.reply):
+            raise InvalidResponse
+        return replicated
 
     async def _call(self, link: Link, replication: Replication, *command: str) -> Replicated:
         if replication.replicas == 0:
@@ -149,6 +153,13 @@ class Store:
         await self._connection.close()
         if self._subscription is not None:
             await self._subscription.close()
+
+
+def _is_expected(verb: Script, reply: Any) -> bool:
+    """A server that is none, or a proxy that has lost count, may answer with something else than what the script replies."""
+    if verb.replies == "list":
+        return isinstance(reply, list)
+    return isinstance(reply, str) and (verb.replies == "text" or reply.startswith("{"))
 
 
 async def _confirmed(link: Link, replication: Replication) -> int:

@@ -6,10 +6,11 @@ import asyncio
 from typing import Any, Callable, Optional
 
 from .connection import Connection
+from .connection_settings import ConnectionSettings
 from .definition import LIMITS
-from .dial import ConnectionSettings, Link, timeout
 from .errors import CoordinationError
 from .failures import GONE, unavailable
+from .link import Link, timeout
 
 #: Called with what was published; with None after a gap: look into the store for what was missed.
 Listener = Callable[[Optional[str]], None]

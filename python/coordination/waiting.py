@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from typing import AsyncGenerator, AsyncIterator, Awaitable, Callable, Protocol, TypeVar
 
 from .definition import LIMITS
-from .dial import timeout
 from .errors import CoordinationError, ErrorCode
+from .link import timeout
 from .results import SweepResult
 from .store import Store
 

@@ -138,6 +138,29 @@ class Unreachable(RedisTestCase):
         closing = await self.server(b"")
         await self.unreachable(f"redis://{closing}", closing, "the connection was closed by the other side.")
 
+    async def test_what_no_redis_sends_is_refused_with_a_sentence(self) -> None:
+        not_redis = "what answers there is not Redis."
+        for hostile in (b">2\r\n+invalidate\r\n*0\r\n", b"*1\r\n" * 100_000, b"$many\r\n", b"\x16\x03\x01\x02 garbage\r\n"):
+            address = await self.server(hostile)
+            await self.unreachable(f"redis://{address}", address, not_redis)
+
+    async def test_a_reply_of_another_kind_than_the_script_has_may_have_happened(self) -> None:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while command := await reader.read(65536):
+                writer.write(b"+PONG\r\n" if b"PING" in command else reply)
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        self.addCleanup(server.close)
+        address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        client = self.client("alice", redis=f"redis://{address}")
+        sentence = f"Redis at {address}: what answers there is not Redis. The connection was lost before the answer"
+        reply = b"+OK\r\n"
+        for call in (publish(client), client.check_messages(), client.get_notifications()):
+            self.assertIn(sentence, str(await self.refused(call)))
+        reply = b"*0\r\n"
+        self.assertIn(sentence, str(await self.refused(client.check_messages())))
+
     async def test_a_login_that_is_refused_and_a_database_that_does_not_exist(self) -> None:
         self.raw.config_set("requirepass", "right")
         self.addCleanup(self.raw.config_set, "requirepass", "")

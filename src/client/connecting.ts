@@ -1,7 +1,7 @@
 /** Where Redis is and how to log in: taken whole from the first place that names any part of it. */
 import { LIMITS } from "../protocol/definition.ts";
 import { invalid, shown } from "../protocol/validation.ts";
-import type { Address, ConnectionSettings, Discovery, Login, TlsCertificates } from "../store/dial.ts";
+import type { Address, ConnectionSettings, Discovery, Login, TlsCertificates } from "../store/connection-settings.ts";
 import { checkWhole, variableFile, variableWhole, type Variables } from "./variables.ts";
 
 /** Each of these says by itself where the server is. */

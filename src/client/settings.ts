@@ -7,7 +7,7 @@ import { dirname, join, resolve } from "node:path";
 import { KEY_PREFIX_PATTERN, LIMITS, NAMESPACE_SETTINGS, type NamespaceSettingName } from "../protocol/definition.ts";
 import type { NamespaceSettings } from "../protocol/results.ts";
 import { checkIdentity, checkInstance, invalid, missingIdentity, shown } from "../protocol/validation.ts";
-import type { ConnectionSettings } from "../store/dial.ts";
+import type { ConnectionSettings } from "../store/connection-settings.ts";
 import { oneSlot } from "../store/keys.ts";
 import type { Replication } from "../store/store.ts";
 import { connectionSource, resolveConnection } from "./connecting.ts";

@@ -5,7 +5,8 @@ import { closeSync, openSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { CoordinationError, ErrorCode } from "../protocol/errors.ts";
-import { type Address, askRedis, RedisRefusal } from "./resp.ts";
+import { ErrorReply } from "../redis/errors.ts";
+import { ask, type Place } from "./ask.ts";
 import { tail } from "./run.ts";
 
 /** A server is ready some 20 ms after its start; asking a Unix socket or the loopback costs well under 1 ms. */
@@ -34,15 +35,10 @@ export async function launchServer(
 }
 
 /** Throws UNAVAILABLE with the end of the log when the server ends first, TIMEOUT when it takes too long. */
-export async function untilReady(
-  server: ChildProcess,
-  address: Address,
-  logFile: string,
-  withinMs: number,
-): Promise<void> {
+export async function untilReady(server: ChildProcess, place: Place, logFile: string, withinMs: number): Promise<void> {
   const deadline = performance.now() + withinMs;
   const logTail = async (): Promise<string> => tail(await readFile(logFile, "utf8").catch(() => ""));
-  while (!(await answers(address))) {
+  while (!(await answers(place))) {
     if (server.exitCode !== null || server.signalCode !== null) {
       throw new CoordinationError(
         ErrorCode.UNAVAILABLE,
@@ -62,10 +58,10 @@ export async function untilReady(
 }
 
 /** A server that asks for a password is ready as well; one that still loads its data is not. */
-async function answers(address: Address): Promise<boolean> {
+async function answers(place: Place): Promise<boolean> {
   try {
-    return (await askRedis(address, ["PING"], ANSWER_WITHIN_MS)) === "PONG";
+    return (await ask(place, ["PING"], ANSWER_WITHIN_MS)) === "PONG";
   } catch (error) {
-    return error instanceof RedisRefusal && error.message.startsWith("NOAUTH");
+    return error instanceof ErrorReply && error.message.startsWith("NOAUTH");
   }
 }

@@ -6,10 +6,12 @@ import { chmod, mkdir, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { CoordinationError, ErrorCode } from "../protocol/errors.ts";
+import { ErrorReply } from "../redis/errors.ts";
+import type { Reply } from "../redis/resp.ts";
+import { ask, type Place } from "./ask.ts";
 import { dataFolder } from "./find.ts";
 import { type EnsureOptions, ensureRedisServer } from "./install.ts";
 import { launchServer, untilReady } from "./launch.ts";
-import { type Address, askRedis, RedisRefusal } from "./resp.ts";
 
 const ANSWER_WITHIN_MS = 1000;
 /** A connection closed without an answer is how a server looks that ends this very moment: it is asked once more. */
@@ -60,7 +62,7 @@ export async function startPrivateRedis(options: PrivateOptions): Promise<Starte
   await writeConfiguration(port, dataDir);
   const log = join(dataDir, "redis.log");
   const server = await launchServer(program, [configurationFile(dataDir)], log, env);
-  const failure = await untilReady(server, addressOf(port), log, READY_WITHIN_MS).catch((error: unknown) => error);
+  const failure = await untilReady(server, placeOf(port), log, READY_WITHIN_MS).catch((error: unknown) => error);
   // Ready or not, the one that answers may be another's, started at the same time, which took the port from ours.
   const after = await whoAnswers(port, dataDir);
   // Ours has touched no data without the port, but left alone it would take the port as soon as the other is stopped.
@@ -89,9 +91,9 @@ export async function stopPrivateRedis(options: Pick<PrivateOptions, "port" | "e
   try {
     // Asked for over its own port, not by a signal to a pid that might belong to another process by now. The
     // connection closes when the process ends, after its data and its listening port.
-    await askRedis(addressOf(port), ["SHUTDOWN"], SHUTDOWN_WITHIN_MS);
+    await ask(placeOf(port), ["SHUTDOWN"], SHUTDOWN_WITHIN_MS);
   } catch (error) {
-    const code = error instanceof RedisRefusal ? ErrorCode.UNAVAILABLE : ErrorCode.TIMEOUT;
+    const code = error instanceof ErrorReply ? ErrorCode.UNAVAILABLE : ErrorCode.TIMEOUT;
     throw new CoordinationError(code, `${known.description}, did not shut down: ${(error as Error).message}.`, {
       hint: `Its log, ${join(dataDir, "redis.log")}, says why.`,
       cause: error,
@@ -108,7 +110,7 @@ function configurationFile(dataDir: string): string {
   return join(dataDir, "redis.conf");
 }
 
-function addressOf(port: number): Address {
+function placeOf(port: number): Place {
   return { host: "127.0.0.1", port };
 }
 
@@ -140,17 +142,18 @@ interface Answerer {
 
 /** Ours is the server that itself names our configuration file; what lies in files may be long out of date. */
 async function whoAnswers(port: number, dataDir: string): Promise<Answerer> {
-  const ask = (): Promise<string> => askRedis(addressOf(port), ["INFO", "server"], ANSWER_WITHIN_MS);
+  const askInfo = (): Promise<Reply | undefined> => ask(placeOf(port), ["INFO", "server"], ANSWER_WITHIN_MS);
   let info: string;
   try {
-    info = await ask();
-    if (info === "") {
+    let reply = await askInfo();
+    if (reply === undefined) {
       await sleep(HANGUP_PAUSE_MS);
-      info = await ask();
+      reply = await askInfo();
     }
+    info = String(reply);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ECONNREFUSED") return { who: "nobody", description: "nothing" };
-    if (!(error instanceof RedisRefusal)) return { who: "other", description: NOT_REDIS };
+    if (!(error instanceof ErrorReply)) return { who: "other", description: NOT_REDIS };
     const wantsPassword = error.message.startsWith("NOAUTH");
     return { who: "other", description: wantsPassword ? "a Redis with a password" : `a Redis (${error.message})` };
   }

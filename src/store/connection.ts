@@ -1,15 +1,15 @@
 /** A connection to Redis that is made when it is needed, fails fast, and is made anew after it was lost. */
-import { setTimeout as sleep } from "node:timers/promises";
-import type { Redis } from "ioredis";
 import { LIMITS } from "../protocol/definition.ts";
 import { CoordinationError } from "../protocol/errors.ts";
-import { type ConnectionSettings, dial } from "./dial.ts";
+import { pause } from "../redis/deadline.ts";
+import { dial, type Link } from "../redis/link.ts";
+import type { ConnectionSettings } from "./connection-settings.ts";
 import { NoPrimary, unavailable } from "./failures.ts";
 import { dialPrimary } from "./primary.ts";
 
 export interface ConnectionEvents {
   /** A connection was made, before anything else uses it. */
-  onOpen?: (redis: Redis) => void;
+  onOpen?: (link: Link) => void;
   /** A connection that had been made is gone, and was not closed by us. */
   onLost?: () => void;
 }
@@ -21,8 +21,8 @@ export class Connection {
   readonly #settings: ConnectionSettings;
   readonly #prefix: string;
   readonly #events: ConnectionEvents;
-  #redis: Redis | undefined;
-  #opening: Promise<Redis> | undefined;
+  #link: Link | undefined;
+  #opening: Promise<Link> | undefined;
   #closed = false;
 
   /** @param prefix of the namespace: in a cluster, its slot says which server it is kept on */
@@ -33,8 +33,8 @@ export class Connection {
   }
 
   /** The connection, while there is one. */
-  get opened(): Redis | undefined {
-    return this.#redis;
+  get opened(): Link | undefined {
+    return this.#link;
   }
 
   /**
@@ -43,9 +43,9 @@ export class Connection {
    * @param deadline of performance.now(), default in 5 seconds: how long a failover that is under way is waited for
    * @throws CoordinationError UNAVAILABLE after 700 ms at the latest, unless a failover is under way
    */
-  async open(deadline: number = performance.now() + LIMITS.operation_milliseconds): Promise<Redis> {
+  async open(deadline: number = performance.now() + LIMITS.operation_milliseconds): Promise<Link> {
     for (;;) {
-      if (this.#redis !== undefined) return this.#redis;
+      if (this.#link !== undefined) return this.#link;
       this.#opening ??= this.#connect().finally(() => (this.#opening = undefined));
       try {
         return await this.#opening;
@@ -53,33 +53,35 @@ export class Connection {
         const passing = CoordinationError.is(error) && error.cause instanceof NoPrimary && error.cause.passing;
         if (!passing || this.#closed || performance.now() + FAILOVER_PAUSE_MILLISECONDS > deadline) throw error;
       }
-      await sleep(FAILOVER_PAUSE_MILLISECONDS);
+      await pause(FAILOVER_PAUSE_MILLISECONDS);
     }
   }
 
-  async #connect(): Promise<Redis> {
-    let redis: Redis | undefined;
+  async #connect(): Promise<Link> {
+    let link: Link | undefined;
     try {
       this.#refuseClosed();
-      redis = await this.#dial(performance.now() + LIMITS.connect_milliseconds);
+      link = await this.#dial(performance.now() + LIMITS.connect_milliseconds);
       this.#refuseClosed();
     } catch (error) {
-      redis?.disconnect();
+      link?.close();
       throw unavailable(this.#settings, error);
     }
-    const made = redis;
-    made.on("close", () => this.#lost(made));
-    this.#redis = made;
+    const made = link;
+    this.#link = made;
+    void made.closed.then(() => this.#lost(made));
     this.#events.onOpen?.(made);
     return made;
   }
 
-  async #dial(deadline: number): Promise<Redis> {
+  async #dial(deadline: number): Promise<Link> {
     const { discovery } = this.#settings;
     if (discovery !== undefined) return dialPrimary(this.#settings, discovery, this.#prefix, deadline);
-    return dial(this.#settings, deadline, async (redis) => {
-      await redis.ping();
-      return redis;
+    return dial(this.#settings, deadline, async (link) => {
+      // And not the script itself, though that would save a round trip: a server that is stopped would carry it out later,
+      // after its sender was told that nothing was sent.
+      await link.call("PING");
+      return link;
     });
   }
 
@@ -87,21 +89,21 @@ export class Connection {
     if (this.#closed) throw new Error("the client is closed");
   }
 
-  #lost(redis: Redis): void {
-    if (this.#redis !== redis) return;
-    this.#redis = undefined;
+  #lost(link: Link): void {
+    if (this.#link !== link) return;
+    this.#link = undefined;
     if (!this.#closed) this.#events.onLost?.();
   }
 
   /** Gives a connection up that did not answer, or is on its way to be closed: the next call makes another one. */
-  drop(redis: Redis): void {
-    redis.disconnect();
-    this.#lost(redis);
+  drop(link: Link): void {
+    link.close();
+    this.#lost(link);
   }
 
   close(): void {
     this.#closed = true;
-    this.#redis?.disconnect();
-    this.#redis = undefined;
+    this.#link?.close();
+    this.#link = undefined;
   }
 }

@@ -1,6 +1,7 @@
 /** What went wrong with Redis, told once for every surface: where, why, and what to do next. */
 import { CoordinationError, ErrorCode } from "../protocol/errors.ts";
-import type { ConnectionSettings } from "./dial.ts";
+import { BadReply, ConnectionLost, type ErrorReply, NeverSent, NoAnswer } from "../redis/errors.ts";
+import type { ConnectionSettings } from "./connection-settings.ts";
 
 export function addressOf(settings: ConnectionSettings): string {
   const { discovery } = settings;
@@ -15,9 +16,6 @@ export function addressOf(settings: ConnectionSettings): string {
   return `${settings.tls ? "rediss://" : ""}${host}:${settings.port}`;
 }
 
-/** No answer came in time; what a timer rejects with. */
-export class NoAnswer extends Error {}
-
 /** Nobody who was asked leads to a server that takes writes. */
 export class NoPrimary extends Error {
   readonly hint: string;
@@ -31,13 +29,8 @@ export class NoPrimary extends Error {
   }
 }
 
-/** Redis has refused a command, in one of its own words. */
-export function isReply(error: unknown): error is Error {
-  return error instanceof Error && error.name === "ReplyError";
-}
-
 /** A refusal by a server that does not take this write now, and soon will, or another one: nothing was executed. */
-export function isPassing(reply: Error): boolean {
+export function isPassing(reply: ErrorReply): boolean {
   return /^(MOVED|ASK|TRYAGAIN|CLUSTERDOWN|READONLY|MASTERDOWN|LOADING|BUSY)\b/.test(reply.message);
 }
 
@@ -77,7 +70,8 @@ export function explain(settings: ConnectionSettings, thrown: unknown): [reason:
     return [`no primary at the moment (${cause.message})`, "A failover takes a few seconds: try again."];
   }
   const code = "code" in cause ? String(cause.code) : "";
-  const text = cause.message.split("\n", 1)[0] ?? "";
+  // Where a name has several addresses, all of which fail, the system gives a code alone.
+  const text = (cause.message || code).split("\n", 1)[0] ?? "";
   if (cause instanceof NoAnswer || code === "ETIMEDOUT") {
     // A server without TLS takes our greeting for the beginning of a command, and waits for its end.
     return ["no answer in time", settings.tls ? `${where} Does it speak TLS there?` : where];
@@ -109,10 +103,10 @@ export function explain(settings: ConnectionSettings, thrown: unknown): [reason:
     ];
   }
   if (/DB index/.test(text)) return [`there is no database ${settings.db}`, "Check REDIS_DB."];
-  if (cause.name === "ParserError" || /Protocol error|RESP type/.test(text))
-    return ["what answers there is not Redis", where];
+  if (/Protocol error/.test(text)) return ["what answers there is not Redis", where];
+  if (cause instanceof BadReply) return [text, where];
   if (text === "the client is closed") return ["the client was closed", "Make a new one with getCoordinationClient."];
-  if (/Stream isn't writeable|Connection is closed|ECONNRESET|EPIPE/.test(`${text} ${code}`)) {
+  if (cause instanceof ConnectionLost || cause instanceof NeverSent || code === "ECONNRESET" || code === "EPIPE") {
     const hint = settings.tls
       ? "Where it asks for a client certificate, set REDIS_TLS_CERT_FILE and REDIS_TLS_KEY_FILE."
       : "Where it speaks only TLS, write rediss:// or set REDIS_TLS_CA_FILE.";
@@ -141,7 +135,7 @@ export function timedOut(settings: ConnectionSettings, seconds: number): Coordin
 /**
  * An error reply of a script call. Our own refusals are "CODE sentence<TAB>hint"; everything else comes from Redis.
  */
-export function refusal(settings: ConnectionSettings, reply: Error): CoordinationError {
+export function refusal(settings: ConnectionSettings, reply: ErrorReply): CoordinationError {
   const [, code = "", sentence = "", hint = ""] = /^(\w+) ([^\t]*)(?:\t(.*))?/s.exec(reply.message) ?? [];
   if (code in ErrorCode) return new CoordinationError(code as ErrorCode, sentence, { hint });
   if (code === "WRONGTYPE" || /user_script/.test(reply.message)) {

@@ -1,7 +1,9 @@
 /** What can be seen of a Redis server from outside, as `coord doctor` judges it against the guarantees. */
 import { LIMITS } from "../protocol/definition.ts";
+import { within } from "../redis/deadline.ts";
+import type { Reply } from "../redis/resp.ts";
 import { Connection } from "./connection.ts";
-import { type ConnectionSettings, within } from "./dial.ts";
+import type { ConnectionSettings } from "./connection-settings.ts";
 import { addressOf } from "./failures.ts";
 import { metaKey } from "./keys.ts";
 
@@ -36,26 +38,26 @@ export interface ServerFacts {
 export async function inspectServer(settings: ConnectionSettings, prefix: string): Promise<ServerFacts> {
   const connection = new Connection(settings, prefix);
   try {
-    const redis = await connection.open();
+    const link = await connection.open();
     const deadline = performance.now() + LIMITS.operation_milliseconds;
     const asked = Date.now();
-    const visible = async <T>(answer: Promise<T>): Promise<T | undefined> =>
-      within(deadline, answer).catch(() => undefined);
-    const [time, info, fsync, protocol] = await Promise.all([
-      visible(redis.time()).then((reply) => reply && { reply, answered: Date.now() }),
-      visible(redis.info()),
-      visible(redis.call("CONFIG", "GET", "appendfsync")),
-      visible(redis.hget(metaKey(prefix), "protocol")),
+    const visible = async (...command: string[]): Promise<Reply | undefined> =>
+      within(deadline, link.call(...command)).catch(() => undefined);
+    const [clockAhead, info, fsync, protocol] = await Promise.all([
+      visible("TIME").then((reply) => Array.isArray(reply) && aheadBy(reply, (asked + Date.now()) / 2)),
+      visible("INFO"),
+      visible("CONFIG", "GET", "appendfsync"),
+      visible("HGET", metaKey(prefix), "protocol"),
     ]);
-    const facts = readInfo(info ?? "");
-    const { host = "", port = 0 } = redis.options;
+    const facts = readInfo(String(info ?? ""));
+    const { host, port } = link.server;
     const named = settings.discovery !== undefined;
     return {
       address: addressOf(named ? { ...settings, host, port, discovery: undefined } : settings),
       namedBy: named ? addressOf(settings) : undefined,
       ...facts,
-      appendFsync: Array.isArray(fsync) ? (fsync[1] as string | undefined) : undefined,
-      clockAheadMilliseconds: time && aheadBy(time.reply, (asked + time.answered) / 2),
+      appendFsync: Array.isArray(fsync) && typeof fsync[1] === "string" ? fsync[1] : undefined,
+      clockAheadMilliseconds: clockAhead === false ? undefined : clockAhead,
       protocolVersion: protocol === undefined || protocol === null ? protocol : Number(protocol),
     };
   } finally {
@@ -93,6 +95,6 @@ function readInfo(info: string): InfoFacts {
   };
 }
 
-function aheadBy([seconds, microseconds]: readonly (number | string)[], here: number): number {
+function aheadBy([seconds, microseconds]: readonly Reply[], here: number): number {
   return Math.round(Number(seconds) * 1000 + Number(microseconds) / 1000 - here);
 }

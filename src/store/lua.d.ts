@@ -1,5 +1,7 @@
-/** A verb is imported as the script that Redis runs, by tools/lua.mjs. */
-declare module "*.lua" {
-  const script: { readonly sha: string; readonly source: string };
-  export default script;
+/** What tools/lua.mjs makes of lua/: by the names of the verbs, the scripts that Redis runs, and what it knows them by. */
+declare module "lua:texts" {
+  export const texts: Readonly<Record<string, string>>;
+}
+declare module "lua:sums" {
+  export const sums: Readonly<Record<string, string>>;
 }

@@ -1,11 +1,11 @@
 /**
  * Finds the server that takes the writes of a namespace, where Sentinels or the nodes of a cluster know it. A namespace
- * lies in one slot, so that one connection is all a client needs; ioredis' own classes for this queue and resend behind
- * our back, which `Store.run` must not allow.
+ * lies in one slot, so that one link is all a client needs.
  */
-import { Redis } from "ioredis";
-import { type Address, type ConnectionSettings, dial, type Discovery } from "./dial.ts";
-import { addressOf, explain, isPassing, isReply, NoPrimary } from "./failures.ts";
+import { ErrorReply } from "../redis/errors.ts";
+import { dial, Link } from "../redis/link.ts";
+import type { Address, ConnectionSettings, Discovery } from "./connection-settings.ts";
+import { addressOf, explain, isPassing, NoPrimary } from "./failures.ts";
 import { metaKey } from "./keys.ts";
 
 /** A node that is asked first may know another one, which may have just handed the slot on. */
@@ -17,7 +17,7 @@ export async function dialPrimary(
   discovery: Discovery,
   prefix: string,
   deadline: number,
-): Promise<Redis> {
+): Promise<Link> {
   let trouble: NoPrimary | undefined;
   for (const [i, address] of discovery.at.entries()) {
     const now = performance.now();
@@ -41,37 +41,37 @@ async function askSentinel(
   { master, login }: Discovery & { by: "sentinel" },
   sentinel: Address,
   deadline: number,
-): Promise<Redis> {
+): Promise<Link> {
   const asSentinel = { ...settings, username: login.username, password: login.password, db: 0 };
-  const server = await ask(asSentinel, sentinel, deadline, false, async (redis) => {
-    const answer = await redis.call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", master);
-    redis.disconnect();
+  const server = await ask(asSentinel, sentinel, deadline, false, async (link) => {
+    const answer = await link.call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", master);
+    link.close();
     if (!Array.isArray(answer)) throw new Error(`it watches no ${master}`);
     return { host: String(answer[0]), port: Number(answer[1]) };
   });
-  return ask(settings, server, deadline, true, async (redis) => {
-    const answer = await redis.call("ROLE");
+  return ask(settings, server, deadline, true, async (link) => {
+    const answer = await link.call("ROLE");
     // Sentinels name the old primary until the new one has been promoted; it may be a replica already.
     if (!Array.isArray(answer) || answer[0] !== "master") throw new Error("it is no primary any more");
-    return redis;
+    return link;
   });
 }
 
-async function askNode(settings: ConnectionSettings, prefix: string, seed: Address, deadline: number): Promise<Redis> {
+async function askNode(settings: ConnectionSettings, prefix: string, seed: Address, deadline: number): Promise<Link> {
   let node = seed;
   for (let redirects = 0; redirects <= REDIRECTS_MAXIMUM; redirects++) {
     const { host } = node;
-    const found = await ask(settings, node, deadline, redirects > 0, async (redis) => {
+    const found = await ask(settings, node, deadline, redirects > 0, async (link) => {
       // Any question about a key is answered by the node that holds its slot, and by every other one with who does.
-      const answer = await redis.exists(metaKey(prefix)).catch((error: Error) => error);
-      if (!(answer instanceof Error)) return redis;
+      const answer = await link.call("EXISTS", metaKey(prefix)).catch((error: Error) => error);
+      if (!(answer instanceof Error)) return link;
       const moved = /^MOVED \d+ (.*):(\d+)$/.exec(answer.message);
       if (moved === null) throw answer;
-      redis.disconnect();
+      link.close();
       // A node that does not know its own name leaves it out.
       return { host: moved[1] || host, port: Number(moved[2]) };
     });
-    if (found instanceof Redis) return found;
+    if (found instanceof Link) return found;
     node = found;
   }
   throw new NoPrimary("its nodes disagree about who holds the namespace", "Look at CLUSTER NODES.", true);
@@ -87,14 +87,14 @@ async function ask<T>(
   { host, port }: Address,
   deadline: number,
   led: boolean,
-  question: (redis: Redis) => Promise<T>,
+  question: (link: Link) => Promise<T>,
 ): Promise<T> {
   const server = { ...settings, host, port, discovery: undefined };
   try {
     return await dial(server, deadline, question);
   } catch (error) {
     const [reason, hint] = explain({ ...settings, host, port }, error);
-    const passing = isReply(error) ? isPassing(error) : led;
+    const passing = error instanceof ErrorReply ? isPassing(error) : led;
     throw new NoPrimary(`${addressOf(server)}: ${reason}`, hint, passing);
   }
 }

@@ -1,53 +1,5 @@
 /** The state machine's scripts with their arguments by name, in the order the script unpacks them (a test compares). */
-import ack from "../../lua/ack.lua";
-import beat from "../../lua/beat.lua";
-import check from "../../lua/check.lua";
-import collect from "../../lua/collect.lua";
-import confirm from "../../lua/confirm.lua";
-import dead from "../../lua/dead.lua";
-import exportPage from "../../lua/export.lua";
-import forget from "../../lua/forget.lua";
-import glance from "../../lua/glance.lua";
-import join from "../../lua/join.lua";
-import leave from "../../lua/leave.lua";
-import notifications from "../../lua/notifications.lua";
-import presence from "../../lua/presence.lua";
-import publish from "../../lua/publish.lua";
-import register from "../../lua/register.lua";
-import restore from "../../lua/restore.lua";
-import settings from "../../lua/settings.lua";
-import show from "../../lua/show.lua";
-import stats from "../../lua/stats.lua";
-import sweep from "../../lua/sweep.lua";
-import touch from "../../lua/touch.lua";
-import waker from "../../lua/waker.lua";
-
-/** As the build and the test runner import it, see tools/lua.mjs. */
-interface LuaScript {
-  readonly sha: string;
-  readonly source: string;
-}
-
-/** A class, since a getter of its own for each took more memory at the start of every command. */
-export class Script {
-  readonly #verb: LuaScript;
-  readonly sha: string;
-  readonly args: readonly string[];
-  /** Running it twice does no more than running it once, so it may be sent again when an answer was lost. */
-  readonly repeatable: boolean;
-
-  constructor(verb: LuaScript, args: readonly string[], repeatable = true) {
-    this.#verb = verb;
-    this.sha = verb.sha;
-    this.args = args;
-    this.repeatable = repeatable;
-  }
-
-  /** Put together where it is asked for: where Redis does not have the script. */
-  get source(): string {
-    return this.#verb.source;
-  }
-}
+import { sums } from "lua:sums";
 
 // prettier-ignore
 const ARGUMENTS = {
@@ -81,29 +33,45 @@ const ARGUMENTS = {
 export type ScriptName = keyof typeof ARGUMENTS;
 export type ScriptArguments<N extends ScriptName> = Record<(typeof ARGUMENTS)[N][number], string>;
 
-export const SCRIPTS: Readonly<Record<ScriptName, Script>> = {
-  publish: new Script(publish, ARGUMENTS.publish),
-  check: new Script(check, ARGUMENTS.check),
-  show: new Script(show, ARGUMENTS.show),
-  ack: new Script(ack, ARGUMENTS.ack),
+/** All others may be sent again when an answer was lost: running them twice does no more than running them once. */
+const ONCE: readonly string[] = [
   // Taking events: a repeat takes the next ones, and the first come again only when their loan has run out.
-  notifications: new Script(notifications, ARGUMENTS.notifications, false),
-  collect: new Script(collect, ARGUMENTS.collect, false),
-  confirm: new Script(confirm, ARGUMENTS.confirm),
-  presence: new Script(presence, ARGUMENTS.presence),
-  stats: new Script(stats, ARGUMENTS.stats),
-  touch: new Script(touch, ARGUMENTS.touch),
-  glance: new Script(glance, ARGUMENTS.glance),
-  join: new Script(join, ARGUMENTS.join),
-  beat: new Script(beat, ARGUMENTS.beat),
-  leave: new Script(leave, ARGUMENTS.leave),
-  waker: new Script(waker, ARGUMENTS.waker),
-  sweep: new Script(sweep, ARGUMENTS.sweep),
+  "notifications",
+  "collect",
   // Retried twice, a message that has died again in between would be retried twice: it is then not listed any more.
-  dead: new Script(dead, ARGUMENTS.dead, false),
-  settings: new Script(settings, ARGUMENTS.settings),
-  export: new Script(exportPage, ARGUMENTS.export),
-  restore: new Script(restore, ARGUMENTS.restore),
-  register: new Script(register, ARGUMENTS.register),
-  forget: new Script(forget, ARGUMENTS.forget),
-};
+  "dead",
+] satisfies ScriptName[];
+
+const OBJECTS: readonly string[] = ["check", "collect", "dead", "show", "stats"] satisfies ScriptName[];
+const LISTS: readonly string[] = [
+  "ack",
+  "export",
+  "forget",
+  "join",
+  "notifications",
+  "presence",
+  "publish",
+  "settings",
+  "sweep",
+] satisfies ScriptName[];
+
+export interface Script {
+  /** By which Redis knows it. */
+  readonly sha: string;
+  readonly args: readonly string[];
+  readonly repeatable: boolean;
+  /** An object comes as JSON. */
+  readonly replies: "list" | "object" | "text";
+  /** Loaded where Redis does not have the script: a third of what a command would load. */
+  readonly text: () => Promise<string>;
+}
+
+export const SCRIPTS: Readonly<Record<ScriptName, Script>> = Object.fromEntries(
+  Object.entries(ARGUMENTS).map(([name, args]) => [name, describe(name, args)]),
+) as Record<ScriptName, Script>;
+
+function describe(name: string, args: readonly string[]): Script {
+  const text = async (): Promise<string> => (await import("lua:texts")).texts[name]!;
+  const replies = LISTS.includes(name) ? "list" : OBJECTS.includes(name) ? "object" : "text";
+  return { sha: sums[name]!, args, repeatable: !ONCE.includes(name), replies, text };
+}

@@ -1,11 +1,13 @@
 /** The only door to Redis: runs the scripts of the state machine, one round trip each, and listens. */
-import { setTimeout as sleep } from "node:timers/promises";
-import type { Redis } from "ioredis";
 import { LIMITS } from "../protocol/definition.ts";
 import type { CoordinationError } from "../protocol/errors.ts";
+import { pause, within } from "../redis/deadline.ts";
+import { BadReply, ErrorReply, NeverSent, NoAnswer } from "../redis/errors.ts";
+import type { Link } from "../redis/link.ts";
+import type { Reply } from "../redis/resp.ts";
 import { Connection, FAILOVER_PAUSE_MILLISECONDS } from "./connection.ts";
-import { type ConnectionSettings, within } from "./dial.ts";
-import { isPassing, isReply, NoAnswer, refusal, timedOut, tooOld, unavailable } from "./failures.ts";
+import type { ConnectionSettings } from "./connection-settings.ts";
+import { isPassing, refusal, timedOut, tooOld, unavailable } from "./failures.ts";
 import { eventsChannel, metaKey, notifyChannel } from "./keys.ts";
 import { SCRIPTS, type Script, type ScriptArguments, type ScriptName } from "./scripts.ts";
 import { type Listener, Subscription } from "./subscription.ts";
@@ -21,7 +23,7 @@ export interface Replication {
 const NO_REPLICAS: Replication = { replicas: 0, milliseconds: 0 };
 
 export interface Replicated {
-  readonly reply: unknown;
+  readonly reply: Reply;
   /** Undefined where none were asked for. */
   readonly replicas: number | undefined;
 }
@@ -87,31 +89,31 @@ export class Store {
     values.push(...further);
     const deadline = performance.now() + LIMITS.operation_milliseconds;
     // Where there is a connection, it is sent before this returns: whoever does not wait for the answer may close then.
-    let redis = this.#connection.opened ?? (await this.#connection.open(deadline));
+    let link = this.#connection.opened ?? (await this.#connection.open(deadline));
     // An answer that was lost: from then on it may have happened, whatever a later send is told.
     let loss: unknown;
     for (let sends = 1; ;) {
       try {
-        return await within(deadline, this.#send(redis, script, values, replication));
+        return await within(deadline, this.#send(link, script, values, replication));
       } catch (error) {
-        if (isReply(error)) {
+        if (error instanceof ErrorReply) {
           if (!this.#mayPass(error, deadline)) {
-            throw loss !== undefined && isPassing(error) ? this.#lost(loss) : await this.#refused(redis, error);
+            throw loss !== undefined && isPassing(error) ? this.#lost(loss) : await this.#refused(link, error);
           }
-          this.#connection.drop(redis);
-          await sleep(FAILOVER_PAUSE_MILLISECONDS);
+          this.#connection.drop(link);
+          await pause(FAILOVER_PAUSE_MILLISECONDS);
         } else {
           // A stalled connection would stall every later call as well.
-          this.#connection.drop(redis);
+          this.#connection.drop(link);
           if (error instanceof NoAnswer) throw timedOut(this.#settings, LIMITS.operation_milliseconds / 1000);
-          if (!neverSent(error)) loss = error;
-          const again = script.repeatable || neverSent(error);
+          if (!(error instanceof NeverSent)) loss = error;
+          const again = script.repeatable || error instanceof NeverSent;
           if (sends === SENDS_MAXIMUM || !again) {
             throw loss === undefined ? unavailable(this.#settings, error) : this.#lost(loss);
           }
           sends++;
         }
-        redis = await this.#connection.open(deadline).catch((reason: unknown) => {
+        link = await this.#connection.open(deadline).catch((reason: unknown) => {
           throw loss === undefined ? reason : this.#lost(loss);
         });
       }
@@ -123,44 +125,45 @@ export class Store {
   }
 
   /** Where there is more than one server, the one that takes the write may be just about to change. */
-  #mayPass(reply: Error, deadline: number): boolean {
+  #mayPass(reply: ErrorReply, deadline: number): boolean {
     const left = deadline - performance.now();
     return this.#settings.discovery !== undefined && isPassing(reply) && left > FAILOVER_PAUSE_MILLISECONDS;
   }
 
   async #send(
-    redis: Redis,
+    link: Link,
     script: Script,
     values: readonly string[],
     { replicas, milliseconds }: Replication,
   ): Promise<Replicated> {
-    const key = metaKey(this.#prefix);
+    const keyAndValues = ["1", metaKey(this.#prefix), ...values];
     // Behind the script on the same connection and at once: no further round trip, and nobody's write in between.
-    const waiting = (): Promise<number> | undefined => {
+    const waiting = (): Promise<Reply> | undefined => {
       if (replicas === 0) return undefined;
-      const count = redis.wait(replicas, milliseconds);
+      const count = link.call("WAIT", String(replicas), String(milliseconds));
       // The script's own answer decides first; without a listener its failure would end the process.
       count.catch(() => undefined);
       return count;
     };
-    const answer = redis.evalsha(script.sha, 1, key, ...values);
+    const answer = link.call("EVALSHA", script.sha, ...keyAndValues);
     const count = waiting();
     try {
-      return { reply: await answer, replicas: count && (await confirmed(count)) };
+      return { reply: expected(script, await answer), replicas: count && (await confirmed(count)) };
     } catch (error) {
-      if (!isReply(error) || !error.message.startsWith("NOSCRIPT")) throw error;
+      if (!(error instanceof ErrorReply) || !error.message.startsWith("NOSCRIPT")) throw error;
       // After a restart or SCRIPT FLUSH: EVAL loads and runs it in one step.
-      const loaded = redis.eval(script.source, 1, key, ...values);
+      const text = await script.text();
+      const loaded = link.call("EVAL", text, ...keyAndValues);
       const recount = waiting();
-      return { reply: await loaded, replicas: recount && (await confirmed(recount)) };
+      return { reply: expected(script, await loaded), replicas: recount && (await confirmed(recount)) };
     }
   }
 
   /** Redis before 7.0 cannot compile the first line of the scripts; asking then keeps the version out of every start. */
-  async #refused(redis: Redis, reply: Error): Promise<CoordinationError> {
+  async #refused(link: Link, reply: ErrorReply): Promise<CoordinationError> {
     if (/compiling script/i.test(reply.message)) {
-      const info = await redis.info("server").catch(() => "");
-      const version = /^redis_version:(\S+)/m.exec(info)?.[1];
+      const info = await link.call("INFO", "server").catch(() => "");
+      const version = /^redis_version:(\S+)/m.exec(String(info))?.[1];
       if (version !== undefined && Number.parseInt(version, 10) < 7) return tooOld(this.#settings, version);
     }
     return refusal(this.#settings, reply);
@@ -181,16 +184,21 @@ export class Store {
   }
 }
 
-/** ioredis refuses to write on a connection that is about to close; then nothing can have happened. */
-function neverSent(error: unknown): boolean {
-  return error instanceof Error && error.message.startsWith("Stream isn't writeable");
+/** A server that is none, or a proxy that has lost count, may answer with something else than what the script replies. */
+function expected({ replies }: Script, reply: Reply): Reply {
+  const right =
+    replies === "list"
+      ? Array.isArray(reply)
+      : typeof reply === "string" && (replies === "text" || reply.startsWith("{"));
+  if (!right) throw new BadReply();
+  return reply;
 }
 
 /** The script has run: a refusal to wait is an answer that was lost, and not a refusal of the script. */
-async function confirmed(count: Promise<number>): Promise<number> {
+async function confirmed(count: Promise<Reply>): Promise<number> {
   try {
-    return await count;
+    return Number(await count);
   } catch (error) {
-    throw isReply(error) ? new Error(error.message, { cause: error }) : error;
+    throw error instanceof ErrorReply ? new Error(error.message, { cause: error }) : error;
   }
 }

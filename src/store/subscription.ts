@@ -1,10 +1,10 @@
 /** The one connection that listens. It comes back by itself and then says so, because a push that was missed is gone. */
-import { setTimeout as sleep } from "node:timers/promises";
-import type { Redis } from "ioredis";
 import { LIMITS } from "../protocol/definition.ts";
 import { CoordinationError } from "../protocol/errors.ts";
+import { pause, within } from "../redis/deadline.ts";
+import type { Link } from "../redis/link.ts";
 import { Connection } from "./connection.ts";
-import { type ConnectionSettings, within } from "./dial.ts";
+import type { ConnectionSettings } from "./connection-settings.ts";
 import { unavailable } from "./failures.ts";
 
 /** @param event what was published; `undefined` after a gap: look into the store for what was missed */
@@ -27,10 +27,10 @@ export class Subscription {
   constructor(settings: ConnectionSettings, prefix: string) {
     this.#settings = settings;
     this.#connection = new Connection(settings, prefix, {
-      onOpen: (redis) => {
-        redis.on("message", (channel: string, event: string) => this.#tell(channel, event));
+      onOpen: (link) => {
+        link.onMessage = (channel, event) => this.#tell(channel, event);
         clearInterval(this.#probe);
-        this.#probe = setInterval(() => void this.#askWhetherThere(redis), PROBE_MILLISECONDS).unref();
+        this.#probe = setInterval(() => void this.#askWhetherThere(link), PROBE_MILLISECONDS).unref();
       },
       onLost: () => {
         clearInterval(this.#probe);
@@ -62,9 +62,9 @@ export class Subscription {
     if (listeners?.size !== 0 || this.#closed) return;
     this.#listeners.delete(channel);
     try {
-      const redis = await this.#connection.open(performance.now());
+      const link = await this.#connection.open(performance.now());
       if (this.#listeners.has(channel)) return; // somebody listens again
-      await within(performance.now() + LIMITS.connect_milliseconds, redis.unsubscribe(channel));
+      await within(performance.now() + LIMITS.connect_milliseconds, link.call("UNSUBSCRIBE", channel));
     } catch {
       // The connection is gone, and the subscription with it.
     }
@@ -82,16 +82,16 @@ export class Subscription {
     if (this.#comingBack) return; // lost again on the way: the loop below goes on
     this.#comingBack = true;
     for (let attempt = 1; !this.#closed && this.#listeners.size > 0; attempt++) {
-      await sleep(PAUSE_MILLISECONDS(attempt)); // keeps the process alive, as the connection did
+      await pause(PAUSE_MILLISECONDS(attempt)); // keeps the process alive, as the connection did
       const channels = [...this.#listeners.keys()];
       if (channels.length === 0) break;
-      let redis: Redis | undefined;
+      let link: Link | undefined;
       try {
-        redis = await this.#connection.open();
-        await subscribe(redis, channels);
+        link = await this.#connection.open();
+        await subscribe(link, channels);
       } catch {
         // A connection that does not subscribe is of no use, though it may look alive.
-        if (redis !== undefined) this.#connection.drop(redis);
+        if (link !== undefined) this.#connection.drop(link);
         continue;
       }
       for (const channel of channels) this.#tell(channel, undefined);
@@ -101,11 +101,11 @@ export class Subscription {
   }
 
   /** A machine that lost its power closes no connection: its listeners would be deaf for hours. */
-  async #askWhetherThere(redis: Redis): Promise<void> {
+  async #askWhetherThere(link: Link): Promise<void> {
     try {
-      await within(performance.now() + LIMITS.connect_milliseconds, redis.ping());
+      await within(performance.now() + LIMITS.connect_milliseconds, link.call("PING"));
     } catch {
-      this.#connection.drop(redis);
+      this.#connection.drop(link);
     }
   }
 
@@ -114,6 +114,6 @@ export class Subscription {
   }
 }
 
-async function subscribe(redis: Redis, channels: readonly string[]): Promise<void> {
-  await within(performance.now() + LIMITS.connect_milliseconds, redis.subscribe(...channels));
+async function subscribe(link: Link, channels: readonly string[]): Promise<void> {
+  await within(performance.now() + LIMITS.connect_milliseconds, link.subscribe(channels));
 }

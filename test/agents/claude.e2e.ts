@@ -151,7 +151,7 @@ describe.skipIf(!hasClaude)("Claude Code", () => {
       await using other = new ClaudeSession(stage, otherModel, otherProject);
       await other.prompt("Work.");
       expect(otherModel.shown).toContain(
-        `You now speak for "alice" and get its messages; until now another session (claude-code) on`,
+        `You now speak for alice and get its messages; until now another session (claude-code) on`,
       );
       const id = await stage.publish("bob", "alice", "for the newer one");
       model.will({ tool: CHECK });

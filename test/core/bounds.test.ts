@@ -76,7 +76,17 @@ test("[G12] a retry that was interrupted leaves the rest dead, and is taken up b
   const alice = await crowd();
   const [id] = await dead(alice, 1);
   const step = JSON.parse(
-    (await bench.raw.eval(SCRIPTS.dead.source, 1, `${PREFIX}:meta`, "alice", "", "retry", "0", "", id!)) as string,
+    (await bench.raw.eval(
+      await SCRIPTS.dead.text(),
+      1,
+      `${PREFIX}:meta`,
+      "alice",
+      "",
+      "retry",
+      "0",
+      "",
+      id!,
+    )) as string,
   ) as object;
   expect(step).toMatchObject({ messages: [], cursor: "0 100" });
   expect(await histories(id!)).toEqual({ tdr: 100, td: CROWD - 100 });
@@ -128,7 +138,7 @@ test("[G12] a broadcast to many is exported and imported whole, also after an in
   };
   const first = Object.entries(message.fields).filter(([name]) => !/^(receipt|history):i[1-4]/.test(name));
   const args = ["alice", "", "message", message.id, message.new_for.join(" "), "0", ...first.flat()];
-  expect(await bench.raw.eval(SCRIPTS.restore.source, 1, `${PREFIX}:meta`, ...args)).toBe("100");
+  expect(await bench.raw.eval(await SCRIPTS.restore.text(), 1, `${PREFIX}:meta`, ...args)).toBe("100");
   async function* streamed(): AsyncGenerator<string> {
     yield* lines;
   }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { CoordinationError, type PublishRequest, type PublishResult } from "../../src/index.ts";
 import { MESSAGE_TYPES } from "../../src/protocol/definition.ts";
-import { PREFIX, refused, useRedis } from "../harness.ts";
+import { PREFIX, refused, until, useRedis } from "../harness.ts";
 
 const bench = useRedis();
 
@@ -113,16 +113,18 @@ describe("one recipient", () => {
   test("listeners are told once each: the recipient on its channel, monitors on the common one", async () => {
     const [alice, bob] = await bench.clients("alice", "bob", "carol");
     const heard: [string, unknown][] = [];
-    const listener = bench.raw.duplicate();
-    await listener.psubscribe(`${PREFIX}:*`);
-    listener.on("pmessage", (_pattern: string, channel: string, event: string) => {
-      heard.push([channel, (JSON.parse(event) as { event: string }).event]);
+    let over = false;
+    const stop = await bench.raw.watch(["PSUBSCRIBE", `${PREFIX}:*`], (message) => {
+      const [, , channel, event] = message as [string, string, string, string];
+      if (event === "over") over = true;
+      else heard.push([channel, (JSON.parse(event) as { event: string }).event]);
     });
     await alice.publishMessage({ ...GENERAL, to: "bob" });
     const { messageId } = await bob.publishMessage({ ...GENERAL, to: "all" });
     await alice.ackMessage(messageId);
-    await listener.ping();
-    listener.disconnect();
+    await bench.raw.publish(`${PREFIX}:over`, "over");
+    await until(async () => over);
+    stop();
     expect(heard.slice(2, 4).sort(([a], [b]) => (a < b ? -1 : 1))).toEqual([
       [`${PREFIX}:notify:alice`, "message_published"],
       [`${PREFIX}:notify:carol`, "message_published"],

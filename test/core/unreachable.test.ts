@@ -3,7 +3,7 @@ import { createServer, Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { Redis } from "ioredis";
+import { openRedis } from "../raw-redis.ts";
 import type { CoordinationError } from "../../src/index.ts";
 import { type CoordinationClient, getCoordinationClient } from "../../src/index.ts";
 import { startThrowawayRedis, type ThrowawayRedis } from "../../src/server/throwaway.ts";
@@ -153,7 +153,7 @@ describe("no usable Redis", () => {
     ).toMatchObject({
       code: "UNAVAILABLE",
     });
-    const raw = new Redis({ path: socketPath });
+    const raw = openRedis({ path: socketPath });
     expect(await raw.dbsize()).toBe(0);
     await bench.command("alice", { redis: `${url}?db=3` }).publishMessage(REQUEST);
     expect(await raw.dbsize()).toBe(0);
@@ -198,7 +198,7 @@ describe("no usable Redis", () => {
 
   test("[G9] a replica that takes no writes", async () => {
     const replica = await another();
-    const raw = new Redis({ path: replica.socketPath });
+    const raw = openRedis({ path: replica.socketPath });
     await raw.replicaof("127.0.0.1", String(await closedPort()));
     const alice = bench.command("alice", { redis: replica.url });
     const refusal = await refused(alice.publishMessage(REQUEST), SOON);

@@ -109,7 +109,7 @@ describe("a cluster", () => {
   );
 
   test("a single node that was configured as if it were all says what to do", async () => {
-    const url = await startFake(([word]) => (word === "ping" ? "+PONG\r\n" : "-MOVED 7 127.0.0.1:1\r\n"));
+    const url = await startFake(([word]) => (word === "PING" ? "+PONG\r\n" : "-MOVED 7 127.0.0.1:1\r\n"));
     const alice = await getCoordinationClient({ instanceId: "alice", redis: url, env: {}, cwd: "/" });
     onTestFinished(() => alice.close());
     expect(await refused(alice.publishMessage(REQUEST))).toMatchObject({
@@ -133,7 +133,7 @@ test("[G9] a failover that takes longer than an operation may: UNAVAILABLE, afte
   const loser = portOf(
     await startFake(([word]) => {
       if (scripts > 0) return "-CLUSTERDOWN The cluster is down\r\n";
-      return word === "evalsha" && scripts++ === 0 ? "no Redis says so\r\n" : ":0\r\n";
+      return word === "EVALSHA" && scripts++ === 0 ? "no Redis says so\r\n" : ":0\r\n";
     }),
   );
   const [named, circle, lost] = await Promise.all([

@@ -1,7 +1,10 @@
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { createServer } from "node:tls";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { CoordinationClient } from "../../src/client/client.ts";
 import { resolveSettings } from "../../src/client/settings.ts";
@@ -106,6 +109,23 @@ describe("TLS", () => {
     expect([code, message]).toEqual(["UNAVAILABLE", expect.stringMatching(reason)]);
     expect(hint).toMatch(/REDIS_TLS_CA_FILE|REDIS_PASSWORD/);
     expect(`${message}${hint}`).not.toContain("s3cret");
+  });
+
+  test("a server that is not trusted is told nothing: no password goes to whoever took the place of Redis", async () => {
+    let told = "";
+    const key = { cert: readFileSync(file("server.pem")), key: readFileSync(file("server.key")) };
+    const impostor = createServer(key, (socket) => {
+      socket.on("data", (bytes) => (told += String(bytes)));
+      socket.on("error", () => undefined); // cut by the client
+    });
+    await new Promise<void>((resolve) => impostor.listen(0, "127.0.0.1", resolve));
+    const { port: taken } = impostor.address() as AddressInfo;
+    const env = { ...all(), REDIS_PORT: String(taken), REDIS_TLS_CA_FILE: file("client.pem") };
+    await using alice = new CoordinationClient(resolveSettings({ instanceId: "alice", env, cwd: "/" }));
+    const { message } = await refused(alice.publishMessage(REQUEST));
+    impostor.close();
+    await once(impostor, "close"); // when every connection has ended
+    expect([message, told]).toEqual([expect.stringContaining("no secure connection"), ""]);
   });
 
   test("[G9] a server that does not speak TLS, and one that speaks nothing else, are told apart from no Redis", async () => {

@@ -2,7 +2,7 @@
  * The balance after a fault: what the processes wrote down themselves against every key of the namespace, read without our
  * own code, and against what the client says of it.
  */
-import type { Redis } from "ioredis";
+import type { Redis } from "../raw-redis.ts";
 import { getCoordinationClient } from "../../src/index.ts";
 import type { Actor, Entry } from "./load.ts";
 
@@ -157,20 +157,12 @@ class Namespace {
   static async read(raw: Redis, prefix: string): Promise<Namespace> {
     const namespace = new Namespace();
     const names = (await raw.keys(`${prefix}:*`)).map((key) => key.slice(prefix.length + 1));
-    const pipeline = raw.pipeline();
-    for (const name of names) {
+    const readKey = async (name: string): Promise<void> => {
       const key = `${prefix}:${name}`;
-      if (name.startsWith("msg:")) pipeline.hgetall(key);
-      else if (SORTED_SETS.test(name)) pipeline.zrange(key, "0", "-1", "WITHSCORES");
-      else pipeline.type(key);
-    }
-    const replies = (await pipeline.exec()) ?? [];
-    names.forEach((name, i) => {
-      const [error, reply] = replies[i]!;
-      if (error !== null) throw error;
-      if (name.startsWith("msg:")) namespace.#addMessage(name.slice(4), reply as Record<string, string>);
-      else if (SORTED_SETS.test(name)) namespace.#sets.set(name, pairs(reply as string[]));
-    });
+      if (name.startsWith("msg:")) namespace.#addMessage(name.slice(4), await raw.hgetall(key));
+      else if (SORTED_SETS.test(name)) namespace.#sets.set(name, pairs(await raw.zrange(key, "0", "-1", "WITHSCORES")));
+    };
+    await Promise.all(names.map(readKey));
     namespace.timeline = [...namespace.sortedSet("timeline")];
     return namespace;
   }

@@ -1,6 +1,6 @@
 /** Where a fault happens: one Redis and the load on it, from the first message to the balance. */
 import path from "node:path";
-import type { Redis } from "ioredis";
+import type { Redis } from "../raw-redis.ts";
 import { type Balance, takeBalance } from "./balance.ts";
 import { Actor, eventually, READER_ROLES, type Role, type Task } from "./load.ts";
 

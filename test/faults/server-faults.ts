@@ -1,6 +1,6 @@
 /** Faults of the one Redis server. */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Redis } from "ioredis";
+import type { Redis } from "../raw-redis.ts";
 import { eventually } from "./load.ts";
 import type { Random } from "./random.ts";
 import type { Scene } from "./scene.ts";

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { mkdtemp, rename, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { Redis } from "ioredis";
+import { openRedis, type Redis } from "../raw-redis.ts";
 import { ADMINISTRATOR, leastPrivilege } from "../least-privilege.ts";
 import type { Ground } from "./scene.ts";
 import { startThrowawayRedis, type ThrowawayRedis } from "../../src/server/throwaway.ts";
@@ -65,11 +65,7 @@ export class DurableRedis {
 
   /** A connection without any of our code in between. */
   get raw(): Redis {
-    if (this.#raw === undefined) {
-      this.#raw = new Redis({ path: this.#redis.socketPath, ...ADMINISTRATOR, retryStrategy: () => null });
-      this.#raw.on("error", () => undefined); // who asks it is told
-    }
-    return this.#raw;
+    return (this.#raw ??= openRedis({ path: this.#redis.socketPath, ...ADMINISTRATOR }));
   }
 
   async start(): Promise<void> {

@@ -1,6 +1,6 @@
 /** Writes that no client of ours would make: of every kind of wrong, into every kind of key. */
 import * as fc from "fast-check";
-import type { Redis } from "ioredis";
+import type { Redis } from "../raw-redis.ts";
 
 const HUGE = "x".repeat(100_000);
 const odd: fc.Arbitrary<string | Buffer> = fc.oneof(
@@ -135,7 +135,8 @@ export async function applyChange(raw: Redis, { key: n, field, value, score: at,
     const name = names[field % names.length]!;
     if (how === "remove") await raw.hdel(key, name);
     else if (how === "add") await raw.hset(key, value, value);
-    else if (how === "truncate") await raw.hset(key, name, (await raw.hgetBuffer(key, name))!.subarray(0, -3));
+    else if (how === "truncate")
+      await raw.hset(key, name, ((await raw.bytes("HGET", key, name)) as Buffer).subarray(0, -3));
     else await raw.hset(key, name, value);
     return `${how} ${key} ${name}`;
   } else if (present === "zset") {

@@ -7,7 +7,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import * as fc from "fast-check";
-import { Redis } from "ioredis";
+import { openRedis } from "../raw-redis.ts";
 import { CoordinationError } from "../../src/protocol/errors.ts";
 import { resolveSettings } from "../../src/client/settings.ts";
 
@@ -118,8 +118,7 @@ export async function fuzzCommands(url: string, cases: number, seed: number): Pr
   const outcome: CommandsOutcome = { commands: 0, settings: 0, problems: [] };
   const folder = await mkdtemp(path.join(tmpdir(), "coord-fuzz-"));
   const file = path.join(folder, ".coord.json");
-  // Our programs may not ask for INFO, which the ready check would report.
-  const raw = new Redis({ path: new URL(url).pathname, enableReadyCheck: false });
+  const raw = openRedis({ path: new URL(url).pathname });
   const place = async (content: string | undefined): Promise<void> =>
     content === undefined ? rm(file, { force: true }) : writeFile(file, content);
   try {

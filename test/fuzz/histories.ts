@@ -4,7 +4,7 @@
  * it has been). The order is searched with a model of a few dozen lines, which knows nothing of Redis.
  */
 import * as fc from "fast-check";
-import { Redis } from "ioredis";
+import { openRedis } from "../raw-redis.ts";
 import { CoordinationClient } from "../../src/client/client.ts";
 import { resolveSettings } from "../../src/client/settings.ts";
 import { CoordinationError } from "../../src/protocol/errors.ts";
@@ -208,7 +208,7 @@ export interface HistoryFigures {
 
 export async function fuzzHistories({ seed, cases }: { seed: number; cases: number }): Promise<HistoryFigures> {
   await using redis = await startThrowawayRedis();
-  const raw = new Redis({ path: redis.socketPath });
+  const raw = openRedis({ path: redis.socketPath });
   const figures: HistoryFigures = { histories: 0, calls: 0, problems: [] };
   try {
     for (const chosen of fc.sample(plans, { seed, numRuns: cases })) {

@@ -4,7 +4,7 @@
  * a result or in an error of ours, soon; and what is published next has to arrive.
  */
 import * as fc from "fast-check";
-import { Redis } from "ioredis";
+import { openRedis, type Redis } from "../raw-redis.ts";
 
 import { Mailbox } from "../../src/client/mailbox.ts";
 import { CoordinationClient } from "../../src/client/client.ts";
@@ -187,7 +187,7 @@ const PROBLEMS_MAXIMUM = 20;
 
 export async function fuzzValues({ seed, cases }: { seed: number; cases: number }): Promise<ValueFigures> {
   await using redis = await startThrowawayRedis();
-  const raw = new Redis({ path: redis.socketPath });
+  const raw = openRedis({ path: redis.socketPath });
   const clients: CoordinationClient[] = [];
   const figures: ValueFigures = { cases: 0, results: 0, refused: 0, problems: [] };
   try {
@@ -199,9 +199,8 @@ export async function fuzzValues({ seed, cases }: { seed: number; cases: number 
     const dump = await dumped(raw);
     const damage = fc.array(change, { minLength: 1, maxLength: 4 });
     for (const changes of fc.sample(damage, { seed, numRuns: cases })) {
-      const pipeline = raw.pipeline().flushall();
-      for (const [key, value] of dump) pipeline.restore(key, 0, value);
-      await pipeline.exec();
+      await raw.flushall();
+      await Promise.all(dump.map(([key, value]) => raw.restore(key, 0, value)));
       const writes = [];
       for (const one of changes) writes.push(await applyChange(raw, one));
       const where = `${writes.join(", ")} (values ${changes.map(({ value }) => JSON.stringify(value.toString().slice(0, 80))).join(", ")})`;
@@ -226,7 +225,9 @@ export async function fuzzValues({ seed, cases }: { seed: number; cases: number 
 
 async function dumped(raw: Redis): Promise<[string, Buffer][]> {
   const keys = await raw.keys("coord:*");
-  return Promise.all(keys.map(async (key): Promise<[string, Buffer]> => [key, await raw.dumpBuffer(key)]));
+  return Promise.all(
+    keys.map(async (key): Promise<[string, Buffer]> => [key, (await raw.bytes("DUMP", key)) as Buffer]),
+  );
 }
 
 /** Resolves to the refusal, if it was one that a damaged namespace may be answered with. */

@@ -15,7 +15,7 @@ import { fileURLToPath } from "node:url";
 import { Client } from "@modelcontextprotocol/client";
 // The transport of a server is that of a client with the streams exchanged.
 import { StdioServerTransport } from "@modelcontextprotocol/server/stdio";
-import { Redis } from "ioredis";
+import { openRedis, type Redis } from "../raw-redis.ts";
 import { afterAll, beforeAll, vi } from "vitest";
 import type { AgentRun } from "../../src/client/agent-run.ts";
 import { CoordinationClient, getCoordinationClient } from "../../src/client/client.ts";
@@ -30,6 +30,8 @@ import { PATIENCE_MS } from "../patience.ts";
 
 const ROOT: string = fileURLToPath(new URL("../..", import.meta.url));
 export const HOOK: string = path.join(ROOT, "dist/hook.cjs");
+/** What it loads: the hook itself. */
+export const AGENT_HOOK: string = path.join(ROOT, "dist/agent-hook.cjs");
 export const COORD: string = path.join(ROOT, "dist/coord.cjs");
 export const LIBRARY: string = path.join(ROOT, "dist/index.js");
 
@@ -537,7 +539,7 @@ export class Bench {
 
   async start(): Promise<void> {
     this.#redis = await startThrowawayRedis({ args: leastPrivilege(PREFIX_PATTERN) });
-    this.raw = new Redis({ path: this.#redis.socketPath, ...ADMINISTRATOR });
+    this.raw = openRedis({ path: this.#redis.socketPath, ...ADMINISTRATOR });
     // Short: sockets go below it. Not below a folder with .git, or presence would show its branch.
     this.folder = mkdtempSync(path.join(tmpdir(), "live-"));
     for (const program of ["claude", "codex", "gemini"]) writeFileSync(path.join(this.folder, program), AGENT_SOURCE);

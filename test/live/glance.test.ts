@@ -27,9 +27,9 @@ describe.concurrent("coord watch", () => {
     await until(() => watch.stdout.includes("left"));
     expect((await stage.plain(plainTimes(watch.stdout))).split("\n")).toEqual([
       "<time> backend joined",
-      "<time> orchestrator sent GENERAL login\\u202e form",
+      "<time> orchestrator sent GENERAL login\\u{202e} form",
       "  ID: m1",
-      "<time> backend acknowledged GENERAL login\\u202e form: merged\\u001b[2J",
+      "<time> backend acknowledged GENERAL login\\u{202e} form: merged\\u{1b}[2J",
       "  ID: m1",
       "<time> backend left",
       "",

@@ -146,7 +146,7 @@ describe.concurrent("[G8] two runs under one name", () => {
     await older.hook(START);
     const newer = await stage.agent("backend");
     expect(await newer.shown(START)).toBe(
-      `You now speak for "backend" and get its messages; until now another session (claude-code) on ${hostname()} ` +
+      `You now speak for backend and get its messages; until now another session (claude-code) on ${hostname()} ` +
         `in ${stage.cwd} did.`,
     );
     const newerServer = await newer.mcp();
@@ -290,7 +290,7 @@ describe.concurrent("[G8] two runs under one name", () => {
     await crashed.kill();
     const restarted = await stage.agent("backend");
     const text = await restarted.shown(START);
-    expect(text).toMatch(/^You now speak for "backend"/);
+    expect(text).toMatch(/^You now speak for backend/);
     expect(text).toContain("before the crash");
     const again = await restarted.mcp();
     expect(await again.call("check_messages")).toMatchObject({ success: true, count: 1 });

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { Redis } from "ioredis";
+import { openRedis, type Redis } from "../raw-redis.ts";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { lives } from "../../src/client/process.ts";
 import { MessageType } from "../../src/protocol/definition.ts";
@@ -245,8 +245,7 @@ class OwnRedis {
     const keep = ["--appendonly", "yes", "--appendfsync", "always", "--dir", this.#dir];
     const listen = ["--port", "0", "--unixsocket", `${this.#dir}/redis.sock`];
     this.#process = spawn(this.#program, [...listen, ...keep, ...leastPrivilege(PREFIX_PATTERN)], { stdio: "ignore" });
-    this.raw = new Redis({ path: `${this.#dir}/redis.sock`, ...ADMINISTRATOR, retryStrategy: () => 20 });
-    this.raw.on("error", () => undefined);
+    this.raw = openRedis({ path: `${this.#dir}/redis.sock`, ...ADMINISTRATOR });
     await until(async () => (await this.raw.ping().catch(() => "")) === "PONG");
   }
 

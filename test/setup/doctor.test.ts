@@ -1,7 +1,7 @@
 import { rmSync, symlinkSync } from "node:fs";
 import { hostname } from "node:os";
 import path from "node:path";
-import { Redis } from "ioredis";
+import { openRedis, type Redis } from "../raw-redis.ts";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { startThrowawayRedis, type ThrowawayRedis } from "../../src/server/throwaway.ts";
 import { type Folder, plain, Stage } from "./stage.ts";
@@ -11,7 +11,7 @@ let raw: Redis;
 // With every right, where the rest of the tests have those of `coord acl`: the doctor asks for INFO and CONFIG as well.
 beforeAll(async () => {
   redis = await startThrowawayRedis({ args: ["--appendonly", "yes", "--appendfsync", "always"] });
-  raw = new Redis({ path: redis.socketPath });
+  raw = openRedis({ path: redis.socketPath });
 });
 beforeEach(async () => {
   await raw.flushall();

@@ -7,9 +7,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { Client } from "@modelcontextprotocol/client";
 import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
-import { Redis } from "ioredis";
 import { getCoordinationClient } from "../../src/client/client.ts";
 import { startThrowawayRedis } from "../../src/server/throwaway.ts";
+import { openRedis, type Redis } from "../raw-redis.ts";
 import { writeSection } from "../reliability.ts";
 import { residentKilobytes } from "../resident.ts";
 
@@ -45,7 +45,7 @@ async function main(): Promise<void> {
     return;
   }
   await using redis = await startThrowawayRedis();
-  const raw = new Redis({ path: redis.socketPath });
+  const raw = openRedis({ path: redis.socketPath });
   const env = { REDIS_URL: redis.url, COORD_MAX_MESSAGES: String(MAX_MESSAGES), COORD_ACK_ATTEMPTS: "1" };
   const transport = new StdioClientTransport({
     command: process.execPath,

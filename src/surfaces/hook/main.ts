@@ -12,7 +12,6 @@ import { CoordinationError, ErrorCode } from "../../protocol/errors.ts";
 import { type Host, HOSTS } from "./hosts.ts";
 import { type HookInput, projectFolder, readInput } from "./input.ts";
 import { CONTRACTS_HINT, renderMail, renderSuperseded } from "./text.ts";
-import { wakeWithMail } from "./waker.ts";
 
 /** Of the whole process, its start included. */
 const GIVE_UP_MILLISECONDS = 450;
@@ -36,8 +35,7 @@ export async function runHook(argv: readonly string[]): Promise<number> {
     process.stderr.write(USAGE);
     return name === "--help" || name === "-h" ? 0 : 64;
   }
-  if (name === "wait") return wakeWithMail();
-  console.warn = (): void => undefined; // ioredis warns of a password that is not needed
+  if (name === "wait") return (await import("./waker.ts")).wakeWithMail();
   // Not unref'd work but the process itself ends: a host waits for the end of its hook.
   const started = process.uptime() * 1000;
   setTimeout(() => process.exit(0), Math.max(GIVE_UP_MILLISECONDS, BUSY_FACTOR * started) - started);

@@ -11,18 +11,17 @@ import asyncio
 import ssl
 import sys
 from collections import deque
-from dataclasses import dataclass, field
-from typing import Any, Awaitable, Callable, Literal, TypeVar
+from typing import Any, Awaitable, Callable, TypeVar
 
 import redis
 from redis.asyncio import Connection as TcpConnection
 from redis.asyncio import SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError, ResponseError
+from redis.exceptions import AuthenticationError, BusyLoadingError, InvalidResponse, RedisError, ResponseError
 
+from .connection_settings import ConnectionSettings, TlsCertificates
 from .definition import LIMITS
-from .failures import CLOSED, NeverSent
 
 # As redis-py does it: before 3.11.3 asyncio.timeout may swallow a cancellation.
 if sys.version_info >= (3, 11, 3):
@@ -30,68 +29,17 @@ if sys.version_info >= (3, 11, 3):
 else:
     from async_timeout import timeout, timeout_at  # type: ignore
 
-__all__ = [
-    "Address",
-    "ConnectionSettings",
-    "Discovery",
-    "Link",
-    "Login",
-    "TlsCertificates",
-    "dial",
-    "timeout",
-    "timeout_at",
-]
+__all__ = ["CLOSED", "Link", "NeverSent", "dial", "timeout", "timeout_at"]
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Address:
-    host: str
-    port: int
+#: The text of the error that ends what a closed client was still asked for.
+CLOSED = "the client is closed"
 
 
-@dataclass(frozen=True)
-class Login:
-    username: str | None = None
-    password: str | None = field(default=None, repr=False)
-
-
-@dataclass(frozen=True)
-class Discovery:
-    """Servers that know which one takes the writes of the namespace at the moment."""
-
-    by: Literal["sentinel", "cluster"]
-    at: tuple[Address, ...]
-    #: The name under which Sentinels watch it.
-    master: str | None = None
-    #: Of the Sentinels.
-    login: Login | None = None
-
-
-@dataclass(frozen=True)
-class TlsCertificates:
-    """Files in PEM, since Python reads a client's certificate from nothing else: whom to trust instead of the system's
-    authorities, and who we are."""
-
-    ca: str | None = None
-    cert: str | None = None
-    key: str | None = None
-
-
-@dataclass(frozen=True)
-class ConnectionSettings:
-    host: str
-    port: int
-    db: int
-    tls: bool
-    #: A unix socket; wins over host and port.
-    path: str | None = None
-    username: str | None = None
-    password: str | None = field(default=None, repr=False)
-    certificates: TlsCertificates | None = None
-    #: Who is asked for host and port, which are empty then.
-    discovery: Discovery | None = None
+class NeverSent(Exception):
+    """The connection had ended before anything was written, so that nothing can have happened."""
 
 
 class Link:
@@ -152,6 +100,8 @@ class Link:
                         self._answer(reply)
         except (RedisError, OSError) as error:
             reason = error
+        except (RecursionError, ValueError) as error:  # arrays without end in each other, a length that is no number
+            reason = InvalidResponse(str(error))
         finally:
             self._end(reason)
             await self._wire.disconnect()
