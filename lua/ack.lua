@@ -1,18 +1,17 @@
 #!lua flags=allow-oom
 -- Acknowledges messages for the caller, each on its own (G5), and tells their senders.
 --
--- USES     receipts events
+-- USES     recipients receipts events
 -- KEYS     P:meta
 -- ARGV     instance session comment message_id…
--- Returns  for each id five strings: "OK", time in microseconds, already, comment of the first time, ""; or the code of
---          the refusal, sentence, hint, "", ""
+-- Returns  for each id a JSON object: timestamp, already, and comment where there was one the first time; or code, error, hint
 -- Refuses  SUPERSEDED, INTERNAL; for one id NOT_FOUND, NOT_RECIPIENT, INTERNAL
 local me, session, comment = unpack(ARGV)
-local problem = superseded(me, session) or wrong_type('zset', key('inbox', me)) or problem_of(acknowledge_keys(me))
+local problem = superseded(me, session) or problem_of(acknowledge_keys(me))
 if problem then return problem end
 
 local function refusal(code, sentence, hint)
-  return { code, sentence, hint, '', '' }
+  return cjson.encode({ code = code, error = sentence, hint = hint })
 end
 
 -- What is wrong with acknowledging one message, as a refusal; nil where nothing is.
@@ -25,13 +24,13 @@ local function refusal_of(id, message)
     return refusal('NOT_FOUND', 'message_id is ' .. quoted(id) .. ': no such message is stored.',
       'List messages with check and copy the id from there.')
   end
-  if not is_recipient(me, id, message.to) then
-    return refusal('NOT_RECIPIENT', 'message_id is ' .. quoted(id) .. ': it is addressed to '
-      .. (message.to == 'all' and 'those who were known when it was sent' or message.to) .. ', not to ' .. me .. '.',
-      'Acknowledge only your own messages; check lists them.')
-  end
   local foreign = wrong_type('list', key('notifications', message.from)) or (message.dead and wrong_type('zset', key('dead')))
-  return foreign and refusal('INTERNAL', foreign.err:match('^%S+ (.*)\t(.*)$'))
+    or (message.to == 'all' and wrong_type('zset', key('inbox', me)))
+  if foreign then return refusal('INTERNAL', foreign.err:match('^%S+ (.*)\t(.*)$')) end
+  if is_recipient(me, id, message.to) then return nil end
+  return refusal('NOT_RECIPIENT', 'message_id is ' .. quoted(id) .. ': it is addressed to '
+    .. (message.to == 'all' and 'those who were known when it was sent' or message.to) .. ', not to ' .. me .. '.',
+    'Acknowledge only your own messages; check lists them.')
 end
 
 local reply = {}
@@ -44,11 +43,13 @@ for i = 4, #ARGV do
     if not already then
       local event = acknowledged_event(id, message, me, comment)
       announce(message.from, event)
-      redis.call('PUBLISH', key('events'), event)
+      call('PUBLISH', key('events'), event)
     end
-    answer = { 'OK', time, already and '1' or '0', first_comment, '' }
+    -- Put together by hand, as events are: this is what most calls return.
+    answer = '{"timestamp":' .. cjson.encode(already and shown_time(time) or NOW_ISO) .. ',"already":' .. tostring(already)
+      .. (first_comment ~= '' and ',"comment":' .. cjson.encode(first_comment) or '') .. '}'
   end
-  for _, value in ipairs(answer) do reply[#reply + 1] = value end
+  reply[#reply + 1] = answer
 end
 touch(me, session)
 return reply

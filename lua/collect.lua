@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- What an agent that did not ask should be shown: new messages and acknowledgements, lent until confirmed.
 --
--- USES     receipts messages loans
+-- USES     recipients receipts messages loans
 -- KEYS     P:meta
 -- ARGV     instance session moment waker limit bytes description_bytes loan_seconds
 --          moment: "start" of a session, with all that is pending; "turn", a prompt, with reminders of what is pending;
@@ -21,21 +21,21 @@ local problem = superseded(me, session) or problem_of(mail_keys(me))
 if problem then return problem end
 
 -- A waker that was replaced may have missed being told.
-if moment == 'wake' and waker ~= '' and redis.pcall('GET', key('waker', me)) ~= waker then
+if moment == 'wake' and waker ~= '' and try('GET', key('waker', me)) ~= waker then
   return refuse('SUPERSEDED', 'Another waker has taken the place of this one.', 'End it.')
 end
-redis.call('ZREMRANGEBYSCORE', loaned, '-inf', NOW_TEXT)
+call('ZREMRANGEBYSCORE', loaned, '-inf', NOW_TEXT)
 -- Written by a clock that has been stepped back since: its message would be shown to nobody until then.
-redis.call('ZREMRANGEBYSCORE', loaned, '(' .. exact(NOW + LOAN_SECONDS_MAXIMUM * 1000000), '+inf')
+call('ZREMRANGEBYSCORE', loaned, '(' .. exact(NOW + LOAN_SECONDS_MAXIMUM * 1000000), '+inf')
 
 -- New are the messages in the unread list that no other reader of this session is showing right now.
 local candidates, seen = {}, {}
 for _, source in ipairs(moment == 'start' and { pending, unread } or { unread }) do
   local found, offset = 0, 0
   repeat
-    local ids = redis.call('ZRANGE', source, offset, offset + BATCH - 1)
+    local ids = call('ZRANGE', source, offset, offset + BATCH - 1)
     for _, id in ipairs(ids) do
-      local taken = found == about.limit or redis.call('ZSCORE', loaned, id)
+      local taken = found == about.limit or call('ZSCORE', loaned, id)
       if not taken then found = found + 1 end
       if not taken and not seen[id] then candidates[#candidates + 1] = id end
       seen[id] = true
@@ -49,27 +49,27 @@ local page = new_page()
 for _, id in ipairs(candidates) do
   if add_to_page(page, id, about) then break end
 end
-for _, message in ipairs(page.messages) do redis.call('ZADD', loaned, exact(NOW + loan_seconds * 1000000), message[ID]) end
-for _, reported in ipairs(page.unreadable) do redis.call('ZREM', unread, reported.id) end -- check lists it, with the reason
+for _, message in ipairs(page.messages) do call('ZADD', loaned, exact(NOW + loan_seconds * 1000000), message[ID]) end
+for _, reported in ipairs(page.unreadable) do call('ZREM', unread, reported.id) end -- check lists it, with the reason
 
 -- What is shown now, or by another surface of the session at this moment, does not wait.
-local waiting = redis.call('ZCARD', unread)
+local waiting = call('ZCARD', unread)
 if moment == 'start' then
-  local both = redis.call('ZINTERCARD', 2, unread, pending, 'LIMIT', READ_MAXIMUM)
-  local open = redis.call('ZCARD', pending)
+  local both = call('ZINTERCARD', 2, unread, pending, 'LIMIT', READ_MAXIMUM)
+  local open = call('ZCARD', pending)
   waiting = both == READ_MAXIMUM and math.max(waiting, open) or waiting + open - both
 end
-for _, id in ipairs(redis.call('ZRANGE', loaned, 0, READ_MAXIMUM - 1)) do
-  local counted = redis.call('ZSCORE', unread, id) or (moment == 'start' and redis.call('ZSCORE', pending, id))
+for _, id in ipairs(call('ZRANGE', loaned, 0, READ_MAXIMUM - 1)) do
+  local counted = call('ZSCORE', unread, id) or (moment == 'start' and call('ZSCORE', pending, id))
   if counted then waiting = waiting - 1 end
 end
 
 local reminders = {}
 if moment == 'turn' or (moment == 'stop' and #page.messages == 0) then
   local last = moment == 'stop' and READ_MAXIMUM - 1 or about.limit
-  for _, id in ipairs(redis.call('ZRANGE', pending, 0, last)) do
+  for _, id in ipairs(call('ZRANGE', pending, 0, last)) do
     if #reminders == REMINDED then break end
-    local known = moment == 'stop' and redis.call('SISMEMBER', key('reminded', me), id) == 1
+    local known = moment == 'stop' and call('SISMEMBER', key('reminded', me), id) == 1
     local message = not known and not seen[id] and load_message(id, me)
     if message then
       message[DESCRIPTION] = ''
@@ -81,31 +81,33 @@ end
 -- Events other than messages leave the queue; those of messages not yet presented stay for who asks for notifications.
 -- That nobody answers wakes a session and holds it; acknowledgements alone do neither.
 local ROUSING = { message_undelivered = true, message_unanswered = true, message_dead = true }
-return_loans(me, false)
-local queued = redis.call('LRANGE', key('notifications', me), 0, QUEUE_EVENTS_MAXIMUM - 1)
+local room = math.min(about.limit, QUEUE_EVENTS_MAXIMUM - return_loans(me, false))
+local queue = key('notifications', me)
+local queued = call('LRANGE', queue, 0, QUEUE_EVENTS_MAXIMUM - 1)
 local hands_out = (moment ~= 'wake' and moment ~= 'stop') or #page.messages + #reminders > 0
 for _, event in ipairs(queued) do
   hands_out = hands_out or ROUSING[event:match('^{"event":"([a-z_]*)"') or '']
 end
-local events = {}
-if hands_out then
-  local kept = {} -- the newest first, as LPUSH takes them
-  for _, event in ipairs(queued) do
-    local id = announced_id(event)
-    if id == '' and #events < about.limit then
+local events, kept = {}, {}
+if hands_out and #queued > 0 then
+  local announced = {}
+  for i, event in ipairs(queued) do announced[i] = announced_id(event) end
+  local unpresented = call('ZMSCORE', unread, unpack(announced))
+  for i, event in ipairs(queued) do
+    if announced[i] == '' and #events < room then
       events[#events + 1] = event
-    elseif id == '' or redis.call('ZSCORE', unread, id) then
-      table.insert(kept, 1, event)
+    elseif announced[i] == '' or unpresented[i] then
+      kept[#kept + 1] = event
     end
   end
   if #kept < #queued then
-    redis.call('LTRIM', key('notifications', me), #queued, -1)
-    if #kept > 0 then redis.call('LPUSH', key('notifications', me), unpack(kept)) end
+    call('LTRIM', queue, #queued, -1)
+    for i = #kept, 1, -1 do call('LPUSH', queue, kept[i]) end
   end
 end
 local loan = lend(me, events, loan_seconds)
 
 touch(me, session)
-return cjson.encode({ loan = loan, waiting = waiting, pending = redis.call('ZCARD', pending) }):sub(1, -2)
+return cjson.encode({ loan = loan, waiting = waiting, pending = call('ZCARD', pending) }):sub(1, -2)
   .. ',"messages":' .. json_list(page.messages) .. ',"events":' .. json_list(events) .. ',"reminders":'
   .. json_list(reminders) .. '}'

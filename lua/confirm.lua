@@ -15,18 +15,18 @@ local problem = superseded(me, session) or wrong_type('hash', key('loans', me))
 if #ARGV > 5 then problem = problem or problem_of(mail_keys(me)) or wrong_type('set', key('reminded', me)) end
 if problem then return problem end
 
-redis.call('HDEL', key('loans', me), loan)
+call('HDEL', key('loans', me), loan)
 local presented = {}
-for i = 6, 5 + reminded do redis.call('SADD', key('reminded', me), ARGV[i]) end
+for i = 6, 5 + reminded do call('SADD', key('reminded', me), ARGV[i]) end
 for i = 6 + reminded, #ARGV do
   local id = ARGV[i]
-  redis.call('ZREM', key('loaned', me), id)
+  call('ZREM', key('loaned', me), id)
   -- Acknowledged, or shown by another surface, in the meantime: the first time counts.
-  if i - 5 - reminded <= shown and redis.call('ZSCORE', key('unread', me), id) then
-    if redis.call('TYPE', key('msg', id)).ok == 'hash' then
+  if i - 5 - reminded <= shown and call('ZSCORE', key('unread', me), id) then
+    if call('TYPE', key('msg', id)).ok == 'hash' then
       presented[#presented + 1] = id
     else
-      redis.call('ZREM', key('unread', me), id) -- what is gone or cannot be read is shown once, and gets no receipt
+      call('ZREM', key('unread', me), id) -- what is gone or cannot be read is shown once, and gets no receipt
     end
   end
 end

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Lists what nobody is reminded of any more, those that died first first; retries or drops some of them. A step of it.
 --
--- USES     receipts messages events
+-- USES     recipients receipts messages events
 -- KEYS     P:meta
 -- ARGV     instance session action limit cursor message_id…
 --          action: "list" the first limit of all; "retry", which reminds of them anew, or "drop", which asks nobody any more;
@@ -23,7 +23,7 @@ passed, looked = tonumber(passed or 0), tonumber(looked or 0)
 local ended
 
 if action == 'list' then
-  local ids = redis.call('ZRANGE', key('dead'), passed, passed + about.limit)
+  local ids = call('ZRANGE', key('dead'), passed, passed + about.limit)
   for _, id in ipairs(ids) do
     ended = add_to_page(page, id, about)
     if ended then break end
@@ -37,8 +37,8 @@ end
 for i = 6, cursor == '' and #ARGV or 0 do
   local id = ARGV[i]
   -- Of a broadcast that is pending some receipts may be dead, also since a retry of it was interrupted.
-  local receipts = redis.pcall('HGET', key('msg', id), 'dead')
-  if not redis.call('ZSCORE', key('dead'), id) and (type(receipts) == 'table' or (whole(receipts) or 0) == 0) then
+  local receipts = try('HGET', key('msg', id), 'dead')
+  if not call('ZSCORE', key('dead'), id) and (type(receipts) == 'table' or (whole(receipts) or 0) == 0) then
     return refuse('NOT_FOUND', 'message_id is ' .. quoted(id) .. ': it is not listed as dead.',
       'coord dead list shows those that are.')
   end
@@ -49,13 +49,13 @@ end
 local read, written = 0, 0
 
 local function change(id, message, name, history, event)
-  redis.call('HSET', key('msg', id), 'history:' .. name, history .. (action == 'drop' and ' x' or ' r') .. NOW_TEXT)
+  call('HSET', key('msg', id), 'history:' .. name, history .. (action == 'drop' and ' x' or ' r') .. NOW_TEXT)
   if action == 'drop' then
-    redis.call('ZREM', key('unread', name), id)
-    redis.call('ZREM', key('pending', name), id)
+    call('ZREM', key('unread', name), id)
+    call('ZREM', key('pending', name), id)
   else
-    redis.call('ZADD', key('unread', name), exact(stamp_of(id) or 0), id)
-    redis.call('ZADD', key('deadlines'), exact(NOW + (whole(message.ack_within) or 0) * 1000000), id .. ' ' .. name)
+    call('ZADD', key('unread', name), exact(stamp_of(id) or 0), id)
+    call('ZADD', key('deadlines'), exact(NOW + (whole(message.ack_within) or 0) * 1000000), id .. ' ' .. name)
     announce(name, event)
   end
 end
@@ -69,7 +69,7 @@ local function change_all(id, message)
   local changed, at, refusal = 0, looked, nil
   while at < #names and read < READ_MAXIMUM and written < WRITE_MAXIMUM do
     local name = names[at + 1]
-    local history = redis.call('HGET', key('msg', id), 'history:' .. name)
+    local history = call('HGET', key('msg', id), 'history:' .. name)
     if read_history(history) == 'd' then
       refusal = problem_of({ zset = { key('unread', name), key('pending', name) }, list = { key('notifications', name) } })
       if refusal then break end
@@ -81,9 +81,9 @@ local function change_all(id, message)
   if changed > 0 then
     local open, dead, dropped = read_counts(message)
     dead, dropped = math.max(dead - changed, 0), dropped + (action == 'drop' and changed or 0)
-    redis.call('HSET', key('msg', id), 'dead', dead, 'dropped', dropped)
+    call('HSET', key('msg', id), 'dead', dead, 'dropped', dropped)
     place(id, open, dead, dropped)
-    if action == 'retry' and looked == 0 then redis.call('PUBLISH', key('events'), event) end
+    if action == 'retry' and looked == 0 then call('PUBLISH', key('events'), event) end
   end
   return at, at == #names, refusal
 end
@@ -97,7 +97,7 @@ for i = 6 + passed, #ARGV do
     looked, all, problem = change_all(id, message)
     if problem and written == 0 and #page.messages == 0 then return problem end
   else -- it is gone, or nobody can say whom it was for: nobody is waited for
-    redis.call('ZREM', key('dead'), id)
+    call('ZREM', key('dead'), id)
   end
   ended = not all or add_to_page(page, id, about)
   if ended then break end

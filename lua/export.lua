@@ -2,7 +2,7 @@
 -- One page of all that a namespace holds, apart from what only a running session has. Each message is read in one step
 -- with all that is known of it, so that what is published meanwhile is exported whole or not at all.
 --
--- USES     receipts loans
+-- USES     recipients loans
 -- KEYS     P:meta
 -- ARGV     instance session part cursor
 --          part: "head" and "presence", from the HSCAN cursor; "messages", oldest first, after the score cursor ("" from the
@@ -19,31 +19,31 @@ local problem = problem_of({ zset = { key('timeline') }, list = { key('notificat
 if problem then return problem end
 touch(me, session)
 
-if part == 'head' then return redis.call('HGETALL', KEYS[1]) end
+if part == 'head' then return call('HGETALL', KEYS[1]) end
 
 if part == 'presence' then
-  local scanned = redis.call('HSCAN', key('presence'), cursor, 'COUNT', SCANNED)
+  local scanned = call('HSCAN', key('presence'), cursor, 'COUNT', SCANNED)
   return { scanned[1], unpack(scanned[2]) }
 end
 
 if part == 'messages' then
-  local ids = redis.call('ZRANGE', key('timeline'), cursor == '' and '-inf' or '(' .. cursor, '+inf', 'BYSCORE',
+  local ids = call('ZRANGE', key('timeline'), cursor == '' and '-inf' or '(' .. cursor, '+inf', 'BYSCORE',
     'LIMIT', 0, EXPORTED_MESSAGES, 'WITHSCORES')
   local reply = { '' }
   local read, bytes = 0, 0
   for i = 1, #ids, 2 do
     local id = ids[i]
-    local known = redis.pcall('HMGET', key('msg', id), 'from', 'to', 'total', 'description')
+    local known = try('HMGET', key('msg', id), 'from', 'to', 'total', 'description')
     if not known.err and known[1] and known[2] and stamp_of(id) then
-      read = read + (whole(known[3]) or 0) + redis.call('HLEN', key('msg', id))
+      read = read + (whole(known[3]) or 0) + call('HLEN', key('msg', id))
       bytes = bytes + #(known[4] or '')
       if i > 1 and (read > READ_MAXIMUM or bytes > EXPORTED_BYTES) then return reply end
       local new = {}
       for _, name in ipairs(recipients_of(id, known[2])) do
-        local score = redis.pcall('ZSCORE', key('unread', name), id)
+        local score = try('ZSCORE', key('unread', name), id)
         if type(score) == 'string' then new[#new + 1] = name end
       end
-      reply[#reply + 1] = { id, redis.call('HGETALL', key('msg', id)), new }
+      reply[#reply + 1] = { id, call('HGETALL', key('msg', id)), new }
     end
     reply[1] = ids[i + 1]
   end
@@ -54,22 +54,23 @@ end
 if part == 'queue' then
   -- What is lent to a reader right now has not reached it yet.
   local events = {}
-  local loans = redis.call('HGETALL', key('loans', cursor))
+  local loans = call('HGETALL', key('loans', cursor))
   for i = 2, #loans, 2 do
     for _, event in ipairs(loaned_events(loans[i]:match('^%d+ (.*)$'))) do events[#events + 1] = event end
   end
-  for _, event in ipairs(redis.call('LRANGE', key('notifications', cursor), 0, -1)) do events[#events + 1] = event end
+  local queued = call('LRANGE', key('notifications', cursor), 0, QUEUE_EVENTS_MAXIMUM - 1)
+  for _, event in ipairs(queued) do events[#events + 1] = event end
   return events
 end
 
 local pattern = key('once'):gsub('[%*%?%[%]\\]', '\\%0') .. ':'
-local scanned = redis.call('SCAN', cursor, 'MATCH', pattern .. '*', 'COUNT', SCANNED)
+local scanned = call('SCAN', cursor, 'MATCH', pattern .. '*', 'COUNT', SCANNED)
 local reply = { scanned[1] }
 for _, name in ipairs(scanned[2]) do
   local instance, repeated = name:sub(#key('once') + 2):match('^([^:]*):(.*)$')
-  local id = redis.pcall('GET', name)
+  local id = try('GET', name)
   if instance and type(id) == 'string' then
-    for _, value in ipairs({ instance, repeated, id, tostring(redis.call('TTL', name)) }) do reply[#reply + 1] = value end
+    for _, value in ipairs({ instance, repeated, id, tostring(call('TTL', name)) }) do reply[#reply + 1] = value end
   end
 end
 return reply

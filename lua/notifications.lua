@@ -12,19 +12,18 @@
 local me, session, limit, bytes, loan_seconds, confirmed = unpack(ARGV)
 local problem = superseded(me, session) or problem_of(mail_keys(me))
 if problem then return problem end
-limit, bytes = tonumber(limit), tonumber(bytes)
 local queue, unread = key('notifications', me), key('unread', me)
 
-if confirmed ~= '' then redis.call('HDEL', key('loans', me), confirmed) end
-return_loans(me, false)
+if confirmed ~= '' then call('HDEL', key('loans', me), confirmed) end
+limit, bytes = math.min(tonumber(limit), QUEUE_EVENTS_MAXIMUM - return_loans(me, false)), tonumber(bytes)
 local events, spent, full = {}, 0, false
 -- Ends with the queue, which is bounded.
 while #events < limit and not full do
-  local oldest = redis.call('LRANGE', queue, 0, limit - #events - 1)
+  local oldest = call('LRANGE', queue, 0, limit - #events - 1)
   if #oldest == 0 then break end
   local published = {}
   for i, event in ipairs(oldest) do published[i] = announced_id(event) end
-  local scores = redis.call('ZMSCORE', unread, unpack(published))
+  local scores = call('ZMSCORE', unread, unpack(published))
   local passed = 0
   for i, event in ipairs(oldest) do
     if published[i] == '' or scores[i] then
@@ -35,7 +34,7 @@ while #events < limit and not full do
     end
     passed = passed + 1
   end
-  if passed > 0 then redis.call('LPOP', queue, passed) end
+  if passed > 0 then call('LPOP', queue, passed) end
 end
 touch(me, session)
-return { tostring(redis.call('LLEN', queue)), lend(me, events, loan_seconds), unpack(events) }
+return { tostring(call('LLEN', queue)), lend(me, events, loan_seconds), unpack(events) }

@@ -1,6 +1,10 @@
 -- What every verb shares. A script is: the first line of the verb, this file, the parts that the verb USES, the rest of
 -- the verb. KEYS[1] is P:meta and names the namespace; every other key and channel is named in these files.
 
+-- By these names, since to look them up in `redis` took longer than a small command.
+local call = redis.call
+local try = redis.pcall -- an error is its answer
+
 -- Bounds, the same as in protocol.json (a test compares them).
 local QUEUE_EVENTS_MAXIMUM = 1000
 local IDEMPOTENCY_SECONDS = 86400
@@ -30,7 +34,7 @@ local CARDINALITY = { hash = 'HLEN', list = 'LLEN', set = 'SCARD', string = 'STR
 
 -- A refusal when `name` holds another type.
 local function wrong_type(kind, name)
-  local reply = redis.pcall(CARDINALITY[kind], name)
+  local reply = try(CARDINALITY[kind], name)
   if type(reply) == 'number' then return nil end
   if not reply.err:find('^WRONGTYPE') then return reply end
   local held = redis.call('TYPE', name).ok
@@ -43,9 +47,8 @@ end
 -- message that some recipients never get. A name may be false.
 local function problem_of(expected)
   for kind, names in pairs(expected) do
-    for _, name in ipairs(names) do
-      local problem = name and wrong_type(kind, name)
-      if problem then return problem end
+    for i = 1, #names do
+      if names[i] and type(try(CARDINALITY[kind], names[i])) ~= 'number' then return wrong_type(kind, names[i]) end
     end
   end
   return nil
@@ -101,22 +104,10 @@ local function iso(microseconds)
   local month = mp < 10 and mp + 3 or mp - 9
   local year = yoe + (z - doe) / 146097 * 400 + (month <= 2 and 1 or 0)
   local milliseconds = (in_day - in_day % 1000) / 1000
-  return string.format('%04d-%02d-%02dT%02d:%02d:%06.3fZ', year, month, day, milliseconds / 3600000,
-    milliseconds / 60000 % 60, milliseconds % 60000 / 1000)
+  return string.format('%04d-%02d-%02dT%02d:%02d:%02d.%03dZ', year, month, day, milliseconds / 3600000,
+    milliseconds / 60000 % 60, milliseconds / 1000 % 60, milliseconds % 1000)
 end
 local NOW_ISO = iso(NOW)
-
--- Ten digits in base 36: short enough for an agent to copy, and sorted like the stamp.
-local function id_of(stamp)
-  local zero, a = 48, 97
-  local characters = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
-  for i = 10, 1, -1 do
-    local digit = stamp % 36
-    characters[i] = digit < 10 and zero + digit or a + digit - 10
-    stamp = (stamp - digit) / 36
-  end
-  return 'msg-' .. string.char(unpack(characters))
-end
 
 -- The stamp of an id, also after the message is gone; nil when nothing by that id was ever stored.
 local function stamp_of(id)
@@ -192,21 +183,28 @@ local function superseded(instance, session)
     'Use another instance name here, or end the other session; this one may speak again once it has ended.')
 end
 
-local SECONDS_LENGTH = #'2026-01-01T00:00:00'
+-- Keeps a queue of events, which has become so long, at its bound: the newest stay, and its head says how many went. The inbox
+-- still has their messages.
+local function bound_queue(queue, length)
+  if length <= QUEUE_EVENTS_MAXIMUM then return end
+  local gone = 0
+  for _, event in ipairs(call('LPOP', queue, length - QUEUE_EVENTS_MAXIMUM + 1)) do
+    gone = gone + (whole(event:match('^{"event":"events_skipped","count":(%d+)}$')) or 1)
+  end
+  call('LPUSH', queue, '{"event":"events_skipped","count":' .. exact(gone) .. '}')
+end
 
 -- Keeps the presence of a caller. Written once in each second of the clock, since the exact second is nobody's business and
 -- publish would pay for it; never revives a session that left, nor keeps alive the one that superseded the caller. A
 -- heartbeat from the future (the clock was stepped back) is replaced, or it would hide a death for as long as the step was.
 local function touch(instance, session)
-  if instance == '' or not speaks(ENTRY, session) then return end
+  local left = ENTRY and ENTRY:find(LEFT, 1, true)
+  local second = '"last_heartbeat":"' .. NOW_ISO:sub(1, #'2026-01-01T00:00:00')
+  if instance == '' or (not left and ENTRY and ENTRY:find(second, 1, true)) or not speaks(ENTRY, session) then return end
   local entry = ENTRY
-  local heartbeat = entry and entry:match(HEARTBEAT)
-  local left = entry and entry:find(LEFT, 1, true)
-  if not heartbeat or (left and not entry:match(SESSION_NUMBER)) then -- new, or registered and never started as a session
-    entry = presence_entry(false, '{}')
+  if not entry or not entry:find(HEARTBEAT) or (left and not entry:find(SESSION_NUMBER)) then
+    entry = presence_entry(false, '{}') -- new, or registered and never started as a session
   elseif left then
-    return
-  elseif heartbeat:sub(1, SECONDS_LENGTH) == NOW_ISO:sub(1, SECONDS_LENGTH) then
     return
   else
     entry = entry:gsub(HEARTBEAT, '"last_heartbeat":"' .. NOW_ISO .. '"', 1)

@@ -1,7 +1,7 @@
 #!lua
 -- Puts back what was exported; what is there already stays as it is, so that importing twice does no more than once.
 --
--- USES     receipts events loans
+-- USES     recipients receipts events indexes loans
 -- KEYS     P:meta
 -- ARGV     instance session part name value…
 --          part: "meta", fields and values; "presence" of the instance name, its entry; "message" of the id name, for whom
@@ -15,33 +15,37 @@ touch(me, session)
 
 if part == 'meta' then
   local first = not META.protocol
-  redis.call('HSETNX', KEYS[1], 'protocol', PROTOCOL_VERSION)
+  call('HSETNX', KEYS[1], 'protocol', PROTOCOL_VERSION)
   for i = 5, #ARGV, 2 do
     local field, value = ARGV[i], ARGV[i + 1]
     local count = field == 'stamp' or field == 'sessions' or field:find('^published:')
     if count then -- order goes on behind both, and numbers are given once
-      local here = whole(redis.call('HGET', KEYS[1], field)) or 0
-      redis.call('HSET', KEYS[1], field, exact(math.max(here, whole(value) or 0)))
+      local here = whole(call('HGET', KEYS[1], field)) or 0
+      call('HSET', KEYS[1], field, exact(math.max(here, whole(value) or 0)))
     elseif field ~= 'protocol' then
-      redis.call('HSETNX', KEYS[1], field, value)
+      call('HSETNX', KEYS[1], field, value)
     end
   end
   return first and '1' or '0'
 end
 
 if part == 'presence' then
-  return tostring(redis.call('HSETNX', key('presence'), name, ARGV[5]))
+  return tostring(call('HSETNX', key('presence'), name, ARGV[5]))
 end
 
 if part == 'key' then
-  local set = redis.call('SET', key('once', name) .. ':' .. ARGV[5], ARGV[6], 'NX', 'EX', ARGV[7])
+  local set = call('SET', key('once', name) .. ':' .. ARGV[5], ARGV[6], 'NX', 'EX', ARGV[7])
   return set and '1' or '0'
 end
 
 if part == 'queue' then
   local problem = problem_of(mail_keys(name)) or wrong_type('set', key('imported'))
   if problem then return problem end
-  if redis.call('SADD', key('imported'), ARGV[5] .. ' ' .. name) == 0 then return '0' end
+  if #ARGV - 5 > READ_MAXIMUM then
+    return refuse('INVALID', 'The queue of ' .. name .. ' has ' .. #ARGV - 5 .. ' events, more than the ' .. READ_MAXIMUM
+      .. ' that export writes.', 'Use the file as export wrote it.')
+  end
+  if call('SADD', key('imported'), ARGV[5] .. ' ' .. name) == 0 then return '0' end
   for i = 6, #ARGV do announce(name, ARGV[i]) end
   return '1'
 end
@@ -53,52 +57,40 @@ for i = 7, #ARGV, 2 do message[ARGV[i]] = ARGV[i + 1] end
 if not stamp or not (message.from and message.to) then
   return refuse('INVALID', 'The message ' .. quoted(id) .. ' is not one that was exported.', 'Use the file as export wrote it.')
 end
-local names = message.to == 'all' and {} or { message.to }
-for recipient in (message.to == 'all' and message.recipients or ''):gmatch('%S+') do names[#names + 1] = recipient end
+local names = message.to == 'all' and names_in(message.recipients or '') or { message.to }
 local begun = tonumber(ARGV[6])
 local ended = math.min(begun + WRITE_MAXIMUM, #names)
 
-local zsets = { key('timeline'), key('pending'), key('dead'), key('expired'), key('deadlines'), key('outbox', message.from),
-  message.thread and key('thread', message.thread) or false, message.type and key('type', message.type) or false }
-for i = begun + 1, ended do
-  for _, kind in ipairs({ 'inbox', 'pending', 'unread' }) do zsets[#zsets + 1] = key(kind, names[i]) end
-end
-local problem = wrong_type('hash', key('msg', id)) or problem_of({ zset = zsets })
+local problem = problem_of({ hash = { key('msg', id) }, zset = { key('timeline'), key('dead'), key('expired') } })
+  or problem_of(message_keys(message.from, message.type, message.thread, { unpack(names, begun + 1, ended) }))
 if problem then return problem end
-local restored = redis.call('HGET', key('msg', id), 'restored')
-if not restored and redis.call('EXISTS', key('msg', id)) == 1 then return '' end
+local restored = call('HGET', key('msg', id), 'restored')
+if not restored and call('EXISTS', key('msg', id)) == 1 then return '' end
 if tonumber(restored or 0) ~= begun then return restored or '0' end
 
-for field, value in pairs(message) do redis.call('HSETNX', key('msg', id), field, value) end
+for field, value in pairs(message) do call('HSETNX', key('msg', id), field, value) end
 local score, new = exact(stamp), ' ' .. ARGV[5] .. ' '
 for i = begun + 1, ended do
   local recipient = names[i]
-  redis.call('ZADD', key('inbox', recipient), score, id)
-  if new:find(' ' .. recipient .. ' ', 1, true) then redis.call('ZADD', key('unread', recipient), score, id) end
+  call('ZADD', key('inbox', recipient), score, id)
+  if new:find(' ' .. recipient .. ' ', 1, true) then call('ZADD', key('unread', recipient), score, id) end
   local _, acknowledged = read_receipt(message['receipt:' .. recipient])
   local state = read_history(message['history:' .. recipient])
   if message.requires_ack == '1' and not acknowledged and state ~= 'x' and state ~= 'f' then
-    redis.call('ZADD', key('pending', recipient), score, id)
+    call('ZADD', key('pending', recipient), score, id)
     if whole(message.ack_within) and state ~= 'd' then -- begins anew: nobody could answer meanwhile
-      redis.call('ZADD', key('deadlines'), exact(NOW + message.ack_within * 1000000), id .. ' ' .. recipient)
+      call('ZADD', key('deadlines'), exact(NOW + message.ack_within * 1000000), id .. ' ' .. recipient)
     end
   end
 end
 if ended < #names then
-  redis.call('HSET', key('msg', id), 'restored', ended)
+  call('HSET', key('msg', id), 'restored', ended)
   return exact(ended)
 end
 
-redis.call('HDEL', key('msg', id), 'restored', 'looked')
-if message.to == 'all' then redis.call('HSETNX', key('msg', id), 'total', #names) end
-redis.call('ZADD', key('timeline'), score, id)
-redis.call('ZADD', key('outbox', message.from), score, id)
-if message.type then redis.call('ZADD', key('type', message.type), score, id) end
-if message.thread then
-  local began = redis.call('ZSCORE', key('timeline'), message.thread)
-  if began then redis.call('ZADD', key('thread', message.thread), began, message.thread) end
-  redis.call('ZADD', key('thread', message.thread), score, id)
-end
+call('HDEL', key('msg', id), 'restored', 'looked')
+if message.to == 'all' then call('HSETNX', key('msg', id), 'total', #names) end
+index_message(id, score, message.from, message.type, message.thread)
 local now = read_for(message.to, id) -- somebody may have acknowledged it since the step before
 local open, dead, dropped = read_counts(now)
 if message.to ~= 'all' and select(2, read_receipt(now.receipt)) then open = 0 end

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Reads one message whole with everybody's receipts, or the whole conversation it belongs to, oldest first.
 --
--- USES     receipts messages
+-- USES     recipients receipts messages
 -- KEYS     P:meta
 -- ARGV     instance session message_id thread since limit mark
 --          instance: "" reads for nobody and marks nothing; thread: "1" for the conversation, its first limit messages after
@@ -13,18 +13,18 @@ local about = { me = me, limit = tonumber(limit), bytes = 0, receipts = 'whole' 
 local problem = superseded(me, session)
   or problem_of({ hash = { key('msg', message_id) }, zset = { key('unread', me), key('inbox', me) } })
 if problem then return problem end
-if redis.call('EXISTS', key('msg', message_id)) == 0 then
+if call('EXISTS', key('msg', message_id)) == 0 then
   return refuse('NOT_FOUND', 'message_id is ' .. quoted(message_id) .. ': no such message is stored.',
     'List messages with check and copy the id from there.')
 end
 
 local ids, more = { message_id }, false
 if thread == '1' then
-  local conversation = key('thread', redis.call('HGET', key('msg', message_id), 'thread') or message_id)
+  local conversation = key('thread', call('HGET', key('msg', message_id), 'thread') or message_id)
   problem = wrong_type('zset', conversation)
   if problem then return problem end
   local after = since == '' and '-inf' or '(' .. exact(stamp_of(since) or 0)
-  local found = redis.call('ZRANGE', conversation, after, '+inf', 'BYSCORE', 'LIMIT', 0, about.limit + 1)
+  local found = call('ZRANGE', conversation, after, '+inf', 'BYSCORE', 'LIMIT', 0, about.limit + 1)
   more = #found > about.limit
   if #found > 0 or since ~= '' then ids = found end
 end

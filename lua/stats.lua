@@ -14,15 +14,15 @@ local problem = problem_of({ zset = { key('timeline'), key('pending'), key('dead
 if problem then return problem end
 touch(me, session)
 
-local stats = { total = redis.call('ZCARD', key('timeline')), pending = redis.call('ZCARD', key('pending')),
-  dead = redis.call('ZCARD', key('dead')) }
-local oldest = redis.call('ZRANGE', key('pending'), 0, 0)[1]
+local stats = { total = call('ZCARD', key('timeline')), pending = call('ZCARD', key('pending')),
+  dead = call('ZCARD', key('dead')) }
+local oldest = call('ZRANGE', key('pending'), 0, 0)[1]
 if oldest then
-  local timestamp = redis.pcall('HGET', key('msg', oldest), 'timestamp')
+  local timestamp = try('HGET', key('msg', oldest), 'timestamp')
   stats.oldest_pending = { id = oldest, timestamp = type(timestamp) == 'string' and timestamp or '' }
 end
 
-local meta = redis.call('HGETALL', KEYS[1])
+local meta = call('HGETALL', KEYS[1])
 for i = 1, #meta, 2 do
   local kind = meta[i]:match('^published:(.+)$')
   if kind then
@@ -31,15 +31,15 @@ for i = 1, #meta, 2 do
   end
 end
 
-local scanned = redis.call('HSCAN', key('presence'), cursor, 'COUNT', INSTANCES)
+local scanned = call('HSCAN', key('presence'), cursor, 'COUNT', INSTANCES)
 stats.cursor = scanned[1]
 for i = 1, #scanned[2], 2 do
   local name, sizes = scanned[2][i], {}
   for _, kind in ipairs({ 'inbox', 'outbox', 'pending', 'unread' }) do
-    local count = redis.pcall('ZCARD', key(kind, name))
+    local count = try('ZCARD', key(kind, name))
     sizes[kind] = type(count) == 'number' and count or 0
   end
-  local queued = redis.pcall('LLEN', key('notifications', name))
+  local queued = try('LLEN', key('notifications', name))
   sizes.notifications = type(queued) == 'number' and queued or 0
   stats.instances = stats.instances or {}
   stats.instances[name] = sizes

@@ -2,11 +2,11 @@
 -- Does what nobody else is there to do, a bounded part of it: announces what is overdue, tells its sender, lists it as
 -- dead, and takes what retention lets go. Long-lived clients run it with each heartbeat and while they wait.
 --
--- USES     receipts settings events retention
+-- USES     recipients receipts settings events retention
 -- KEYS     P:meta
 -- ARGV     instance session orchestrator
--- Returns  how many messages were announced again, told of, listed as dead and removed; "1" when there is more to do now;
---          in how many milliseconds the next deadline passes ("" for none)
+-- Returns  JSON object: how many messages were announced again, told of, listed as dead and removed; more (there is more to do
+--          now), next_milliseconds (until the next deadline passes, where there is one)
 -- Refuses  INTERNAL
 --
 -- A deadline is an id in P:deadlines, first for all recipients together, then "id instance" for each that has not
@@ -24,7 +24,7 @@ local problem = problem_of({ zset = { key('timeline'), key('pending'), key('dead
 if problem then return problem end
 
 local function in_force(name)
-  return setting(name, redis.call('HGET', KEYS[1], name)) or tonumber(SETTING_BOUNDS[name]:match('%d+$'))
+  return setting(name, call('HGET', KEYS[1], name)) or tonumber(SETTING_BOUNDS[name]:match('%d+$'))
 end
 local attempts, interval = in_force('ack_attempts'), in_force('ack_interval_seconds')
 local timeout = in_force('presence_timeout_seconds')
@@ -35,7 +35,7 @@ end
 
 -- Whether an instance is "active" or "stale"; nil where it is offline, was never seen, or its entry is damaged.
 local function presence_of(instance)
-  local entry = redis.call('HGET', key('presence'), instance)
+  local entry = call('HGET', key('presence'), instance)
   local heartbeat = entry and not entry:find(LEFT, 1, true) and entry:match(HEARTBEAT)
   if not heartbeat then return nil end
   for _, seconds in ipairs({ timeout, OFFLINE_FACTOR * timeout }) do
@@ -56,12 +56,12 @@ local function say(what, id, message, instance)
 end
 
 local function pause(id, instance)
-  redis.call('ZADD', key('paused', instance), exact(stamp_of(id) or 0), id)
-  redis.call('ZADD', key('paused'), 'NX', NOW_TEXT, instance)
+  call('ZADD', key('paused', instance), exact(stamp_of(id) or 0), id)
+  call('ZADD', key('paused'), 'NX', NOW_TEXT, instance)
 end
 
 local function schedule(id, instance, seconds)
-  redis.call('ZADD', key('deadlines'), after(seconds), id .. ' ' .. instance)
+  call('ZADD', key('deadlines'), after(seconds), id .. ' ' .. instance)
 end
 
 -- One step for one recipient whose deadline has passed. Returns whether anything was written.
@@ -72,7 +72,7 @@ local function announce_again(id, instance)
   local _, acknowledged = read_receipt(message.receipt)
   if acknowledged or state == 'd' or state == 'x' or state == 'f' then return false end
   local function happened(letter, what)
-    redis.call('HSET', key('msg', id), 'history:' .. instance,
+    call('HSET', key('msg', id), 'history:' .. instance,
       (message.history and message.history .. ' ' or '') .. letter .. NOW_TEXT)
     say(what, id, message, instance)
   end
@@ -85,7 +85,7 @@ local function announce_again(id, instance)
     pause(id, instance)
   elseif select(2, since_retry:gsub('a%d', '')) < attempts then
     happened('a', 'overdue')
-    redis.call('ZADD', key('unread', instance), exact(stamp_of(id) or 0), id)
+    call('ZADD', key('unread', instance), exact(stamp_of(id) or 0), id)
     schedule(id, instance, interval)
   elseif not since_retry:find('t') then
     happened('t', 'unanswered')
@@ -93,7 +93,7 @@ local function announce_again(id, instance)
   else
     happened('d', 'dead')
     local open, dead, dropped = read_counts(message)
-    redis.call('HSET', key('msg', id), 'dead', dead + 1)
+    call('HSET', key('msg', id), 'dead', dead + 1)
     place(id, open, dead + 1, dropped)
   end
   return true
@@ -102,11 +102,11 @@ end
 local read, written = 0, 0
 local enough = false
 repeat
-  local due = redis.call('ZRANGE', key('deadlines'), '-inf', NOW_TEXT, 'BYSCORE', 'LIMIT', 0, 1)[1]
+  local due = call('ZRANGE', key('deadlines'), '-inf', NOW_TEXT, 'BYSCORE', 'LIMIT', 0, 1)[1]
   if not due then break end
-  redis.call('ZREM', key('deadlines'), due) -- first: it may be set anew
+  call('ZREM', key('deadlines'), due) -- first: it may be set anew
   local id, instance = due:match('^(%S*) ?(.*)$')
-  local known = redis.pcall('HMGET', key('msg', id), 'to', 'looked')
+  local known = try('HMGET', key('msg', id), 'to', 'looked')
   local names = not known[1] and {} or instance ~= '' and { instance } or recipients_of(id, known[1])
   local looked = instance == '' and whole(known[2]) or 0
   while looked < #names and not enough do
@@ -115,32 +115,32 @@ repeat
     enough = read >= LOOKS or written >= WRITES
   end
   if looked < #names then
-    redis.call('ZADD', key('deadlines'), NOW_TEXT, due)
-    redis.call('HSET', key('msg', id), 'looked', looked)
+    call('ZADD', key('deadlines'), NOW_TEXT, due)
+    call('HSET', key('msg', id), 'looked', looked)
   elseif known[2] then
-    redis.call('HDEL', key('msg', id), 'looked')
+    call('HDEL', key('msg', id), 'looked')
   end
   read = read + 1
   enough = enough or read >= LOOKS
 until enough
 
 -- Who is back: its deadlines begin anew. Those not asked for the longest time are asked first.
-local away = redis.call('ZRANGE', key('paused'), 0, RETURNS_MAXIMUM - 1)
-if redis.call('ZSCORE', key('paused'), me) then table.insert(away, 1, me) end
+local away = call('ZRANGE', key('paused'), 0, RETURNS_MAXIMUM - 1)
+if call('ZSCORE', key('paused'), me) then table.insert(away, 1, me) end
 local returned = 0
 for _, instance in ipairs(away) do
-  redis.call('ZADD', key('paused'), 'XX', NOW_TEXT, instance)
+  call('ZADD', key('paused'), 'XX', NOW_TEXT, instance)
   local readable = not problem_of({ zset = { key('paused', instance), key('pending', instance) } })
   local back = readable and returned < RETURNED and presence_of(instance) == 'active'
-  for _, id in ipairs(back and redis.call('ZRANGE', key('paused', instance), 0, RETURNED - returned - 1) or {}) do
-    local seconds = redis.pcall('HGET', key('msg', id), 'ack_within')
-    if type(seconds) == 'string' and redis.call('ZSCORE', key('pending', instance), id) then
+  for _, id in ipairs(back and call('ZRANGE', key('paused', instance), 0, RETURNED - returned - 1) or {}) do
+    local seconds = try('HGET', key('msg', id), 'ack_within')
+    if type(seconds) == 'string' and call('ZSCORE', key('pending', instance), id) then
       schedule(id, instance, whole(seconds) or interval)
     end
-    redis.call('ZREM', key('paused', instance), id)
+    call('ZREM', key('paused', instance), id)
     returned = returned + 1
   end
-  if readable and redis.call('ZCARD', key('paused', instance)) == 0 then redis.call('ZREM', key('paused'), instance) end
+  if readable and call('ZCARD', key('paused', instance)) == 0 then call('ZREM', key('paused'), instance) end
 end
 
 local counts = { overdue = 0, undelivered = 0, unanswered = 0, dead = 0 }
@@ -153,7 +153,7 @@ for _, saying in ipairs(sayings) do
   else
     if message.from then hear[1] = message.from end
     local known = orchestrator ~= message.from and what ~= 'undelivered'
-      and redis.call('HEXISTS', key('presence'), orchestrator) == 1
+      and call('HEXISTS', key('presence'), orchestrator) == 1
     -- Not where it is the one that does not answer.
     if known and not (#instances == 1 and instances[1] == orchestrator) then hear[#hear + 1] = orchestrator end
   end
@@ -161,12 +161,12 @@ for _, saying in ipairs(sayings) do
   for _, instance in ipairs(hear) do
     if not wrong_type('list', key('notifications', instance)) then announce(instance, event) end
   end
-  redis.call('PUBLISH', key('events'), event)
+  call('PUBLISH', key('events'), event)
 end
 
 local removed, more = retain(REMOVED, 0)
-local next_due = redis.call('ZRANGE', key('deadlines'), 0, 0, 'WITHSCORES')[2]
+local next_due = call('ZRANGE', key('deadlines'), 0, 0, 'WITHSCORES')[2]
 touch(me, session)
-return { tostring(counts.overdue), tostring(counts.unanswered + counts.undelivered), tostring(counts.dead), tostring(removed),
-  (more or enough or returned >= RETURNED) and '1' or '0',
-  next_due and math.abs(next_due) < math.huge and exact(math.max(0, math.ceil((next_due - NOW) / 1000))) or '' }
+return cjson.encode({ announced = counts.overdue, told = counts.unanswered + counts.undelivered, dead = counts.dead,
+  removed = removed, more = more or enough or returned >= RETURNED,
+  next_milliseconds = next_due and math.abs(next_due) < math.huge and math.max(0, math.ceil((next_due - NOW) / 1000)) or nil })

@@ -10,9 +10,9 @@ local me, session, waker, seconds = unpack(ARGV)
 local problem = superseded(me, session)
 if problem then return problem end
 if waker == '' then
-  redis.call('DEL', key('waker', me))
+  call('DEL', key('waker', me))
 else
-  redis.call('SET', key('waker', me), waker, 'EX', seconds)
+  call('SET', key('waker', me), waker, 'EX', seconds)
 end
-redis.call('PUBLISH', key('notify', me), '{"event":"waker_changed","waker":' .. cjson.encode(waker) .. '}')
+call('PUBLISH', key('notify', me), '{"event":"waker_changed","waker":' .. cjson.encode(waker) .. '}')
 return redis.status_reply('OK')

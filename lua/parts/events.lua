@@ -1,19 +1,15 @@
 -- What instances are told: events, queued for each.
 
--- Queues one event for an instance, online or not. A full queue keeps the newest events and says at its head how many
--- went; the inbox still has their messages.
+-- Queues one event for an instance, online or not.
 local function queue_event(instance, event)
   local queue = key('notifications', instance)
-  if redis.call('RPUSH', queue, event) <= QUEUE_EVENTS_MAXIMUM then return end
-  local oldest = redis.call('LPOP', queue, 2)
-  local earlier = oldest[1]:match('^{"event":"events_skipped","count":(%d+)}$')
-  redis.call('LPUSH', queue, string.format('{"event":"events_skipped","count":%.0f}', earlier and earlier + 1 or 2))
+  bound_queue(queue, call('RPUSH', queue, event))
 end
 
 -- Queues it, and wakes whoever listens for the instance.
 local function announce(instance, event)
   queue_event(instance, event)
-  redis.call('PUBLISH', key('notify', instance), event)
+  call('PUBLISH', key('notify', instance), event)
 end
 
 -- What tells a recipient of a message, at first and when it is announced again.
@@ -49,5 +45,5 @@ end
 -- Tells the sender of a message what became of it, and the world.
 local function tell_sender(message, event)
   if message.from and not wrong_type('list', key('notifications', message.from)) then announce(message.from, event) end
-  redis.call('PUBLISH', key('events'), event)
+  call('PUBLISH', key('events'), event)
 end

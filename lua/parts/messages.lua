@@ -12,11 +12,6 @@ local RANKS = { dead = 1, stored = 2, presented = 3, dropped = 4, acknowledged =
 -- What this call has read so far, in messages and receipts.
 local units_read = 0
 
--- Redis' microseconds as the time shown to people and agents; what is no time is shown as it is stored.
-local function shown_time(microseconds)
-  return whole(microseconds) and iso(tonumber(microseconds)) or microseconds
-end
-
 -- Why a receipt is dead: how long it was waited for since it was sent, or retried, and with how many reminders.
 local function reason_of(id, instance, history)
   if history:find('f%d+$') then return instance .. ' was forgotten.' end
@@ -60,7 +55,7 @@ local function receipts_of(id, names, everyone)
       fields[#fields + 1] = 'receipt:' .. names[i]
       fields[#fields + 1] = 'history:' .. names[i]
     end
-    local values = redis.call('HMGET', key('msg', id), unpack(fields))
+    local values = call('HMGET', key('msg', id), unpack(fields))
     units_read = units_read + #fields / 2
     if units_read > READ_MAXIMUM and not alone then return nil end
     for i = 1, #values, 2 do
@@ -85,7 +80,7 @@ local function add_receipts(more, id, to, whole_list)
     more.receipts = receipts_of(id, { to }, true)
     return more.receipts
   end
-  local values = redis.call('HMGET', key('msg', id), 'total', 'open', 'dead', 'dropped')
+  local values = call('HMGET', key('msg', id), 'total', 'open', 'dead', 'dropped')
   local total, open = whole(values[1]) or 0, whole(values[2]) or 0
   if not whole_list then
     more.receipt_totals = { recipients = total, acknowledged = total - open, dead = whole(values[3]) or 0,
@@ -112,11 +107,11 @@ local MESSAGE_FIELDS = { 'id', 'type', 'from', 'to', 'timestamp', 'requires_ack'
 -- nil and the reason, so that one broken message never hides the others; nil and no reason where the next call has to read it.
 local function load_message(id, me, receipts)
   units_read = units_read + 1
-  local message = redis.pcall('HMGET', key('msg', id), unpack(MESSAGE_FIELDS))
+  local message = try('HMGET', key('msg', id), unpack(MESSAGE_FIELDS))
   if message.err then return nil, 'the key holds another type' end
   for i = ID, DESCRIPTION do
     if not message[i] then
-      local exists = redis.call('EXISTS', key('msg', id)) == 1
+      local exists = call('EXISTS', key('msg', id)) == 1
       return nil, exists and 'the field ' .. MESSAGE_FIELDS[i] .. ' is missing' or 'the message is gone'
     end
   end
@@ -127,9 +122,9 @@ local function load_message(id, me, receipts)
   if mine then
     presented, acknowledged = read_receipt(receipt)
   elseif to ~= 'all' then
-    presented, acknowledged = read_receipt(redis.call('HGET', key('msg', id), 'receipt:' .. to))
+    presented, acknowledged = read_receipt(call('HGET', key('msg', id), 'receipt:' .. to))
   else
-    acknowledged = whole(redis.call('HGET', key('msg', id), 'open')) == 0
+    acknowledged = whole(call('HGET', key('msg', id), 'open')) == 0
   end
   local waits = announced and not acknowledged
   local has_receipts = receipts or from == me

@@ -7,6 +7,11 @@ local function read_receipt(receipt)
   return presented, acknowledged ~= '' and acknowledged or nil, comment
 end
 
+-- Redis' microseconds as the time shown to people and agents; what is no time is shown as it is stored.
+local function shown_time(microseconds)
+  return whole(microseconds) and iso(tonumber(microseconds)) or microseconds
+end
+
 -- What became of a receipt whose deadline has passed, from its history (see README.md): the last thing that happened, a
 -- letter ("" when nothing has), and what has happened since it was retried.
 local function read_history(history)
@@ -14,27 +19,14 @@ local function read_history(history)
   return since_retry:match('.*(%a)%d+$') or (history or ''):match('.*(%a)%d+$') or '', since_retry
 end
 
--- Whether the message is addressed to the instance; a broadcast is, exactly when it is in the inbox.
-local function is_recipient(instance, id, to)
-  return to == instance or (to == 'all' and type(redis.pcall('ZSCORE', key('inbox', instance), id)) == 'string')
-end
-
 -- A message as what settles it for one recipient needs it, by name, read at once; nil and Redis' error where it cannot be.
 local function read_for(instance, id)
-  local values = redis.pcall('HMGET', key('msg', id), 'from', 'to', 'type', 'subject', 'thread', 'ack_within', 'open', 'dead',
+  local values = try('HMGET', key('msg', id), 'from', 'to', 'type', 'subject', 'thread', 'ack_within', 'open', 'dead',
     'dropped', 'receipt:' .. instance, 'history:' .. instance)
   if values.err then return nil, values end
   local from, to, kind, subject, thread, ack_within, open, dead, dropped, receipt, history = unpack(values)
   return { from = from, to = to, type = kind, subject = subject, thread = thread, ack_within = ack_within, open = open,
     dead = dead, dropped = dropped, receipt = receipt, history = history }
-end
-
--- The recipients of a message by name.
-local function recipients_of(id, to)
-  if to ~= 'all' then return { to } end
-  local names = {}
-  for name in (redis.call('HGET', key('msg', id), 'recipients') or ''):gmatch('%S+') do names[#names + 1] = name end
-  return names
 end
 
 -- The counts that place a message, of which one that is addressed to one instance stores only what is unusual: receipts
@@ -45,30 +37,31 @@ end
 
 -- Nobody is waited for any more, nor was given up. Retention has passed some by while they were not settled: those go next.
 local function settle(id)
-  redis.call('ZREM', key('pending'), id)
-  if META.retained and id <= META.retained then redis.call('ZADD', key('expired'), exact(stamp_of(id) or 0), id) end
+  call('ZREM', key('pending'), id)
+  if META.retained and id <= META.retained then call('ZADD', key('expired'), exact(stamp_of(id) or 0), id) end
 end
 
 -- Puts a message that asks for acknowledgements where it belongs (G2): pending while somebody is still waited for, else
 -- dead while a receipt is, else settled.
 local function place(id, open, dead, dropped)
   if open > dead + dropped then
-    redis.call('ZADD', key('pending'), exact(stamp_of(id) or 0), id)
-    redis.call('ZREM', key('dead'), id)
+    call('ZADD', key('pending'), exact(stamp_of(id) or 0), id)
+    call('ZREM', key('dead'), id)
   elseif dead > 0 then
-    redis.call('ZREM', key('pending'), id)
-    redis.call('ZADD', key('dead'), 'NX', NOW_TEXT, id)
+    call('ZREM', key('pending'), id)
+    call('ZADD', key('dead'), 'NX', NOW_TEXT, id)
   else
-    redis.call('ZREM', key('dead'), id)
+    call('ZREM', key('dead'), id)
     settle(id)
   end
 end
 
--- The keys that an acknowledgement of `instance` writes, for problem_of; but the queue of the sender, and what only a message
--- of which somebody was given up writes.
-local function acknowledge_keys(instance)
-  return { zset = { key('unread', instance), key('pending', instance), key('pending'), key('deadlines'),
-    META.retained and key('expired') or false } }
+-- The keys that an acknowledgement of `instance` writes, for problem_of; with a message also what only that of this one writes.
+local function acknowledge_keys(instance, message)
+  local sets = { key('unread', instance), key('pending', instance), key('pending'), key('deadlines'),
+    META.retained and key('expired') or false, message and message.dead and key('dead') or false,
+    message and key('inbox', instance) or false }
+  return { zset = sets, list = { message and key('notifications', message.from) or false } }
 end
 
 -- Settles a message for one of its recipients (G5), given what read_for() read: the first time counts, a repeat changes
@@ -77,23 +70,23 @@ end
 local function acknowledge(instance, id, message, comment)
   local presented, acknowledged, earlier = read_receipt(message.receipt)
   if acknowledged then return acknowledged, true, earlier end
-  redis.call('HSET', key('msg', id), 'receipt:' .. instance,
+  call('HSET', key('msg', id), 'receipt:' .. instance,
     (presented or NOW_TEXT) .. ' ' .. NOW_TEXT .. (comment ~= '' and ' ' .. comment or ''))
-  redis.call('ZREM', key('unread', instance), id)
-  redis.call('ZREM', key('pending', instance), id)
+  call('ZREM', key('unread', instance), id)
+  call('ZREM', key('pending', instance), id)
   local open, dead, dropped = read_counts(message)
   open = math.max(open - 1, 0)
   -- A broadcast counts its open receipts, so that the last one is known without reading all of them.
-  if message.to == 'all' then redis.call('HSET', key('msg', id), 'open', open) end
+  if message.to == 'all' then call('HSET', key('msg', id), 'open', open) end
   local state = read_history(message.history)
   if state == 'd' then
     dead = math.max(dead - 1, 0)
-    redis.call('HSET', key('msg', id), 'dead', dead)
+    call('HSET', key('msg', id), 'dead', dead)
   elseif state == 'x' or state == 'f' then
     dropped = math.max(dropped - 1, 0)
-    redis.call('HSET', key('msg', id), 'dropped', dropped)
+    call('HSET', key('msg', id), 'dropped', dropped)
   end
-  if message.ack_within then redis.call('ZREM', key('deadlines'), id .. ' ' .. instance, open <= 0 and id or '') end
+  if message.ack_within then call('ZREM', key('deadlines'), id .. ' ' .. instance, open <= 0 and id or '') end
   if open <= dead + dropped then
     -- What never died, and that is nearly all, need not be looked for among the dead.
     if message.dead then place(id, open, dead, dropped) else settle(id) end
@@ -109,6 +102,6 @@ end
 -- Marks as presented what `instance` is shown now for the first time, or after it was announced again.
 local function mark_presented(instance, ids)
   local field = 'receipt:' .. instance
-  for _, id in ipairs(ids) do redis.call('HSETNX', key('msg', id), field, NOW_TEXT) end
-  if #ids > 0 then redis.call('ZREM', key('unread', instance), unpack(ids)) end
+  for _, id in ipairs(ids) do call('HSETNX', key('msg', id), field, NOW_TEXT) end
+  if #ids > 0 then call('ZREM', key('unread', instance), unpack(ids)) end
 end

@@ -4,23 +4,22 @@ local QUEUE_SEARCHED = 100 -- events of a queue among which that of a message th
 
 local function forget_recipient(instance, id, event)
   local queue = key('notifications', instance)
-  redis.pcall('ZREM', key('inbox', instance), id)
-  redis.pcall('ZREM', key('unread', instance), id)
-  redis.pcall('ZREM', key('loaned', instance), id)
+  try('ZREM', key('inbox', instance), id)
+  try('ZREM', key('unread', instance), id)
+  try('ZREM', key('loaned', instance), id)
   -- One that is further behind is passed over by whoever takes it, since its message is not unread any more.
-  local found = event and redis.pcall('LPOS', queue, event, 'MAXLEN', QUEUE_SEARCHED)
-  if type(found) == 'number' then redis.call('LREM', queue, 1, event) end
+  local found = event and try('LPOS', queue, event, 'MAXLEN', QUEUE_SEARCHED)
+  if type(found) == 'number' then call('LREM', queue, 1, event) end
 end
 
 -- Takes every trace of a message, from up to so many of its recipients; what is of another type, or damaged, keeps its own: it
 -- must not keep all others from going. Who is left stands in its `recipients`, for the next call. Returns how much work it was,
 -- and whether the message is gone.
 local function remove_message(id, work)
-  local values = redis.pcall('HMGET', key('msg', id), 'from', 'to', 'recipients', 'thread', 'type', 'subject', 'requires_ack',
+  local values = try('HMGET', key('msg', id), 'from', 'to', 'recipients', 'thread', 'type', 'subject', 'requires_ack',
     'timestamp', 'reply_to')
   local from, to, recipients, thread, kind, subject, requires_ack, timestamp, reply_to = unpack(values.err and {} or values)
-  local names, event = {}, nil
-  for name in (to == 'all' and recipients or to or ''):gmatch('%S+') do names[#names + 1] = name end
+  local names, event = names_in(to == 'all' and recipients or to or ''), nil
   local left = math.max(#names - work, 0)
   for i = #names, left + 1, -1 do
     if kind and subject and timestamp and not event then
@@ -32,15 +31,15 @@ local function remove_message(id, work)
     end
   end
   if left > 0 then
-    redis.call('HSET', key('msg', id), 'recipients', table.concat(names, ' ', 1, left))
+    call('HSET', key('msg', id), 'recipients', table.concat(names, ' ', 1, left))
     return #names - left, false
   end
-  if from then redis.pcall('ZREM', key('outbox', from), id) end
-  if kind then redis.pcall('ZREM', key('type', kind), id) end
-  if thread then redis.pcall('ZREM', key('thread', thread), id) end
-  redis.pcall('ZREM', key('thread', id), id)
-  redis.pcall('ZREM', key('timeline'), id)
-  if not values.err then redis.call('UNLINK', key('msg', id)) end
+  if from then try('ZREM', key('outbox', from), id) end
+  if kind then try('ZREM', key('type', kind), id) end
+  if thread then try('ZREM', key('thread', thread), id) end
+  try('ZREM', key('thread', id), id)
+  try('ZREM', key('timeline'), id)
+  if not values.err then call('UNLINK', key('msg', id)) end
   return #names + 1, true
 end
 
@@ -49,8 +48,8 @@ end
 -- `retained` in P:meta is how far retention has come, so that a long tail of unanswered messages is passed once, and place()
 -- tells which of them have been settled since. Returns how many were taken, and whether there is more to do.
 local function retain(work, room)
-  local cutoff = NOW - (setting('retention_days', redis.call('HGET', KEYS[1], 'retention_days')) or math.huge) * 86400000000
-  local surplus = redis.call('ZCARD', key('timeline')) + room - (setting('max_messages', META.max_messages) or math.huge)
+  local cutoff = NOW - (setting('retention_days', call('HGET', KEYS[1], 'retention_days')) or math.huge) * 86400000000
+  local surplus = call('ZCARD', key('timeline')) + room - (setting('max_messages', META.max_messages) or math.huge)
   local removed = 0
   local function is_due(stamp)
     return tonumber(stamp) < cutoff or removed < surplus
@@ -63,10 +62,10 @@ local function retain(work, room)
     return gone
   end
 
-  local expired = redis.call('ZRANGE', key('expired'), 0, math.max(work, 1) - 1, 'WITHSCORES')
+  local expired = call('ZRANGE', key('expired'), 0, math.max(work, 1) - 1, 'WITHSCORES')
   for i = 1, #expired, 2 do
     if work <= 0 or not is_due(expired[i + 1]) or not remove(expired[i]) then break end
-    redis.call('ZREM', key('expired'), expired[i])
+    call('ZREM', key('expired'), expired[i])
   end
   local BATCH_MAXIMUM = 100
   local batch = 1 -- mostly the oldest is not due, and is all that is looked at
@@ -76,12 +75,12 @@ local function retain(work, room)
   local position = reached and '(' .. exact(stamp_of(reached) or 0) or '-inf'
   local examined, done = 0, false
   while not done and work > 0 and examined < READ_MAXIMUM do
-    local ids = redis.call('ZRANGE', key('timeline'), position, '+inf', 'BYSCORE', 'LIMIT', 0, batch, 'WITHSCORES')
+    local ids = call('ZRANGE', key('timeline'), position, '+inf', 'BYSCORE', 'LIMIT', 0, batch, 'WITHSCORES')
     for i = 1, #ids, 2 do
       local id = ids[i]
       done = work <= 0 or not is_due(ids[i + 1])
       if done then break end
-      local settled = not redis.call('ZSCORE', key('pending'), id) and not redis.call('ZSCORE', key('dead'), id)
+      local settled = not call('ZSCORE', key('pending'), id) and not call('ZSCORE', key('dead'), id)
       done = settled and not remove(id)
       if done then break end
       if stamp_of(id) then reached = id end
@@ -90,7 +89,7 @@ local function retain(work, room)
     done = done or #ids < 2 * batch
     batch = BATCH_MAXIMUM
   end
-  if reached and reached ~= META.retained then redis.call('HSET', KEYS[1], 'retained', reached) end
+  if reached and reached ~= META.retained then call('HSET', KEYS[1], 'retained', reached) end
   return removed, work <= 0 or examined >= READ_MAXIMUM
 end
 
@@ -98,12 +97,12 @@ end
 local function waited_for()
   local NAMED = 3
   local pending, waiting, read = {}, {}, 0
-  for _, id in ipairs(redis.call('ZRANGE', key('pending'), 0, WRITE_MAXIMUM - 1)) do
-    local to = redis.pcall('HGET', key('msg', id), 'to')
+  for _, id in ipairs(call('ZRANGE', key('pending'), 0, WRITE_MAXIMUM - 1)) do
+    local to = try('HGET', key('msg', id), 'to')
     for _, name in ipairs(type(to) == 'string' and read < READ_MAXIMUM and recipients_of(id, to) or {}) do
       read = read + 1
-      if not pending[name] and type(redis.pcall('ZSCORE', key('pending', name), id)) == 'string' then
-        pending[name] = redis.call('ZCARD', key('pending', name))
+      if not pending[name] and type(try('ZSCORE', key('pending', name), id)) == 'string' then
+        pending[name] = call('ZCARD', key('pending', name))
         waiting[#waiting + 1] = name
       end
       if read >= READ_MAXIMUM then break end
@@ -116,15 +115,17 @@ end
 
 -- Room for one more message. At the bound each publish makes it, a little more than it needs, so that not every one has to;
 -- else it looks now and then for what has become too old. Only what is not settled, and never taken, can fill a namespace:
--- then it is a refusal. The caller has asked for the types of timeline and pending ids.
-local function make_room(maximum)
+-- then it is a refusal. The caller has asked for the types of the other keys that list messages.
+local function make_room(settings)
   local EVERY, ROOM_MAXIMUM = 64, 50
-  local count = redis.call('ZCARD', key('timeline'))
+  local count = try('ZCARD', key('timeline'))
+  if type(count) == 'table' then return wrong_type('zset', key('timeline')) or count end
+  local maximum = setting('max_messages', META.max_messages) or tonumber(settings:match('^%d+ (%d+)'))
   local full = count >= maximum
   if not full and count % EVERY ~= 0 then return nil end
   local problem = problem_of({ zset = { key('dead'), key('expired') } })
   if problem then return problem end
-  if full and redis.call('ZCARD', key('pending')) + redis.call('ZCARD', key('dead')) >= maximum then
+  if full and call('ZCARD', key('pending')) + call('ZCARD', key('dead')) >= maximum then
     return refuse('FULL', 'The namespace holds ' .. maximum .. ' messages that are not acknowledged, its maximum; most are for '
       .. waited_for() .. '.',
       'Acknowledge them, drop dead ones with `coord dead drop`, or raise it: coord settings max_messages.')

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from contextlib import aclosing, asynccontextmanager
 from types import TracebackType
-from typing import AsyncGenerator, AsyncIterator, Mapping, overload
+from typing import AsyncGenerator, AsyncIterator, Mapping, cast, overload
 
 from .checking import check, check_arguments, show_message
 from .definition import LIMITS, MessageType
-from .errors import CoordinationError
+from .errors import CoordinationError, ErrorCode
 from .namespace import Namespace
 from .publishing import Publisher, publish_arguments
-from .replies import read_ack, read_acks, read_notifications
+from .replies import read_acks, read_notifications
 from .results import (
     AckRefusal,
     AckResult,
@@ -240,10 +240,13 @@ class CoordinationClient:
         me = self._session.instance
         ids = check_message_ids(message_id if isinstance(message_id, list) else [message_id])
         arguments = {"comment": "" if comment is None else check_comment(comment)}
-        reply = await self._session.run("ack", arguments, ids)
+        results = read_acks(await self._session.run("ack", arguments, ids), ids, me)
         if isinstance(message_id, list):
-            return read_acks(reply, ids, me)
-        return read_ack(reply, ids[0], me)
+            return results
+        if "code" in results[0]:
+            refusal = cast(AckRefusal, results[0])
+            raise CoordinationError(ErrorCode(refusal["code"]), refusal["error"], refusal["hint"])
+        return cast(AckResult, results[0])
 
     async def get_notifications(self, *, limit: int | None = None) -> NotificationsResult:
         """Takes the oldest events from this instance's queue; what is not returned stays.

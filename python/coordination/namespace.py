@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Sequence
 
 from .definition import LIMITS
@@ -48,12 +49,13 @@ class Namespace:
 
     async def _forget(self, instance: str, unseen_seconds: str) -> ForgetResult | None:
         """None where it was seen in the meantime."""
-        pending, more, seen = 0, "1", "0"
-        while more == "1":
-            arguments = {"instance": instance, "unseen_seconds": unseen_seconds}
-            count, more, seen = await self._session.store.run("forget", arguments)
-            pending += int(count)
-        return None if seen == "1" else {"instance": instance, "pending": pending}
+        arguments = {"instance": instance, "unseen_seconds": unseen_seconds}
+        pending = 0
+        while True:
+            step = json.loads(await self._session.store.run("forget", arguments))
+            pending += step["pending"]
+            if not step["more"]:
+                return None if step["seen"] else {"instance": instance, "pending": pending}
 
     async def list_dead(self, limit: int | None) -> CheckResult:
         return await self._dead("list", LIMITS["list_default"] if limit is None else check_limit(limit), ())

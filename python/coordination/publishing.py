@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from asyncio import CancelledError
-from typing import Any, Sequence
+from typing import Any, Mapping, Sequence
 from uuid import uuid4
 
 from .addressing import asks_for_acknowledgement, default_recipient, direction_problem, nearest_names
 from .definition import BROADCAST, TYPE_RULES
 from .errors import CoordinationError, ErrorCode, invalid
 from .presence import parse_time, read_presence
+from .replies import read_fields
 from .results import NamespaceSettings, PublishResult, Recipient
 from .session import Session
 from .settings import Settings
@@ -48,7 +49,7 @@ class Publisher:
             reply, replicas = await session.run_replicated("publish", {**arguments, "idempotency_key": key})
             if arguments["ack_within"]:
                 session.sweeper.due_in(int(arguments["ack_within"]))
-            receipt = _read_publish(reply, arguments["type"], session.instance, session.settings)
+            receipt = _read_publish(reply, arguments, session.instance, session.settings)
             result = _require_replicas(receipt, replicas, session.settings.replication)
         except CancelledError:
             self._remember(content, key)
@@ -127,38 +128,39 @@ def namespace_argument(settings: NamespaceSettings) -> str:
     return " ".join(str(value) for value in settings.values())
 
 
-def _read_publish(reply: Sequence[Any], kind: str, me: str, settings: Settings) -> PublishResult:
-    message_id, timestamp, to, requires_ack, repeated, acknowledged, count, *rest = reply
-    listed, known = rest[: 2 * int(count)], rest[2 * int(count) :]
-    now = parse_time(timestamp) or 0
+def _read_publish(reply: Sequence[Any], arguments: Mapping[str, str], me: str, settings: Settings) -> PublishResult:
+    fields = read_fields(reply)
+    to = fields["to"]
+    now = parse_time(fields["timestamp"]) or 0
     recipients: list[Recipient] = [
         {
-            "instance": name,
+            "instance": name[len("presence:") :],
             "presence": read_presence(name, entry or "{}", 0, now, settings.presence_timeout_seconds)["status"],
         }
-        for name, entry in sorted(zip(listed[::2], listed[1::2]))
+        for name, entry in sorted(fields.items())
+        if name.startswith("presence:")
     ]
     warnings = []
-    if to != BROADCAST and count == "1" and listed[1] == "":
-        nearest = nearest_names(to, known)
+    if "known" in fields:
+        nearest = nearest_names(to, fields["known"].split())
         hint = f" Known names like it: {', '.join(nearest)}." if nearest else ""
         warnings.append(f'No instance "{to}" has ever been seen: it gets the message when it starts.{hint}')
-    if to == BROADCAST and count == "0":
+    if to == BROADCAST and not recipients:
         warnings.append("Nobody else has been seen here: no instance gets this message.")
-    direction = direction_problem(kind, me, to, settings.orchestrator)
+    direction = direction_problem(arguments["type"], me, to, settings.orchestrator)
     if direction is not None:
         warnings.append(f"Unusual direction: {direction}.")
     return {
-        "message_id": message_id,
-        "type": kind,
+        "message_id": fields["message_id"],
+        "type": arguments["type"],
         "from": me,
         "to": to,
-        "timestamp": timestamp,
-        "requires_ack": requires_ack == "1",
+        "timestamp": fields["timestamp"],
+        "requires_ack": arguments["requires_ack"] == "1",
         "recipients": recipients,
         "warnings": warnings,
-        "repeated": repeated == "1",
-        "acknowledged": acknowledged == "1",
+        "repeated": fields["repeated"] == "1",
+        "acknowledged": fields["acknowledged"] == "1",
     }
 
 

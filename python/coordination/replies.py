@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta, timezone
 from math import inf
 from typing import Any, Mapping, Sequence, cast
 
-from .errors import CoordinationError, ErrorCode
 from .presence import read_presence
 from .results import (
     AckRefusal,
@@ -21,9 +19,6 @@ from .results import (
     StatsResult,
     SweepResult,
 )
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-
 
 def read_page(reply: str) -> dict[str, Any]:
     """What one call of a script has read of a list. `step`: one call may read no more, go on from the cursor."""
@@ -58,40 +53,12 @@ def read_pages(pages: Sequence[dict[str, Any]], ascending: bool) -> CheckResult:
     return result
 
 
-def _iso(microseconds: str) -> str:
-    """Redis' microseconds as the time shown to people and agents; what is no time is shown as it is stored."""
-    try:
-        time = _EPOCH + timedelta(milliseconds=int(microseconds) // 1000)
-    except OverflowError:
-        return microseconds
-    return f"{time:%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03}Z"
-
-
 def read_acks(reply: Sequence[str], ids: Sequence[str], acknowledged_by: str) -> list[AckResult | AckRefusal]:
-    return [_read_one(reply[5 * i : 5 * i + 5], id, acknowledged_by) for i, id in enumerate(ids)]
-
-
-def _read_one(reply: Sequence[str], id: str, acknowledged_by: str) -> AckResult | AckRefusal:
-    try:
-        return read_ack(reply, id, acknowledged_by)
-    except CoordinationError as refusal:
-        return {"message_id": id, "code": refusal.code.value, "error": str(refusal), "hint": refusal.hint}
-
-
-def read_ack(reply: Sequence[str], id: str, acknowledged_by: str) -> AckResult:
-    """Raises what one id was refused with."""
-    code, first, second, comment, _ = reply
-    if code != "OK":
-        raise CoordinationError(ErrorCode(code), first, second)
-    result: AckResult = {
-        "message_id": id,
-        "acknowledged_by": acknowledged_by,
-        "timestamp": _iso(first),
-        "already": second == "1",
-    }
-    if comment:
-        result["comment"] = comment
-    return result
+    results: list[AckResult | AckRefusal] = []
+    for id, outcome in zip(ids, map(json.loads, reply)):
+        by = {} if "code" in outcome else {"acknowledged_by": acknowledged_by}
+        results.append(cast("AckResult", {"message_id": id, **by, **outcome}))
+    return results
 
 
 def read_presences(pages: Sequence[Sequence[str]], timeout_seconds: int) -> PresenceResult:
@@ -144,21 +111,20 @@ def _relied_on(name: str, value: object) -> bool:
     return name not in _EVENT_FIELDS or type(value) in _EVENT_FIELDS[name]
 
 
+def read_fields(reply: Sequence[Any]) -> dict[str, Any]:
+    """A reply that is names and values in turn."""
+    return dict(zip(reply[::2], reply[1::2]))
+
+
 def read_namespace_settings(reply: Sequence[str]) -> NamespaceSettings:
-    return cast(NamespaceSettings, {name: int(value) for name, value in zip(reply[::2], reply[1::2])})
+    return cast(NamespaceSettings, {name: int(value) for name, value in read_fields(reply).items()})
 
 
-def read_sweep(reply: Sequence[str]) -> tuple[SweepResult, float]:
+def read_sweep(reply: str) -> tuple[SweepResult, float]:
     """With the seconds until the next deadline."""
-    announced, told, dead, removed, more, following = reply
-    result: SweepResult = {
-        "announced": int(announced),
-        "told": int(told),
-        "dead": int(dead),
-        "removed": int(removed),
-        "more": more == "1",
-    }
-    return result, int(following) / 1000 if following else inf
+    result = json.loads(reply)
+    following = result.pop("next_milliseconds", inf)
+    return cast(SweepResult, result), following / 1000
 
 
 def read_stats(pages: Sequence[dict[str, Any]]) -> StatsResult:

@@ -19,6 +19,13 @@ import {
 import { namespaceArgument } from "./publishing.ts";
 import { readNamespaceSettings, readPage, readPages, readStats, readStatsPage } from "./replies.ts";
 
+/** As forget.lua returns it. */
+interface ForgetStep {
+  pending: number;
+  more: boolean;
+  seen: boolean;
+}
+
 /** What each does for its caller is said at the method of the client that has its name. */
 export class Namespace {
   readonly #session: Session;
@@ -55,10 +62,10 @@ export class Namespace {
   async #forget(instance: string, unseenSeconds: string): Promise<ForgetResult | undefined> {
     for (let pending = 0; ;) {
       const args = { instance, unseen_seconds: unseenSeconds };
-      const [count, more, seen] = (await this.#session.store.run("forget", args)) as [string, string, string];
-      if (seen === "1") return undefined;
-      pending += Number(count);
-      if (more === "0") return { instance, pending };
+      const step = JSON.parse((await this.#session.store.run("forget", args)) as string) as ForgetStep;
+      if (step.seen) return undefined;
+      pending += step.pending;
+      if (!step.more) return { instance, pending };
     }
   }
 

@@ -16,6 +16,7 @@ import {
   invalid,
 } from "../protocol/validation.ts";
 import type { Replication } from "../store/store.ts";
+import { readFields } from "./replies.ts";
 import type { OwnArguments, Session } from "./session.ts";
 import type { Settings } from "./settings.ts";
 import { AWAY } from "./waiting.ts";
@@ -47,7 +48,7 @@ export class Publisher {
     try {
       const stored = await this.#session.runReplicated("publish", args);
       if (args.ack_within !== "") this.#session.sweeper.dueIn(Number(args.ack_within) * 1000);
-      const receipt = readPublish(stored.reply as string[], args.type, me, settings);
+      const receipt = readPublish(stored.reply, args, me, settings);
       const result = requireReplicas(receipt, stored.replicas, settings.replication);
       if (repeated !== undefined) this.#uncertain.delete(content());
       return result;
@@ -127,34 +128,39 @@ function randomDigits(count: number): string {
     .padStart(count, "0");
 }
 
+/** As publish.lua returns it. */
+interface PublishReply {
+  message_id: string;
+  timestamp: string;
+  to: string;
+  repeated: string;
+  acknowledged: string;
+  /** Only where the one recipient is unknown; separated by spaces. */
+  known?: string;
+  /** The presence entry of each recipient. */
+  [presence: `presence:${string}`]: string;
+}
+
 function readPublish(
-  reply: readonly string[],
-  type: string,
+  reply: unknown,
+  { type, requires_ack: requiresAck }: PublishArguments,
   me: string,
   { orchestrator, presenceTimeoutSeconds }: Settings,
 ): PublishResult {
-  const [messageId, timestamp, to, requiresAck, repeated, acknowledged, count, ...rest] = reply as [
-    string,
-    string,
-    string,
-    string,
-    string,
-    string,
-    string,
-    ...string[],
-  ];
-  const names = 2 * Number(count);
+  const fields = readFields(reply) as unknown as PublishReply;
+  const { message_id: messageId, timestamp, to, known } = fields;
   const now = Date.parse(timestamp);
   const recipients = [];
-  for (let i = 0; i < names; i += 2) {
-    const [instance, entry] = [rest[i]!, rest[i + 1]!];
+  for (const [name, entry] of Object.entries(fields)) {
+    if (!name.startsWith("presence:")) continue;
+    const instance = name.slice("presence:".length);
     const { status } = readPresence(instance, entry || "{}", 0, now, presenceTimeoutSeconds);
     recipients.push({ instance, presence: status });
   }
   recipients.sort((a, b) => (a.instance < b.instance ? -1 : 1));
   const warnings = [];
-  if (to !== BROADCAST && count === "1" && rest[1] === "") warnings.push(unknownWarning(to, rest.slice(names)));
-  if (to === BROADCAST && count === "0")
+  if (known !== undefined) warnings.push(unknownWarning(to, known.split(" ")));
+  if (to === BROADCAST && recipients.length === 0)
     warnings.push("Nobody else has been seen here: no instance gets this message.");
   const direction = directionProblem(type as MessageType, me, to, orchestrator);
   if (direction !== undefined) warnings.push(`Unusual direction: ${direction}.`);
@@ -167,8 +173,8 @@ function readPublish(
     requiresAck: requiresAck === "1",
     recipients,
     warnings,
-    repeated: repeated === "1",
-    acknowledged: acknowledged === "1",
+    repeated: fields.repeated === "1",
+    acknowledged: fields.acknowledged === "1",
   };
 }
 

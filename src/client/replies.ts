@@ -1,5 +1,5 @@
 /** What the scripts return, as the results of the operations. */
-import type { AckRefusal, ErrorCode } from "../protocol/errors.ts";
+import type { AckRefusal } from "../protocol/errors.ts";
 import { readPresence } from "../protocol/presence.ts";
 import type {
   AckResult,
@@ -116,19 +116,12 @@ function readReceipt(stored: StoredReceipt): Receipt {
   };
 }
 
-/** Redis' microseconds as the time shown to people and agents; what is no time is shown as it is stored. */
-function isoOf(microseconds: string): string {
-  const date = new Date(Math.floor(Number(microseconds) / 1000));
-  return Number.isNaN(date.getTime()) ? microseconds : date.toISOString();
-}
-
 export function readAcks(reply: unknown, ids: readonly string[], acknowledgedBy: string): (AckResult | AckRefusal)[] {
-  const values = reply as string[];
+  const texts = reply as string[];
   return ids.map((messageId, i) => {
-    const [code = "", first = "", second = "", comment = ""] = values.slice(i * 5, i * 5 + 4);
-    if (code !== "OK") return { messageId, code: code as ErrorCode, error: first, hint: second };
-    const timestamp = isoOf(first);
-    return { messageId, acknowledgedBy, timestamp, already: second === "1", ...(comment ? { comment } : {}) };
+    const outcome = JSON.parse(texts[i]!) as Omit<AckResult, "messageId" | "acknowledgedBy"> | AckRefusal;
+    if ("code" in outcome) return { messageId, code: outcome.code, error: outcome.error, hint: outcome.hint };
+    return { messageId, acknowledgedBy, ...outcome };
   });
 }
 
@@ -251,18 +244,26 @@ function camelCase(name: string): string {
   return name.replaceAll(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
 }
 
-export function readNamespaceSettings(reply: unknown): NamespaceSettings {
+/** A reply that is names and values in turn. */
+export function readFields(reply: unknown): Record<string, string> {
   const values = reply as string[];
-  const settings: Record<string, number> = {};
-  for (let i = 0; i < values.length; i += 2) settings[camelCase(values[i]!)] = Number(values[i + 1]);
-  return settings as unknown as NamespaceSettings;
+  const fields: Record<string, string> = {};
+  for (let i = 0; i < values.length; i += 2) fields[values[i]!] = values[i + 1]!;
+  return fields;
+}
+
+export function readNamespaceSettings(reply: unknown): NamespaceSettings {
+  const settings = Object.entries(readFields(reply));
+  return Object.fromEntries(
+    settings.map(([name, value]) => [camelCase(name), Number(value)]),
+  ) as unknown as NamespaceSettings;
 }
 
 /** With the milliseconds until the next deadline. */
 export function readSweep(reply: unknown): { result: SweepResult; next: number } {
-  const [announced, told, dead, removed, more, next] = reply as [string, string, string, string, string, string];
-  const counts = { announced: Number(announced), told: Number(told), dead: Number(dead), removed: Number(removed) };
-  return { result: { ...counts, more: more === "1" }, next: next === "" ? Number.POSITIVE_INFINITY : Number(next) };
+  const step = JSON.parse(reply as string) as SweepResult & { next_milliseconds?: number };
+  const { announced, told, dead, removed, more, next_milliseconds: next = Number.POSITIVE_INFINITY } = step;
+  return { result: { announced, told, dead, removed, more }, next };
 }
 
 interface StatsPage {

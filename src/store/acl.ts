@@ -3,7 +3,7 @@ import { eventsChannel, keyPattern, notifyChannel } from "./keys.ts";
 
 /** What the scripts call; each call is checked against the user who runs the script. A test compares them with lua/. */
 export const SCRIPT_COMMANDS: readonly string[] = (
-  "del exists get hdel hexists hget hgetall hincrby hkeys hlen hmget hscan hset hsetnx llen lpop lpos lpush lrange lrem ltrim " +
+  "del exists get hdel hexists hget hgetall hincrby hlen hmget hrandfield hscan hset hsetnx llen lpop lpos lpush lrange lrem ltrim " +
   "publish rpush sadd scan scard set sismember strlen time ttl type unlink zadd zcard zintercard " +
   "zmscore zrange zrem zremrangebyrank zremrangebyscore zscore"
 ).split(" ");

@@ -42,17 +42,23 @@ const ONCE: readonly string[] = [
   "dead",
 ] satisfies ScriptName[];
 
-const OBJECTS: readonly string[] = ["check", "collect", "dead", "show", "stats"] satisfies ScriptName[];
+const OBJECTS: readonly string[] = [
+  "check",
+  "collect",
+  "dead",
+  "forget",
+  "show",
+  "stats",
+  "sweep",
+] satisfies ScriptName[];
 const LISTS: readonly string[] = [
   "ack",
   "export",
-  "forget",
   "join",
   "notifications",
   "presence",
   "publish",
   "settings",
-  "sweep",
 ] satisfies ScriptName[];
 
 export interface Script {

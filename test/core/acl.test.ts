@@ -12,7 +12,7 @@ describe("coord acl", () => {
       .filter((name) => name.endsWith(".lua"))
       .map((name) => readFileSync(new URL(name, LUA), "utf8"));
     const called = sources.flatMap((source) =>
-      [...source.matchAll(/\bredis\.p?call\(([^,)]*)/g)].map(([, name]) => name!),
+      [...source.matchAll(/\b(?:redis\.p?call|call|try)\(([^,)]*)/g)].map(([, name]) => name!),
     );
     // By the type of a key it is asked how much is in it.
     const table = /local CARDINALITY = \{(.*)\}/.exec(sources.join("\n"))?.[1] ?? "";

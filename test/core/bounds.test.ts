@@ -1,6 +1,7 @@
 /** [G12] What concerns many messages × many recipients is done in steps, and comes to the same as in one. */
 import { expect, test } from "vitest";
 import type { CoordinationClient } from "../../src/index.ts";
+import { Mailbox } from "../../src/client/mailbox.ts";
 import { SCRIPTS } from "../../src/store/scripts.ts";
 import { PREFIX, useRedis } from "../harness.ts";
 
@@ -159,4 +160,53 @@ test("[G12] presence and figures of thousands come in pages, each instance once"
   const expected = [...many, "alice"].sort();
   expect(Object.keys((await alice.getPresence()).instances)).toEqual(expected);
   expect(Object.keys((await alice.getStats()).instances)).toEqual(expected);
+});
+
+const event = (n: number): string => JSON.stringify({ event: "note", count: n });
+const counts = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, n) => from + n);
+const inQueue = async (): Promise<(number | string)[]> =>
+  (await bench.raw.lrange(`${PREFIX}:notifications:bob`, 0, -1)).map((text) => {
+    const { event: name, count } = JSON.parse(text) as { event: string; count: number };
+    return name === "note" ? count : `${name} ${count}`;
+  });
+
+test("[G7] [G12] no more is out on loan than a queue holds; what comes back keeps the queue at its bound, and says so", async () => {
+  const [bob] = await bench.clients("bob");
+  const queue = `${PREFIX}:notifications:bob`;
+  await bench.raw.rpush(queue, ...counts(0, 1000).map(event));
+  const first = await bob.takeNotifications({ limit: 600 });
+  const second = await bob.takeNotifications({ limit: 300 });
+  await bench.raw.rpush(queue, ...counts(1000, 1800).map(event));
+  const third = await bob.takeNotifications({ limit: 1000 });
+  const fourth = await bob.takeNotifications({ limit: 1000 });
+  expect([first, second, third, fourth].map(({ result }) => [result.count, result.remaining])).toEqual([
+    [600, 400],
+    [300, 100],
+    [100, 800],
+    [0, 800],
+  ]);
+  expect((await new Mailbox(bob).collect("turn", 10, { bytes: 0, descriptionBytes: 0 })).events).toEqual([]);
+  await second.confirm();
+  await bench.command("bob").join({ id: "newer", agent: "a", host: "h" }); // all loans come back
+  expect(await inQueue()).toEqual(["events_skipped 501", ...counts(501, 600), ...counts(900, 1800)]);
+  expect(await bench.raw.exists(`${PREFIX}:loans:bob`)).toBe(0);
+});
+
+test("[G12] of a full queue an agent that did not ask is shown the first, and the rest keeps its order", async () => {
+  const [bob] = await bench.clients("bob");
+  await bench.raw.rpush(`${PREFIX}:notifications:bob`, ...counts(0, 1000).map(event));
+  const mail = await new Mailbox(bob).collect("turn", 10, { bytes: 0, descriptionBytes: 0 });
+  expect(mail.events.map(({ count }) => count)).toEqual(counts(0, 10));
+  expect(await inQueue()).toEqual(counts(10, 1000));
+});
+
+test("[G12] a queue longer than any that was exported is refused, and nothing of it put back", async () => {
+  const [bob] = await bench.clients("bob");
+  const before = await bench.state();
+  const args = ["bob", "", "queue", "bob", "export", ...counts(0, 2001).map(event)];
+  await expect(bench.raw.eval(await SCRIPTS.restore.text(), 1, `${PREFIX}:meta`, ...args)).rejects.toThrow(
+    "INVALID The queue of bob has 2001 events, more than the 2000 that export writes.",
+  );
+  expect(await bench.state()).toEqual(before);
+  await bob.touch();
 });
