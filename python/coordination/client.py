@@ -253,11 +253,11 @@ class CoordinationClient:
 
         Raises INVALID, SUPERSEDED, UNAVAILABLE, TIMEOUT.
         """
-        async with self.lend_notifications(limit=limit) as result:
+        async with self.take_notifications(limit=limit) as result:
             return result
 
     @asynccontextmanager
-    async def lend_notifications(self, *, limit: int | None = None) -> AsyncIterator[NotificationsResult]:
+    async def take_notifications(self, *, limit: int | None = None) -> AsyncIterator[NotificationsResult]:
         """As `get_notifications`, but confirmed only when the block ends well; not within 10 seconds, they come again.
 
         For whoever has to show them first.

@@ -75,7 +75,7 @@ _FACTS: Mapping[str, tuple[type, ...]] = {
 
 
 def read_stored_session(text: str) -> SessionFacts:
-    """A session as JSON. What cannot be read tells nothing: that there was one is news all the same."""
+    """A session as JSON. What cannot be read tells nothing: that there was one is told all the same."""
     try:
         return read_session(json.loads(text))
     except (ValueError, RecursionError):

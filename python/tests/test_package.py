@@ -1,4 +1,4 @@
-"""What is installed: the same Lua files as at the root, both import paths, and the example as it is documented."""
+"""What is installed: the same Lua files as at the root, and the example as it is documented; a checkout has both import paths."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import tarfile
 import tempfile
 import unittest
 import zipfile
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 from coordination import CoordinationError, MessageType
@@ -62,6 +63,14 @@ class SourceTree(unittest.TestCase):
             # Further ones may be read from ARGV by their place.
             self.assertEqual(list(script(verb).arguments[: len(expected)]), expected, verb)
 
+    def test_no_modules_import_each_other_in_a_circle(self) -> None:
+        imports = {
+            path.stem: re.findall(r"^ *from \.(\w+) import", path.read_text("utf-8"), re.MULTILINE)
+            for path in (PYTHON / "coordination").glob("*.py")
+        }
+        self.assertIn("errors", imports["client"])
+        TopologicalSorter(imports).prepare()  # raises CycleError
+
     def test_the_version_is_that_of_the_npm_package(self) -> None:
         version = re.search(r'^version = "(.*)"$', (PYTHON / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
         assert version is not None
@@ -100,14 +109,16 @@ class Example(RedisTestCase):
         pending = await self.client("orchestrator").check_messages(pending_only=True)
         self.assertEqual([message["subject"] for message in pending["messages"]], ["feature-branch"] * 2)
 
-    def test_from_the_wheel_by_both_import_paths(self) -> None:
+    def test_from_the_wheel(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
             wheel = _build("wheel", PYTHON, Path(folder))
             installed = Path(folder) / "installed"
             with zipfile.ZipFile(wheel) as archive:
                 archive.extractall(installed)
-            for package in ("coordination", "src.infrastructure.coordination"):
-                self.run_example(package, installed)
+            # Nothing of a name that a project may have itself, as `src`.
+            names = [path.name for path in installed.iterdir() if not path.name.endswith(".dist-info")]
+            self.assertEqual(names, ["coordination"])
+            self.run_example("coordination", installed)
 
     def test_the_wheel_holds_the_files_of_the_root_byte_for_byte_also_when_built_from_the_source_distribution(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -122,8 +133,7 @@ class Example(RedisTestCase):
                     self.assertEqual(lua, [f"coordination/{name}" for name in LUA])
                     for name in (*lua, "coordination/protocol.json"):
                         self.assertEqual(files.read(name), (ROOT / name[len("coordination/") :]).read_bytes(), name)
-                    for name in ("coordination/py.typed", "src/infrastructure/coordination/py.typed"):
-                        self.assertIn(name, files.namelist())
+                    self.assertIn("coordination/py.typed", files.namelist())
             with zipfile.ZipFile(wheels[0]) as first, zipfile.ZipFile(wheels[1]) as second:
                 self.assertEqual(sorted(first.namelist()), sorted(second.namelist()))
 

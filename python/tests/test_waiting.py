@@ -85,12 +85,12 @@ class Events(RedisTestCase):
         await asyncio.sleep(0)
         self.assertEqual(self.state().get("loans:bob"), None)
 
-    async def test_what_was_lent_to_a_block_that_failed_comes_again(self) -> None:
+    async def test_what_was_taken_by_a_block_that_failed_comes_again(self) -> None:
         await self.client("alice").publish_message(**PUBLISH)
         bob = self.client("bob", loan_seconds=0)
         with self.assertRaises(RuntimeError):
-            async with bob.lend_notifications() as lent:
-                self.assertEqual(lent["count"], 1)
+            async with bob.take_notifications() as taken:
+                self.assertEqual(taken["count"], 1)
                 raise RuntimeError
         self.assertEqual([(await bob.get_notifications())["count"] for _ in range(2)], [1, 0])
 

@@ -23,7 +23,7 @@ import type {
 import { checkActivity, checkComment, checkMessageIds } from "../protocol/validation.ts";
 import { exportLines, importLines } from "./archive.ts";
 import { check, showMessage } from "./checking.ts";
-import { confirmShown, eachEvent, lendNotifications } from "./loans.ts";
+import { confirmShown, eachEvent, takeNotifications } from "./loans.ts";
 import { Namespace } from "./namespace.ts";
 import type { ClientOptions } from "./options.ts";
 import { Publisher } from "./publishing.ts";
@@ -155,14 +155,14 @@ export class CoordinationClient {
   }
 
   /**
-   * As `getNotifications`, but the events are only lent: not confirmed within 10 seconds, they come again. For whoever
+   * As `getNotifications`, but on loan: events that are not confirmed within 10 seconds come again. For whoever
    * has to show them first.
    */
   async takeNotifications({ limit }: { limit?: number | undefined } = {}): Promise<{
     result: NotificationsResult;
     confirm: () => Promise<void>;
   }> {
-    return lendNotifications(this.session, limit);
+    return takeNotifications(this.session, limit);
   }
 
   /** This instance's events, those that wait and those to come, in order. One is confirmed when the next is asked for. */

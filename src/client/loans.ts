@@ -11,17 +11,17 @@ import { AWAY, takeForever } from "./waiting.ts";
 /** How many events the iterator takes at a time. They are confirmed together, so more would come twice after a crash. */
 const EVENTS_AT_ONCE = 1;
 
-/** What a loan was handed out with, and what is to be called once it has been shown. */
-export interface Lent<T> {
+/** What was handed out, and what is to be called once it has been shown. */
+export interface Loan<T> {
   result: T;
   confirm: () => Promise<void>;
 }
 
-export async function lendNotifications(
+export async function takeNotifications(
   session: Session,
   limit: number | undefined,
   bound?: Pick<ResultBound, "bytes">,
-): Promise<Lent<NotificationsResult>> {
+): Promise<Loan<NotificationsResult>> {
   const { result, loan } = await takeEvents(session, limit, "", bound);
   return { result, confirm: () => confirm(session, loan, [], 0, 0) };
 }

@@ -5,7 +5,7 @@
 import type { CheckRequest, CheckResult, NotificationsResult } from "../protocol/results.ts";
 import { check, type ResultBound, showMessage } from "./checking.ts";
 import type { CoordinationClient } from "./client.ts";
-import { confirm, confirmShown, lendNotifications, type Lent, loanSeconds } from "./loans.ts";
+import { confirm, confirmShown, takeNotifications, type Loan, loanSeconds } from "./loans.ts";
 import { type Mail, type MailMoment, readMail } from "./replies.ts";
 import type { Session } from "./session.ts";
 
@@ -31,18 +31,18 @@ export class Mailbox {
   async takeNotifications(
     { limit }: { limit?: number | undefined },
     bound: Pick<ResultBound, "bytes">,
-  ): Promise<Lent<NotificationsResult>> {
-    return lendNotifications(this.#session, limit, bound);
+  ): Promise<Loan<NotificationsResult>> {
+    return takeNotifications(this.#session, limit, bound);
   }
 
   /** As `showMessage` of the client, but nothing counts as presented before `confirm`. Works without a name. */
-  async takeShown(messageId: string, thread: boolean): Promise<Lent<CheckResult>> {
+  async takeShown(messageId: string, thread: boolean): Promise<Loan<CheckResult>> {
     const result = await showMessage(this.#session, messageId, { thread, mark: false });
     const nobody = this.#session.settings.instanceId === undefined;
     return { result, confirm: async () => (nobody ? undefined : confirmShown(this.#session, result)) };
   }
 
-  /** What this agent, which did not ask, should be shown now; lent until `confirm`. See lua/collect.lua. */
+  /** What this agent, which did not ask, should be shown now, on loan until `confirm`. See lua/collect.lua. */
   async collect(moment: MailMoment, limit: number, bound: ResultBound, waker = ""): Promise<Mail> {
     const bounds = {
       limit: String(limit),

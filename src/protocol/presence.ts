@@ -44,7 +44,7 @@ function statusAt(ageSeconds: number, timeoutSeconds: number): PresenceStatus {
   return ageSeconds < LIMITS.offline_factor * timeoutSeconds ? "stale" : "offline";
 }
 
-/** A session as JSON. What cannot be read tells nothing: that there was one is news all the same. */
+/** A session as JSON. What cannot be read tells nothing: that there was one is told all the same. */
 export function readStoredSession(text: string): SessionFacts {
   try {
     return readSession(JSON.parse(text));

@@ -11,14 +11,12 @@ import { resolveSettings } from "../../client/settings.ts";
 import { CoordinationError, ErrorCode } from "../../protocol/errors.ts";
 import { type Host, HOSTS } from "./hosts.ts";
 import { type HookInput, projectFolder, readInput } from "./input.ts";
-import { CONTRACTS_HINT, renderMail, renderSuperseded } from "./text.ts";
+import { CONTRACTS_HINT, MAIL_BOUND, MESSAGES_MAXIMUM, renderMail, renderSuperseded } from "./text.ts";
 
 /** Of the whole process, its start included. */
 const GIVE_UP_MILLISECONDS = 450;
 /** Where the start alone took that long, the machine is busy, not Redis: then this many times as long as the start. */
 const BUSY_FACTOR = 3;
-const MESSAGES_MAXIMUM = 10;
-const BOUND = { bytes: 7_500, descriptionBytes: 6_000 };
 
 const USAGE = `coord-hook shows a coding agent its messages; the agent runs it, with JSON on standard input.
 
@@ -98,7 +96,7 @@ async function collect(
     if (moment === "turn") await mailbox.takeWakerPlace(""); // a session that works needs no waking
     // Asked already by coord-hook.bash; asking again has Redis keep the script where it did not know it.
     if (moment === "tool" && !(await mailbox.glance())) return undefined;
-    const mail = await mailbox.collect(momentOf(moment, input), MESSAGES_MAXIMUM, BOUND);
+    const mail = await mailbox.collect(momentOf(moment, input), MESSAGES_MAXIMUM, MAIL_BOUND);
     const rendered = renderMail(mail, lines);
     return rendered === undefined ? undefined : { text: rendered.text, mail, shown: rendered.shown };
   } catch (error) {

@@ -5,6 +5,7 @@
 import type { Mail } from "../../client/replies.ts";
 import type { CoordinationEvent, Message, SessionFacts } from "../../protocol/results.ts";
 import { BROADCAST } from "../../protocol/definition.ts";
+import type { ResultBound } from "../../client/checking.ts";
 import { cut, visible, visibleLine } from "../../protocol/text.ts";
 
 /** Claude Code puts up to about 10,000 characters of hook output inline, and more into a file. */
@@ -15,6 +16,9 @@ const LINES_OF_OURS = 250;
 const COMMENT_CHARACTERS = 200;
 /** Names, types and ids are shorter where they are checked, but the store may hold what another program wrote. */
 const NAME_CHARACTERS = 128;
+/** What is asked for; as many of these are shown as there is room for. */
+export const MESSAGES_MAXIMUM = 10;
+export const MAIL_BOUND: ResultBound = { bytes: 7_500, descriptionBytes: 6_000 };
 const EVENTS_LISTED = 5;
 const NAMES_LISTED = 10;
 

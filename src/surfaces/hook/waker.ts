@@ -11,15 +11,13 @@ import { resolveSettings } from "../../client/settings.ts";
 import { Bell } from "../../client/waiting.ts";
 import { CoordinationError, ErrorCode } from "../../protocol/errors.ts";
 import { projectFolder, readInput } from "./input.ts";
-import { renderMail } from "./text.ts";
+import { MAIL_BOUND, MESSAGES_MAXIMUM, renderMail } from "./text.ts";
 
 const WAKE = 2;
 /** How soon it tries again where Redis is away. */
 const RETRY_MILLISECONDS = 5_000;
 /** The hook of the session start runs at the same moment: it joins first, and shows what is there by then. */
 const START_MILLISECONDS = 2_000;
-const MESSAGES_MAXIMUM = 10;
-const BOUND = { bytes: 7_500, descriptionBytes: 6_000 };
 
 /** @returns the exit code */
 export async function wakeWithMail(): Promise<number> {
@@ -78,7 +76,7 @@ async function wakeOnce(mailbox: Mailbox, ended: AbortController, begin: () => P
     if (ended.signal.aborted) return 0;
     await mailbox.takeWakerPlace(waker);
     while (!ended.signal.aborted) {
-      const mail = await mailbox.collect("wake", MESSAGES_MAXIMUM, BOUND, waker);
+      const mail = await mailbox.collect("wake", MESSAGES_MAXIMUM, MAIL_BOUND, waker);
       const rendered = renderMail(mail);
       if (rendered !== undefined) {
         await write(rendered.text);
