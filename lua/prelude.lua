@@ -47,9 +47,8 @@ end
 -- message that some recipients never get. A name may be false.
 local function problem_of(expected)
   for kind, names in pairs(expected) do
-    local cardinality = CARDINALITY[kind]
     for i = 1, #names do
-      if names[i] and type(try(cardinality, names[i])) ~= 'number' then return wrong_type(kind, names[i]) end
+      if names[i] and type(try(CARDINALITY[kind], names[i])) ~= 'number' then return wrong_type(kind, names[i]) end
     end
   end
   return nil
