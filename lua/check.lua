@@ -54,7 +54,7 @@ if #sources == 0 then sources[1] = key('timeline') end
 problem = problem_of({ zset = { key('timeline'), key('inbox', me), key('unread', me), unpack(sources) } })
 if problem then return problem end
 local smallest, size = 1, math.huge
-for i, source in ipairs(sources) do
+for i, source in ipairs(#sources > 1 and sources or {}) do
   local count = call('ZCARD', source)
   if count < size then smallest, size = i, count end
 end

@@ -13,8 +13,8 @@ local problem = problem_of(mail_keys(me))
 if problem then return problem end
 
 local unknown = session == '' and ENTRY and ENTRY:match(SESSION_NUMBER)
-if unknown or not speaks(ENTRY, session) or redis.call('ZCARD', key('unread', me))
-  + redis.call('LLEN', key('notifications', me)) + redis.call('HLEN', key('loans', me)) > 0 then
+if unknown or not speaks(ENTRY, session) or call('ZCARD', key('unread', me))
+  + call('LLEN', key('notifications', me)) + call('HLEN', key('loans', me)) > 0 then
   return redis.status_reply('SOMETHING')
 end
 touch(me, session)

@@ -40,7 +40,7 @@ else
   current.news = nil
   session.news = { first = not current.number, superseded = there and cjson.encode(current) or nil }
   -- What the other session took and never showed is for this one, at once.
-  redis.call('DEL', key('loaned', me), key('reminded', me))
+  call('DEL', key('loaned', me), key('reminded', me))
   return_loans(me, true)
 end
 if id ~= '' then
@@ -56,9 +56,9 @@ keep_entry(me, presence_entry(false, cjson.encode(session)))
 
 if not same then
   -- Wakes what waits in the superseded session, so that it learns of it now and not with the next message.
-  redis.call('PUBLISH', key('notify', me), '{"event":"session_superseded"}')
+  call('PUBLISH', key('notify', me), '{"event":"session_superseded"}')
 end
 if not same or entry:find(LEFT, 1, true) then
-  redis.call('PUBLISH', key('events'), '{"event":"instance_joined","from":"' .. me .. '","timestamp":"' .. NOW_ISO .. '"}')
+  call('PUBLISH', key('events'), '{"event":"instance_joined","from":"' .. me .. '","timestamp":"' .. NOW_ISO .. '"}')
 end
 return { exact(session.number), news.first and '1' or '0', news.superseded or '' }

@@ -7,8 +7,8 @@
 -- Refuses  INTERNAL
 local me, session = unpack(ARGV)
 if ENTRY and session ~= '' and speaks(ENTRY, session) and not ENTRY:find(LEFT, 1, true) then
-  redis.call('HSET', key('presence'), me, (ENTRY:gsub('"left":false', '"left":true', 1)))
-  redis.call('PUBLISH', key('notify', me), '{"event":"session_left"}')
-  redis.call('PUBLISH', key('events'), '{"event":"instance_left","from":"' .. me .. '","timestamp":"' .. NOW_ISO .. '"}')
+  call('HSET', key('presence'), me, (ENTRY:gsub('"left":false', '"left":true', 1)))
+  call('PUBLISH', key('notify', me), '{"event":"session_left"}')
+  call('PUBLISH', key('events'), '{"event":"instance_left","from":"' .. me .. '","timestamp":"' .. NOW_ISO .. '"}')
 end
 return redis.status_reply('OK')

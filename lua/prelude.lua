@@ -37,7 +37,7 @@ local function wrong_type(kind, name)
   local reply = try(CARDINALITY[kind], name)
   if type(reply) == 'number' then return nil end
   if not reply.err:find('^WRONGTYPE') then return reply end
-  local held = redis.call('TYPE', name).ok
+  local held = call('TYPE', name).ok
   return refuse('INTERNAL', name .. ' holds a ' .. held .. ' where a ' .. kind .. ' belongs.',
     'Something else writes into this namespace: rename that key, or set another COORD_KEY_PREFIX.')
 end
@@ -55,7 +55,7 @@ local function problem_of(expected)
 end
 
 -- The namespace itself: its version, the newest stamp, and what publish and retention go by.
-local stored = redis.pcall('HMGET', KEYS[1], 'protocol', 'stamp', 'max_messages', 'retained')
+local stored = try('HMGET', KEYS[1], 'protocol', 'stamp', 'max_messages', 'retained')
 if stored.err then return wrong_type('hash', KEYS[1]) or stored end
 local META = { protocol = stored[1], stamp = stored[2], max_messages = stored[3], retained = stored[4] }
 
@@ -84,7 +84,7 @@ local function exact(number)
 end
 
 -- The raw clock in microseconds, and the same as text.
-local CLOCK = redis.call('TIME')
+local CLOCK = call('TIME')
 local NOW = CLOCK[1] * 1000000 + CLOCK[2]
 local NOW_TEXT = CLOCK[1] .. ('00000' .. CLOCK[2]):sub(-6)
 
@@ -111,14 +111,14 @@ local NOW_ISO = iso(NOW)
 
 -- The stamp of an id, also after the message is gone; nil when nothing by that id was ever stored.
 local function stamp_of(id)
-  local stored = redis.pcall('ZSCORE', key('timeline'), id)
+  local stored = try('ZSCORE', key('timeline'), id)
   if whole(stored) then return tonumber(stored) end
   local text = id:match('^msg%-([0-9a-z]+)$')
   return text and #text == 10 and tonumber(text, 36) or nil
 end
 
 -- The presence entry of the caller, which every verb names first: read once, and the type of its key checked with it.
-local ENTRY = redis.pcall('HGET', key('presence'), ARGV[1])
+local ENTRY = try('HGET', key('presence'), ARGV[1])
 if type(ENTRY) == 'table' then return wrong_type('hash', key('presence')) or ENTRY end
 
 local HEARTBEAT = '"last_heartbeat":"([^"]*)"'
@@ -131,8 +131,8 @@ end
 
 -- Writes the caller's presence entry. Who had none may have been forgotten, and may be sent to again from now on.
 local function keep_entry(instance, entry)
-  redis.call('HSET', key('presence'), instance, entry)
-  if not ENTRY then redis.pcall('ZREM', key('forgotten'), instance) end
+  call('HSET', key('presence'), instance, entry)
+  if not ENTRY then try('ZREM', key('forgotten'), instance) end
 end
 
 -- The session object of an entry, without what is not of its type; an empty one where there is none or it cannot be read.

@@ -6,8 +6,6 @@ local RECEIPTS_BATCH = 100
 local PAGE_MESSAGES = WRITE_MAXIMUM
 local STEP_BYTES = 1048576 -- of texts
 local RECEIPT_UNITS = 4 -- what it takes to show a receipt, in those that are only looked at
-local STEPS = { a = 'announced', o = 'offline', t = 'unanswered', d = 'dead', r = 'retried', x = 'dropped', f = 'forgotten' }
-local RANKS = { dead = 1, stored = 2, presented = 3, dropped = 4, acknowledged = 5 }
 
 -- What this call has read so far, in messages and receipts.
 local units_read = 0
@@ -36,7 +34,9 @@ local function receipt_of(id, instance, stored, history)
   if acknowledged then receipt.acknowledged_at = shown_time(acknowledged) end
   if comment and comment ~= '' then receipt.comment = comment end
   if receipt.state == 'dead' then receipt.reason = reason_of(id, instance, history) end
-  for letter, time in (history or ''):gmatch('(%a)(%d+)') do
+  if not history then return receipt end
+  local STEPS = { a = 'announced', o = 'offline', t = 'unanswered', d = 'dead', r = 'retried', x = 'dropped', f = 'forgotten' }
+  for letter, time in history:gmatch('(%a)(%d+)') do
     if STEPS[letter] then
       receipt.history = receipt.history or {}
       table.insert(receipt.history, { step = STEPS[letter], timestamp = shown_time(time) })
@@ -65,6 +65,7 @@ local function receipts_of(id, names, everyone)
     units_read = units_read + (RECEIPT_UNITS - 1) * #values / 2
     if not everyone and #receipts >= RECEIPTS_LISTED then break end
   end
+  local RANKS = { dead = 1, stored = 2, presented = 3, dropped = 4, acknowledged = 5 }
   table.sort(receipts, function(a, b)
     if a.state ~= b.state then return RANKS[a.state] < RANKS[b.state] end
     return a.instance < b.instance
