@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- The heartbeat of a session: it lives, also when another surface of it has said that it ended.
+-- The heartbeat of a session, which never revives one that has left.
 --
 -- KEYS     P:meta
 -- ARGV     instance session activity
@@ -10,13 +10,13 @@ local me, session, activity = unpack(ARGV)
 local problem = superseded(me, session)
 if problem then return problem end
 local current = session_of(ENTRY)
+-- To say what one does is no heartbeat of a session that left, nor is a beat of what its agent has left behind.
+local left = ENTRY and ENTRY:find(LEFT, 1, true) and current.number and true or false
 if activity ~= '' then
   current.activity = activity ~= '\n' and activity or nil
-  -- To say what one does is no heartbeat of a session that left.
-  local left = ENTRY and ENTRY:find(LEFT, 1, true) and current.number and true or false
   keep_entry(me, presence_entry(left, next(current) and cjson.encode(current) or '{}'))
   return '1'
 end
 if not current.number then return '0' end
-keep_entry(me, presence_entry(false, cjson.encode(current)))
+if not left then keep_entry(me, presence_entry(false, cjson.encode(current))) end
 return '1'

@@ -5,10 +5,11 @@
 -- KEYS     P:meta
 -- ARGV     instance session inbox from type thread since before pending unread limit bytes description_bytes mark
 --          inbox: whose, "" for the whole namespace; unread: only what was not presented yet; bytes: how many the result may
---          have ("0": no bound), a description counted up to description_bytes; mark: "0" leaves the marking to confirm
--- Returns  JSON object: more (there may be more), step (only because one call may read no more: go on from the cursor),
---          examined (how many entries), bytes, next_since, next_before ("" for none), messages (see parts/messages.lua),
---          unreadable
+--          have ("0": no bound), a description counted up to description_bytes; mark: "0" leaves the marking to confirm, "look"
+--          and "peek" as in looks()
+-- Returns  JSON object: looking (only where the caller looks), more (there may be more), step (only because one call may
+--          read no more: go on from the cursor), examined (how many entries), bytes, next_since, next_before ("" for
+--          none), messages (see parts/messages.lua), unreadable
 -- Refuses  NOT_FOUND (a cursor), SUPERSEDED, INTERNAL
 local me, session, inbox, from, kind, thread, since, before, pending, unread, limit, bytes, description_bytes,
   mark = unpack(ARGV)
@@ -103,6 +104,7 @@ if mark == '1' then
   -- Reported once: they will not become readable, and would stand before all that is new for whoever waits.
   for _, reported in ipairs(page.unreadable) do call('ZREM', key('unread', me), reported.id) end
 end
-touch(me, session)
-return json_page({ more = ended ~= nil, step = ended == 'step', examined = examined,
+local looking = looks(mark, session)
+if not looking then touch(me, session) end
+return json_page({ looking = looking or nil, more = ended ~= nil, step = ended == 'step', examined = examined,
   next_since = (ascending and last or first) or since, next_before = (ascending and first or last) or before }, page)

@@ -5,15 +5,19 @@
 -- USES     loans
 -- KEYS     P:meta
 -- ARGV     instance session
---          session: "" where the caller does not know it, and cannot be told from one that was superseded
+--          session: "" where the caller does not know it, and cannot be told from a guest
 -- Returns  "NOTHING" or "SOMETHING"
 -- Refuses  INTERNAL
 local me, session = unpack(ARGV)
 local problem = problem_of(mail_keys(me))
 if problem then return problem end
 
-local unknown = session == '' and ENTRY and ENTRY:match(SESSION_NUMBER)
-if unknown or not speaks(ENTRY, session) or call('ZCARD', key('unread', me))
+local number = ENTRY and ENTRY:match(SESSION_NUMBER)
+if session ~= '' and not is_session(ENTRY, session) then
+  -- A guest is shown nothing, and tries again at its next prompt. Where nobody speaks, there is a session to begin.
+  return redis.status_reply(number and not ENTRY:find(LEFT, 1, true) and 'NOTHING' or 'SOMETHING')
+end
+if (session == '' and number) or call('ZCARD', key('unread', me))
   + call('LLEN', key('notifications', me)) + call('HLEN', key('loans', me)) > 0 then
   return redis.status_reply('SOMETHING')
 end

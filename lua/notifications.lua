@@ -4,22 +4,26 @@
 --
 -- USES     loans
 -- KEYS     P:meta
--- ARGV     instance session limit bytes loan_seconds confirmed
+-- ARGV     instance session limit bytes loan_seconds confirmed look
 --          bytes: how many the events may have together ("0": no bound); one is always handed out; confirmed: the
---          loan of events that have reached the agent, so that a reader need not call twice for each ("" for none)
--- Returns  how many events remain, the loan ("" when nothing was handed out), then the events, oldest first
+--          loan of events that have reached the agent, so that a reader need not call twice for each ("" for none);
+--          look: as looks() takes it, "" hands out
+-- Returns  how many events remain, the loan ("" when nothing was handed out, "look" where the caller looks), then the
+--          events, oldest first
 -- Refuses  SUPERSEDED, INTERNAL
-local me, session, limit, bytes, loan_seconds, confirmed = unpack(ARGV)
+local me, session, limit, bytes, loan_seconds, confirmed, look = unpack(ARGV)
 local problem = superseded(me, session) or problem_of(mail_keys(me))
 if problem then return problem end
 local queue, unread = key('notifications', me), key('unread', me)
+local looking = looks(look, session)
 
 if confirmed ~= '' then call('HDEL', key('loans', me), confirmed) end
-limit, bytes = math.min(tonumber(limit), QUEUE_EVENTS_MAXIMUM - return_loans(me, false)), tonumber(bytes)
-local events, spent, full = {}, 0, false
+limit, bytes = tonumber(limit), tonumber(bytes)
+if not looking then limit = math.min(limit, QUEUE_EVENTS_MAXIMUM - return_loans(me, false)) end
+local events, spent, full, skipped = {}, 0, false, 0
 -- Ends with the queue, which is bounded.
 while #events < limit and not full do
-  local oldest = call('LRANGE', queue, 0, limit - #events - 1)
+  local oldest = call('LRANGE', queue, skipped, skipped + limit - #events - 1)
   if #oldest == 0 then break end
   local published = {}
   for i, event in ipairs(oldest) do published[i] = announced_id(event) end
@@ -34,7 +38,9 @@ while #events < limit and not full do
     end
     passed = passed + 1
   end
-  if passed > 0 then call('LPOP', queue, passed) end
+  if looking then skipped = skipped + passed
+  elseif passed > 0 then call('LPOP', queue, passed) end
 end
+if looking then return { tostring(call('LLEN', queue) - skipped), 'look', unpack(events) } end
 touch(me, session)
 return { tostring(call('LLEN', queue)), lend(me, events, loan_seconds), unpack(events) }

@@ -125,8 +125,8 @@ local HEARTBEAT = '"last_heartbeat":"([^"]*)"'
 local LEFT = '"left":true'
 local SESSION_NUMBER = '"number":(%d+)'
 
-local function presence_entry(left, session)
-  return '{"last_heartbeat":"' .. NOW_ISO .. '","left":' .. tostring(left) .. ',"session":' .. session .. '}'
+local function presence_entry(left, session, heartbeat)
+  return '{"last_heartbeat":"' .. (heartbeat or NOW_ISO) .. '","left":' .. tostring(left) .. ',"session":' .. session .. '}'
 end
 
 -- Writes the caller's presence entry. Who had none may have been forgotten, and may be sent to again from now on.
@@ -139,7 +139,8 @@ end
 local function session_of(entry)
   -- The fields that scripts use, with their types; of a list or an object here only the keys are looked at.
   local SESSION_TYPES = { number = 'number', ids = 'table', news = 'table', agent = 'string', host = 'string', cwd = 'string',
-    joined = 'string', agent_pid = 'number' }
+    joined = 'string', agent_pid = 'number', machine = 'string', process = 'string', run = 'string', work_tree = 'string',
+    guests = 'table', servers = 'table', hooks = 'boolean' }
   local ok, decoded = pcall(cjson.decode, entry or '')
   local session = ok and type(decoded) == 'table' and decoded.session
   if type(session) ~= 'table' then return {} end
@@ -149,8 +150,15 @@ local function session_of(entry)
     if type(value) ~= (SESSION_TYPES[name] or unknown) then session[name] = nil end
   end
   if session.number and not whole(tostring(session.number)) then session.number = nil end
-  for i, known in pairs(session.ids or {}) do
-    if type(i) ~= 'number' or type(known) ~= 'string' then session.ids = nil end
+  for _, list in ipairs({ 'ids', 'servers' }) do
+    for i, known in pairs(session[list] or {}) do
+      if type(i) ~= 'number' or type(known) ~= 'string' then session[list] = nil end
+    end
+  end
+  for run, guest in pairs(session.guests or {}) do
+    local at = type(run) == 'string' and type(guest) == 'table' and whole(guest.at)
+    session.guests[run] = at and { at = guest.at, hook = guest.hook == true or nil,
+      superseded = guest.superseded == true or nil } or nil
   end
   local news = session.news
   if news then
@@ -159,19 +167,45 @@ local function session_of(entry)
   return session
 end
 
--- Whether a session, as a number or as "id:" and the agent's own session id, is the one that speaks for the instance.
--- Where no session speaks, or the last one has left, everybody may.
-local function speaks(entry, session)
+-- Writes a session's entry without a sign of life.
+local function keep_session(instance, entry, session)
+  local left = entry:find(LEFT, 1, true) and true or false
+  call('HSET', key('presence'), instance, presence_entry(left, cjson.encode(session), entry:match(HEARTBEAT)))
+end
+
+-- Whether a session is the last that spoke for the instance: as a number, as "id:" and the agent's own session id, or as
+-- "run:" and the name of the run, which a command is given that knows no id; "joined:" and that name for what a run sends
+-- behind its joining, which may be refused.
+local function is_session(entry, session)
   local number = entry and entry:match(SESSION_NUMBER)
-  if session == '' or not number or session == number then return true end
-  local id = session:match('^id:(.*)$')
-  if not id then return false end
-  if entry:find(LEFT, 1, true) then return true end
-  for _, known in ipairs(session_of(entry).ids or {}) do
-    if known == id then return true end
+  if not number then return false end
+  if session == number then return true end
+  local kind, name = session:match('^(%a+):(.*)$')
+  if not kind then return false end
+  local current = session_of(entry)
+  if kind == 'run' or kind == 'joined' then return current.process == name or current.run == name end
+  for _, known in ipairs(current.ids or {}) do
+    if known == name then return true end
   end
   return false
 end
+
+-- Whether the caller only looks (G11): what it reads is neither marked nor taken, and nobody is present for it. `look` is
+-- "peek", or "look" where that goes for whoever stands outside of the session of a name that has an agent.
+local function looks(look, session)
+  if look ~= 'look' then return look == 'peek' end
+  return ENTRY and ENTRY:find(SESSION_NUMBER) and not is_session(ENTRY, session)
+end
+
+-- Whether a session may speak for the instance: where none does, everybody may, and where the last one has left, whoever
+-- has not joined another.
+local function speaks(entry, session)
+  if session == '' or not entry or not entry:match(SESSION_NUMBER) or is_session(entry, session) then return true end
+  if session:find('^run:') then return true end -- a person's command, which looks
+  return entry:find(LEFT, 1, true) ~= nil and session:find('^id:') ~= nil
+end
+
+local SUPERSEDED_HINT = 'Use another instance name here, or end the other session; this one may speak again once it has ended.'
 
 -- Fences a session that a newer one has superseded: two agents under one name would answer each other's mail.
 local function superseded(instance, session)
@@ -180,7 +214,7 @@ local function superseded(instance, session)
   return refuse('SUPERSEDED', 'A newer session speaks for ' .. instance .. ': ' .. (newer.agent or 'an agent') .. ' on '
     .. (newer.host or 'an unknown host') .. (newer.cwd and ' in ' .. newer.cwd or '') .. ', since '
     .. (newer.joined or 'an unknown time') .. '.',
-    'Use another instance name here, or end the other session; this one may speak again once it has ended.')
+    SUPERSEDED_HINT)
 end
 
 -- Keeps a queue of events, which has become so long, at its bound: the newest stay, and its head says how many went. The inbox

@@ -5,7 +5,7 @@
 -- KEYS     P:meta
 -- ARGV     instance session message_id thread since limit mark
 --          instance: "" reads for nobody and marks nothing; thread: "1" for the conversation, its first limit messages after
---          the id since ("" from the first on); mark: "0" leaves the marking to confirm
+--          the id since ("" from the first on); mark: as check takes it
 -- Returns  JSON object as check returns it
 -- Refuses  NOT_FOUND, SUPERSEDED, INTERNAL
 local me, session, message_id, thread, since, limit, mark = unpack(ARGV)
@@ -37,6 +37,7 @@ for _, id in ipairs(ids) do
   last = id
 end
 if mark == '1' then mark_presented(me, page.presented) end
-touch(me, session)
-return json_page({ more = more or ended ~= nil, step = ended == 'step', examined = #page.messages + #page.unreadable,
-  next_since = last, next_before = ids[1] or '' }, page)
+local looking = looks(mark, session)
+if not looking then touch(me, session) end
+return json_page({ looking = looking or nil, more = more or ended ~= nil, step = ended == 'step',
+  examined = #page.messages + #page.unreadable, next_since = last, next_before = ids[1] or '' }, page)

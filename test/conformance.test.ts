@@ -1,6 +1,6 @@
 /** The cases that every client language passes: conformance/README.md says how to read them. `-u` writes what was found. */
 import { createHash } from "node:crypto";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, realpath, rm, writeFile } from "node:fs/promises";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -211,12 +211,12 @@ describe.each(Object.entries(operations))("%s", (_, { scenes, cases }) => {
 describe("settings.json", () => {
   const { defaults, cases } = settings as unknown as { defaults: Values; cases: SettingsCase[] };
   test.each(cases.map((each) => [each.name, each] as const))("%s", async (_name, each) => {
-    const root = await mkdtemp(join(tmpdir(), "coord-test-"));
+    const root = await realpath(await mkdtemp(join(tmpdir(), "coord-test-")));
     onTestFinished(() => rm(root, { recursive: true, force: true }));
     await mkdir(join(root, ".git")); // nothing above it counts
     for (const [name, text] of Object.entries(each.files ?? {})) {
       await mkdir(dirname(join(root, name)), { recursive: true });
-      await writeFile(join(root, name), text);
+      await writeFile(join(root, name), text.replaceAll("<folder>", root));
     }
     const found = await outcome(() => {
       const { sources: _sources, ...resolved } = resolveSettings({

@@ -18,7 +18,7 @@ test("whatever another program has written into a namespace: a result or a refus
   expect([problems, cases]).toEqual([[], 40]);
 });
 
-test("[G9] [G10] whatever stands on the command line, in the environment and in .coord.json", async () => {
+test("[G9] [G10] whatever stands on the command line, in the environment and in the register", async () => {
   const outcome = await fuzzCommands(bench.redis.url, 20, Date.now() % 1_000_000);
   expect(outcome).toEqual({ commands: 20, settings: 1000, problems: [] });
 });

@@ -11,6 +11,9 @@ export function leastPrivilege(prefix: string, ...further: string[]): string[] {
   return [...user, "--user", ADMINISTRATOR.username, "on", `>${ADMINISTRATOR.password}`, "~*", "&*", "+@all"];
 }
 
+/** The namespaces that coord init chooses. */
+export const PROJECTS = "coord-*";
+
 /** What lets a user who has the commands use a further namespace. */
 export function namespaceRights(prefix: string): string[] {
   const { keys, channels } = accessRule(prefix, "default");

@@ -52,11 +52,11 @@ async def get_coordination_client(
     """Connects and returns a client that reconnects by itself; close it, or use it with `async with`.
 
     `redis` is a URL: `redis://`, `rediss://` or `unix:`. `loan_seconds`: how long events that were handed out wait for their
-    confirmation. `cwd`: where the search for `.coord.json` begins. `env`: default `os.environ`. `session`: joins as this run
+    confirmation. `cwd`: the folder whose project it is about. `env`: default `os.environ`. `session`: joins as this run
     of an agent, and beats by itself; without one each operation is a sign of life.
 
     Raises IDENTITY without an instance name, INVALID for a malformed setting, UNAVAILABLE when Redis does not answer within
-    0.7 seconds, or a failover is not over within 5.
+    3 seconds, or a failover is not over within 5.
     """
     settings = resolve_settings(
         instance_id=instance_id,
@@ -267,7 +267,8 @@ class CoordinationClient:
         await self._confirm(loan)
 
     async def _take(self, limit: int) -> tuple[NotificationsResult, str]:
-        arguments = {"limit": str(limit), "bytes": "0", "loan_seconds": str(self.settings.loan_seconds), "confirmed": ""}
+        loan_seconds = str(self.settings.loan_seconds)
+        arguments = {"limit": str(limit), "bytes": "0", "loan_seconds": loan_seconds, "confirmed": "", "look": ""}
         return read_notifications(await self._session.run("notifications", arguments))
 
     async def _confirm(self, loan: str) -> None:

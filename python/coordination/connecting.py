@@ -9,75 +9,87 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from .connection_settings import Address, ConnectionSettings, Discovery, Login, TlsCertificates
 from .definition import LIMITS
-from .errors import invalid
+from .errors import CoordinationError, invalid
 from .validation import shown
 from .variables import Variables, check_whole, variable_file, variable_whole
 
-#: Each of these says by itself where the server is.
-_PLACES = ("COORD_SENTINELS", "COORD_CLUSTER", "REDIS_URL")
+#: Each of these says by itself where the server is, as a URL does.
+_DISCOVERIES = ("COORD_SENTINELS", "COORD_CLUSTER")
 
-_CONNECTION_VARIABLES = (
-    *_PLACES,
-    "REDIS_HOST",
-    "REDIS_PORT",
-    "REDIS_DB",
-    "REDIS_USERNAME",
-    "REDIS_PASSWORD",
-    "REDIS_PASSWORD_FILE",
-    "REDIS_TLS_CA_FILE",
-    "REDIS_TLS_CERT_FILE",
-    "REDIS_TLS_KEY_FILE",
-)
+_PARTS = ("URL", "HOST", "PORT", "DB", "USERNAME", "PASSWORD", "PASSWORD_FILE")
+_CERTIFICATES = ("TLS_CA_FILE", "TLS_CERT_FILE", "TLS_KEY_FILE")
 
 _SENTINEL_PORT = 26_379
 _REDIS_PORT = 6379
 
-
-def resolve_connection(option: str | None, env: Variables, file: tuple[object, str] | None) -> ConnectionSettings:
-    """Half of one server and half of another is nobody's wish. `file`: a field of a project file, with where it stands.
-
-    Raises INVALID.
-    """
-    if option is not None:
-        return _parse_redis_url(option, "redis")
-    if any(env.get(name) for name in _CONNECTION_VARIABLES):
-        return _environment_connection(env)
-    if file is not None:
-        return _parse_redis_url(*file)
-    return ConnectionSettings("localhost", _REDIS_PORT, 0, tls=False)
+DEFAULT_SERVER = ConnectionSettings("localhost", _REDIS_PORT, 0, tls=False)
 
 
-def _environment_connection(env: Variables) -> ConnectionSettings:
-    place, other, *_ = *(name for name in _PLACES if env.get(name)), None, None
+def server_of_option(url: str) -> ConnectionSettings:
+    """Raises INVALID."""
+    return _parse_redis_url(url, "redis")
+
+
+def server_of_own_variables(env: Variables) -> ConnectionSettings | None:
+    """Named by our own variables, which come before what the project was set up with. Raises INVALID."""
+    if _names_any(env, "COORD_REDIS"):
+        return _connection_from(env, "COORD_REDIS")
+    return _connection_from(env, "REDIS") if any(env.get(name) for name in _DISCOVERIES) else None
+
+
+def server_of_plain_variables(env: Variables) -> ConnectionSettings | None:
+    """Named by the variables of any application, which come behind it. Raises INVALID."""
+    return _connection_from(env, "REDIS") if _names_any(env, "REDIS") else None
+
+
+def server_of_written(variables: Variables, source: str) -> ConnectionSettings:
+    """Of a record or the register; without variables it is the default. Raises INVALID, naming where it stands."""
+    try:
+        return server_of_own_variables(variables) or DEFAULT_SERVER
+    except CoordinationError as error:
+        raise invalid(f"{source}: {error}", error.hint) from None
+
+
+def _names_any(env: Variables, spelling: str) -> bool:
+    return any(env.get(f"{spelling}_{part}") for part in (*_PARTS, *_CERTIFICATES))
+
+
+def _connection_from(env: Variables, spelling: str) -> ConnectionSettings:
+    """Half of one server and half of another is nobody's wish: taken whole from variables of one spelling."""
+
+    def part(name: str) -> str:
+        return f"{spelling}_{name}"
+
+    place, other, *_ = *(name for name in (*_DISCOVERIES, part("URL")) if env.get(name)), None, None
     if other is not None:
         raise invalid(f"{place} and {other} are both set: each says where Redis is.", "Unset one of them.")
-    certificates = _read_certificates(env)
-    login = _read_login(env, "REDIS")
-    if place == "REDIS_URL":
+    certificates = _read_certificates(env, spelling)
+    login = _read_login(env, spelling)
+    if place == part("URL"):
         connection = _parse_redis_url(env[place], place)
         if certificates is not None and not connection.tls:
-            raise invalid("REDIS_URL is not a rediss:// URL, but certificates are named.", "Write rediss://, or unset them.")
+            raise invalid(f"{place} is not a rediss:// URL, but certificates are named.", "Write rediss://, or unset them.")
         if connection.username is None and connection.password is None:
             connection = replace(connection, username=login.username, password=login.password)
         return replace(connection, certificates=certificates)
     there = ConnectionSettings(
         host="",
         port=0,
-        db=variable_whole(env, "REDIS_DB", 0, 0, 65_535),
+        db=variable_whole(env, part("DB"), 0, 0, 65_535),
         tls=certificates is not None,
         username=login.username,
         password=login.password,
         certificates=certificates,
     )
     if place is None:
-        port = variable_whole(env, "REDIS_PORT", _REDIS_PORT, 1, 65_535)
-        return replace(there, host=env.get("REDIS_HOST") or "localhost", port=port)
-    single = next((name for name in ("REDIS_HOST", "REDIS_PORT") if env.get(name)), None)
+        port = variable_whole(env, part("PORT"), _REDIS_PORT, 1, 65_535)
+        return replace(there, host=env.get(part("HOST")) or "localhost", port=port)
+    single = next((name for name in (part("HOST"), part("PORT")) if env.get(name)), None)
     if single is not None:
         raise invalid(f"{place} and {single} are both set: each says where Redis is.", "Unset one of them.")
     if place == "COORD_CLUSTER" and there.db != 0:
         hint = "Unset it; use COORD_KEY_PREFIX to keep apart."
-        raise invalid(f"REDIS_DB is {there.db}: a cluster has only database 0.", hint)
+        raise invalid(f"{part('DB')} is {there.db}: a cluster has only database 0.", hint)
     return replace(there, discovery=_read_discovery(env, place))
 
 
@@ -101,13 +113,13 @@ def _read_login(env: Variables, prefix: str) -> Login:
     return Login(env.get(f"{prefix}_USERNAME") or None, password)
 
 
-def _read_certificates(env: Variables) -> TlsCertificates | None:
-    names = ("REDIS_TLS_CA_FILE", "REDIS_TLS_CERT_FILE", "REDIS_TLS_KEY_FILE")
+def _read_certificates(env: Variables, spelling: str) -> TlsCertificates | None:
+    names = [f"{spelling}_{part}" for part in _CERTIFICATES]
     ca, cert, key = (env[name] if variable_file(env, name) is not None else None for name in names)
     if (cert is None) != (key is None):
         given, missing = ("KEY", "CERT") if cert is None else ("CERT", "KEY")
         raise invalid(
-            f"REDIS_TLS_{given}_FILE is set and REDIS_TLS_{missing}_FILE is not.", "A client certificate needs both."
+            f"{spelling}_TLS_{given}_FILE is set and {spelling}_TLS_{missing}_FILE is not.", "A client certificate needs both."
         )
     return None if ca is None and cert is None else TlsCertificates(ca, cert, key)
 

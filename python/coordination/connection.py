@@ -40,7 +40,7 @@ class Connection:
         """A connection to the server that takes the writes of the namespace, on which it has answered.
 
         `deadline`, of the loop's time, by default in 5 seconds: how long a failover that is under way is waited for. Raises
-        UNAVAILABLE after 0.7 seconds at the latest, unless a failover is under way.
+        UNAVAILABLE after 3 seconds at the latest, unless a failover is under way.
         """
         loop = asyncio.get_running_loop()
         if deadline is None:

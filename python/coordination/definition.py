@@ -61,4 +61,6 @@ NAMESPACE_SETTINGS: Mapping[str, NamespaceSetting] = _definition["settings"]
 
 INSTANCE_PATTERN = re.compile(_definition["instance"]["pattern"])
 RESERVED_NAMES: tuple[str, ...] = tuple(_definition["instance"]["reserved"])
+#: Names of people: no agent speaks under one.
+PEOPLE_NAMES: tuple[str, ...] = tuple(_definition["instance"]["people"])
 KEY_PREFIX_PATTERN = re.compile(_definition["key_prefix_pattern"])

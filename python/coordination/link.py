@@ -34,6 +34,10 @@ __all__ = ["CLOSED", "Link", "NeverSent", "dial", "timeout", "timeout_at"]
 T = TypeVar("T")
 
 
+#: The steps in which redis-py connects: TCP, TLS, login, database and its own name, our question. A server that is far away
+#: takes as long as each of them takes, and redis-py tells us of the first two only.
+_STEPS_MAXIMUM = 5
+
 #: The text of the error that ends what a closed client was still asked for.
 CLOSED = "the client is closed"
 
@@ -147,8 +151,9 @@ async def dial(settings: ConnectionSettings, deadline: float, ask: Callable[[Lin
     """
     wire = _wire(settings)
     link: Link | None = None
+    silent = _STEPS_MAXIMUM * LIMITS["silent_milliseconds"] / 1000
     try:
-        async with timeout_at(deadline):
+        async with timeout_at(min(deadline, asyncio.get_running_loop().time() + silent)):
             await wire.connect()
             link = Link(wire)
             return await ask(link)
@@ -167,7 +172,8 @@ def _wire(settings: ConnectionSettings) -> Any:
         "encoding_errors": "replace",
         "decode_responses": True,
         "socket_timeout": None,
-        "socket_connect_timeout": LIMITS["connect_milliseconds"] / 1000,
+        # TCP and TLS, each of which may be silent for so long.
+        "socket_connect_timeout": (2 if settings.tls else 1) * LIMITS["silent_milliseconds"] / 1000,
         # Nothing is sent again behind our back; Store.run knows what may be sent twice.
         "retry": Retry(NoBackoff(), 0),
     }

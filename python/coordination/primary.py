@@ -6,7 +6,6 @@ our back, which `Store.run` must not allow.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from dataclasses import replace
 from typing import Awaitable, Callable, TypeVar
@@ -26,16 +25,12 @@ _REDIRECTS_MAXIMUM = 3
 
 async def dial_primary(settings: ConnectionSettings, discovery: Discovery, prefix: str, deadline: float) -> Link:
     """Raises NoPrimary when the deadline (of the loop's time) has passed at the latest."""
-    loop = asyncio.get_running_loop()
     trouble: NoPrimary | None = None
-    for i, address in enumerate(discovery.at):
-        now = loop.time()
-        # To each an equal share of what is left: one machine that is silent must not use up the time of the others.
-        share = now + (deadline - now) / (len(discovery.at) - i)
+    for address in discovery.at:
         try:
             if discovery.by == "sentinel":
-                return await _ask_sentinel(settings, discovery, address, share)
-            return await _ask_node(settings, prefix, address, share)
+                return await _ask_sentinel(settings, discovery, address, deadline)
+            return await _ask_node(settings, prefix, address, deadline)
         except NoPrimary as error:
             # What somebody who answers says is worth more than that another one is away.
             if error.passing or trouble is None or not trouble.passing:

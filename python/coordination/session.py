@@ -23,6 +23,13 @@ FIRST = "0"
 
 T = TypeVar("T")
 
+#: So many heartbeats may be missing before a session elsewhere is taken for dead.
+_BEATS_MISSED = 3
+#: What is refused where another session speaks.
+_GUEST = (ErrorCode.TAKEN, ErrorCode.SUPERSEDED)
+#: One process of these holds several sessions, which only the host's id tells apart.
+_SEVERAL_SESSIONS = ("codex", "opencode")
+
 #: How soon joining is tried again where Redis was away.
 _JOIN_SECONDS = 5.0
 
@@ -61,7 +68,9 @@ class Session:
 
     async def read(self, name: str, arguments: Mapping[str, str], further: Sequence[str] = ()) -> Any:
         """As `run`; without a name it reads for nobody, and leaves no trace."""
-        return await self._run_as(self.settings.instance_id or "", name, arguments, further)
+        # A guest's reading is no sign of life of whoever speaks.
+        reader = "" if self._is_guest else self.settings.instance_id or ""
+        return await self._run_as(reader, name, arguments, further)
 
     async def _run_as(self, instance: str, name: str, arguments: Mapping[str, str], further: Sequence[str]) -> Any:
         async def call(session: str) -> Any:
@@ -70,6 +79,8 @@ class Session:
         return await self._speak(instance, call)
 
     async def _speak(self, instance: str, call: Callable[[str], Awaitable[T]]) -> T:
+        if instance and self._facts is not None and self._is_guest:
+            await self.join(self._facts, unless_taken=True, tell=False)
         try:
             return await call(self._fence if instance else "")
         except CoordinationError as error:
@@ -77,7 +88,7 @@ class Session:
                 raise
             # The newer session may have gone since: a long-lived one then speaks again, a single command just goes through.
             if self._facts is not None:
-                await self.join(self._facts, unless_taken=True, tell=False)
+                await self._join_again(self._facts, error)
             elif await self._somebody_is_there(instance):
                 raise
             return await call("" if self._facts is None else self._fence)
@@ -85,6 +96,17 @@ class Session:
     async def sweep(self) -> tuple[SweepResult, float]:
         """One share of what is due for everybody, and the seconds until the next."""
         return read_sweep(await self.read("sweep", {"orchestrator": self.settings.orchestrator}))
+
+    async def _join_again(self, facts: SessionFacts, refusal: CoordinationError) -> None:
+        try:
+            await self.join(facts, unless_taken=True, tell=False)
+        except CoordinationError as error:
+            raise (refusal if error.code == ErrorCode.TAKEN else error)  # it has spoken before, and is told so
+
+    @property
+    def _is_guest(self) -> bool:
+        """This run has a session of its own to begin, and has not: another one speaks, or Redis was away."""
+        return self._facts is not None and self._joined is None
 
     async def presences(self, reader: str | None = None) -> PresenceResult:
         """Every instance, in as many steps as that takes."""
@@ -104,61 +126,81 @@ class Session:
         Beside the agent's other surfaces it is the same session; any other that speaks for the name is superseded, or with
         `unless_taken` left as it is and this one refused. `tell`: the caller can tell the agent the news.
         """
-        number, first, superseded = await self.store.run(
+        self._facts = facts
+        process = _process_of(facts)
+        told: dict[str, object] = {**facts, "process": process} if process else {**facts}
+        number, *rest = await self.store.run(
             "join",
             {
                 "instance": self.instance,
-                "facts": json.dumps(facts, ensure_ascii=False, separators=(",", ":")),
+                "facts": json.dumps(told, ensure_ascii=False, separators=(",", ":")),
                 "id": facts.get("id", ""),
-                "host": facts.get("host", ""),
-                "agent_pid": str(facts.get("agent_pid", "")),
-                "yield": "1" if unless_taken else "0",
+                "run": _run_name(facts),
+                "surface": "",
+                "mode": "yield" if unless_taken else "start",
+                "named": self.settings.named,
+                "gone": "",
                 "offline_seconds": str(LIMITS["offline_factor"] * self.settings.presence_timeout_seconds),
+                "alive_seconds": f"{_BEATS_MISSED * self._beat_seconds:g}",
                 "tell": "1" if tell else "0",
             },
         )
+        if not number:
+            code, sentence, hint = rest[:3]
+            raise CoordinationError(ErrorCode(code), sentence, hint=hint)
+        first, superseded = rest
         self._fence = self._joined = number
-        self._facts = facts
         joined: Joined = {"first": first == "1"}
         if superseded:
             joined["superseded"] = read_stored_session(superseded)
         return joined
 
+    @property
+    def _beat_seconds(self) -> float:
+        return min(self.settings.presence_timeout_seconds / 3, LIMITS["beat_seconds_maximum"])
+
     async def stay(self, facts: SessionFacts, *, unless_taken: bool) -> None:
         """Joins, and beats until `leave` or `stop`.
 
-        Redis may be away: each beat tries again, and joins where that is missing.
+        Redis may be away: each beat tries again, and joins where that is missing. While another session speaks for the name,
+        it is left alone: the next operation tries again.
         """
         await self.stop()
         self._facts = facts
-        joined = await self._beat(facts, unless_taken, joined=False)
-        self._beating = asyncio.create_task(self._beat_on(facts, unless_taken, joined))
+        settled = await self._beat(facts, unless_taken, settled=False)
+        self._beating = asyncio.create_task(self._beat_on(facts, unless_taken, settled))
 
-    async def _beat_on(self, facts: SessionFacts, unless_taken: bool, joined: bool) -> None:
-        seconds = min(self.settings.presence_timeout_seconds / 3, LIMITS["beat_seconds_maximum"])
+    async def _beat_on(self, facts: SessionFacts, unless_taken: bool, settled: bool) -> None:
         while True:
-            await asyncio.sleep(seconds if joined else min(seconds, _JOIN_SECONDS))
-            joined = await self._beat(facts, unless_taken, joined)
+            await asyncio.sleep(self._beat_seconds if settled else min(self._beat_seconds, _JOIN_SECONDS))
+            settled = await self._beat(facts, unless_taken, settled)
 
-    async def _beat(self, facts: SessionFacts, unless_taken: bool, joined: bool) -> bool:
-        """Whether the session has been joined."""
+    async def _beat(self, facts: SessionFacts, unless_taken: bool, settled: bool) -> bool:
+        """Whether it has joined, or was told that another session speaks."""
         try:
-            if not joined:
+            if self._joined is None and not settled:
                 await self.join(facts, unless_taken=unless_taken, tell=False)
-            elif await self.run("beat", {"activity": ""}) == "0":
+            elif self._joined is not None and await self._beat_once() == "0":
                 await self.join(facts, unless_taken=True, tell=False)
-            joined = True
+            settled = True
             await self.sweeper.sweep_when_due()  # a share of the work that nobody else is there to do
-        except CoordinationError:
-            return joined  # superseded, or Redis is away: the next beat tries again
+        except CoordinationError as error:
+            return settled or error.code in _GUEST  # else Redis is away: the next beat tries again
         return True
+
+    async def _beat_once(self) -> Any:
+        """Not by `run`: a superseded session that beats must not take the name back, which only a call may."""
+        arguments = {"instance": self.instance, "session": self._fence, "activity": ""}
+        return await self.store.run("beat", arguments)
 
     async def speaks(self) -> bool:
         """Whether no newer session has taken the name."""
+        if self._is_guest:
+            return False
         try:
             await self.run("beat", {"activity": ""})
         except CoordinationError as error:
-            if error.code == ErrorCode.SUPERSEDED:
+            if error.code in _GUEST:
                 return False
             raise
         return True
@@ -168,11 +210,11 @@ class Session:
         await self.run("beat", {"activity": activity or "\n"})
 
     async def leave(self) -> None:
-        """Ends the session properly."""
+        """Ends the session properly; a guest ends its asking."""
         await self.stop()
-        if self._facts is not None and self._fence != self._joined:
-            return  # never joined: somebody else's session
-        await self.store.run("leave", {"instance": self.instance, "session": self._fence})
+        run = "" if self._facts is None else _run_name(self._facts)
+        session = "" if self._is_guest else self._fence
+        await self.store.run("leave", {"instance": self.instance, "session": session, "server": "", "run": run})
 
     async def stop(self) -> None:
         if self._beating is not None:
@@ -183,3 +225,15 @@ class Session:
     async def close(self) -> None:
         await self.stop()
         await self.store.close()
+
+def _run_name(facts: SessionFacts) -> str:
+    """The run among the guests of a name: its session where a process may hold several, else its process."""
+    by_id = f"id:{facts['id']}" if "id" in facts else ""
+    if by_id and facts.get("agent") in _SEVERAL_SESSIONS:
+        return by_id
+    return _process_of(facts) or by_id
+
+
+def _process_of(facts: SessionFacts) -> str:
+    """As the other client names it; what it knows of the machine and of the start of the process is not known here."""
+    return f"pid {facts['host']}  {facts['agent_pid']} " if "host" in facts and "agent_pid" in facts else ""

@@ -1,4 +1,4 @@
-"""Identity and configuration: argument, environment, the nearest `.coord.json`, default.
+"""Identity and configuration: argument, environment, the record of the run, the register, default.
 
 The rules of `src/client/settings.ts`; `conformance/settings.json` compares them. Every value is checked here, and a
 malformed one is refused by the name of where it stands.
@@ -6,25 +6,22 @@ malformed one is refused by the name of where it stands.
 
 from __future__ import annotations
 
-import json
 import os
-import stat
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any, Mapping
 
-from .connecting import resolve_connection
+from . import connecting
 from .connection_settings import ConnectionSettings
 from .definition import KEY_PREFIX_PATTERN, LIMITS, NAMESPACE_SETTINGS
 from .errors import invalid
+from .identity import find_name
 from .keys import one_slot
+from .register import Surroundings, surroundings_of
 from .results import NamespaceSettings
+from .run_record import RunRecord, own_run_record
 from .store import Replication
-from .validation import check_identity, check_instance, missing_identity, shown
-from .variables import check_whole, variable_choice, variable_whole
-
-PROJECT_FILE = ".coord.json"
-
+from .validation import check_instance, missing_identity, shown
+from .variables import Variables, check_whole, variable_choice, variable_whole
 
 @dataclass(frozen=True)
 class Settings:
@@ -45,11 +42,15 @@ class Settings:
     namespace: NamespaceSettings
     unknown_recipient: str
     direction: str
+    #: Where the name was given: "option", "environment" or "".
+    named: str
+    #: Why there is no name.
+    nameless: str | None = field(default=None, compare=False)
 
     def require_identity(self) -> str:
         """Raises IDENTITY."""
         if self.instance_id is None:
-            raise missing_identity()
+            raise missing_identity(self.nameless)
         return self.instance_id
 
 
@@ -66,22 +67,24 @@ def resolve_settings(
 ) -> Settings:
     """Raises IDENTITY for a malformed name, INVALID for any other malformed value."""
     environment = os.environ if env is None else env
-    project = _Project.nearest(Path(os.path.abspath(_working_folder() if cwd is None else cwd)))
+    surroundings = surroundings_of(os.path.abspath(_working_folder() if cwd is None else cwd), environment)
+    run = own_run_record(environment, surroundings.tree.root)
+    project, file = surroundings.project, surroundings.file
 
-    def first(option: str, value: Any, variable: str, field: str) -> tuple[Any, str] | None:
+    def first(option: str, value: Any, variable: str, name: str, written: Any) -> tuple[Any, str] | None:
         """The first that is given; an empty variable counts as unset, since `${NAME:-}` in a configuration makes one."""
         if value is not None:
             return value, option
         if environment.get(variable):
             return environment[variable], variable
-        if field in project.values:
-            return project.values[field], f"{field} in {project.path}"
-        return None
+        if name == "keyPrefix" and run is not None:
+            return run.prefix, _RUN_SOURCE
+        return None if written is None else (written, f"{name} in {file}")
 
-    identity = first("instance_id", instance_id, "CLAUDE_INSTANCE_ID", "instanceId")
-    prefix = first("key_prefix", key_prefix, "COORD_KEY_PREFIX", "keyPrefix")
-    reviewer = first("orchestrator", orchestrator, "COORD_ORCHESTRATOR", "orchestrator")
-    timeout = first("presence_timeout_seconds", presence_timeout_seconds, "COORD_PRESENCE_TIMEOUT_SECONDS", "")
+    identity = find_name(instance_id, environment, run, surroundings)
+    prefix = first("key_prefix", key_prefix, "COORD_KEY_PREFIX", "keyPrefix", project and project.key_prefix)
+    reviewer = first("orchestrator", orchestrator, "COORD_ORCHESTRATOR", "orchestrator", project and project.orchestrator)
+    timeout = first("presence_timeout_seconds", presence_timeout_seconds, "COORD_PRESENCE_TIMEOUT_SECONDS", "", None)
 
     def setting(name: str) -> int:
         rule = NAMESPACE_SETTINGS[name]
@@ -91,12 +94,13 @@ def resolve_settings(
     presence_timeout = (
         rule["default"] if timeout is None else check_whole(*timeout, rule["minimum"], rule["maximum"])
     )
-    project_redis = (project.values["redis"], f"redis in {project.path}") if "redis" in project.values else None
-    connection = resolve_connection(redis, environment, project_redis)
+    connection = _find_server(redis, environment, run, surroundings)
     key_prefix, prefix_source = ("coord", "") if prefix is None else (_check_key_prefix(*prefix), prefix[1])
     on_cluster = connection.discovery is not None and connection.discovery.by == "cluster"
     return Settings(
-        instance_id=None if identity is None else check_identity(*identity),
+        instance_id=identity.instance,
+        named=_NAMED_BY.get(identity.source or "", ""),
+        nameless=identity.reason,
         agent_session_id=environment.get("CLAUDE_CODE_SESSION_ID") or None,
         connection=connection,
         key_prefix=_check_one_slot(key_prefix, prefix_source) if on_cluster else key_prefix,
@@ -134,6 +138,10 @@ def resolve_settings(
     )
 
 
+#: How much a name was meant, by where it was found.
+_NAMED_BY = {"instance_id": "option", "CLAUDE_INSTANCE_ID": "environment"}
+
+
 def _working_folder() -> str:
     try:
         return os.getcwd()
@@ -143,53 +151,29 @@ def _working_folder() -> str:
         ) from None
 
 
-@dataclass(frozen=True)
-class _Project:
-    """A `.coord.json`."""
-
-    path: Path
-    values: Mapping[str, Any]
-
-    @classmethod
-    def nearest(cls, start: Path) -> _Project:
-        """Upwards as far as the folder that holds `.git`: a worktree never takes its parent's identity."""
-        for folder in (start, *start.parents):
-            path = folder / PROJECT_FILE
-            try:
-                return cls(path, _parse_project(path, _read_project(path)))
-            except (FileNotFoundError, NotADirectoryError):
-                pass
-            except OSError as error:
-                raise invalid(
-                    f"{path} cannot be read: {error.strerror}.", "Make it readable, or remove it."
-                ) from error
-            if (folder / ".git").exists():
-                break
-        return cls(start / PROJECT_FILE, {})
+#: Where a value of a run's record is said to come from.
+_RUN_SOURCE = "this run"
 
 
-def _read_project(path: Path) -> str:
-    """A repository may bring anything under this name, a link to /dev/zero included; who reads it has to end."""
-    about, maximum = path.stat(), LIMITS["project_file_bytes"]
-    if not stat.S_ISREG(about.st_mode):
-        problem = "it is no file"
-    elif about.st_size > maximum:
-        problem = f"it has {about.st_size} bytes, at most {maximum} are read"
-    else:
-        return path.read_bytes().decode("utf-8", "replace")
-    raise invalid(f"{path} cannot be read: {problem}.", "Make it readable, or remove it.")
-
-
-def _parse_project(path: Path, text: str) -> Mapping[str, Any]:
-    try:
-        values = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise invalid(
-            f"{path} is not JSON: {error}.", 'It holds, for example, {"instanceId": "backend"}.'
-        ) from error
-    if isinstance(values, dict):
-        return values
-    raise invalid(f"{path} is not a JSON object.", 'It holds, for example, {"instanceId": "backend"}.')
+def _find_server(
+    option: str | None, env: Variables, run: RunRecord | None, surroundings: Surroundings
+) -> ConnectionSettings:
+    """Taken whole from the first place that names any part of it. Raises INVALID."""
+    if option is not None:
+        return connecting.server_of_option(option)
+    own = connecting.server_of_own_variables(env)
+    if own is not None:
+        return own
+    project = surroundings.project
+    # In a project that was set up, these are its application's, and come behind it.
+    plain = connecting.server_of_plain_variables(env) if project is None else None
+    if plain is not None:
+        return plain
+    if run is not None:
+        return connecting.server_of_written(run.server, _RUN_SOURCE)
+    if project is not None and project.server:
+        return connecting.server_of_written(project.server, f"server in {surroundings.file}")
+    return connecting.server_of_plain_variables(env) or connecting.DEFAULT_SERVER
 
 
 def _check_key_prefix(value: object, source: str) -> str:

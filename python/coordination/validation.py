@@ -18,7 +18,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 _NAME_HINT = "A name has 1-64 letters, digits, dots, underscores or hyphens and starts with a letter or digit."
 _IDENTITY_HINT = (
-    "Set CLAUDE_INSTANCE_ID, give --instance <name>, name it in code, or put it into .coord.json. " + _NAME_HINT
+    "Run coord init here, set CLAUDE_INSTANCE_ID, give --instance <name>, or name it in code. " + _NAME_HINT
 )
 
 #: How many UTF-16 units of a refused value a sentence shows.
@@ -46,8 +46,9 @@ def _units(text: str) -> int:
     return len(text) + sum(character > "\uffff" for character in text)
 
 
-def missing_identity() -> CoordinationError:
-    return CoordinationError(ErrorCode.IDENTITY, "No instance name is set.", _IDENTITY_HINT)
+def missing_identity(reason: str | None = None) -> CoordinationError:
+    """`reason`: why none was found, as a sentence without its full stop."""
+    return CoordinationError(ErrorCode.IDENTITY, f"{reason or 'No instance name is set'}.", _IDENTITY_HINT)
 
 
 def check_identity(value: object, source: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import tempfile
 from dataclasses import asdict
@@ -136,17 +137,20 @@ class _Scene:
 
 class _Settings(_Conformance):
     async def resolve(self, case: dict[str, Any], defaults: dict[str, Any]) -> None:
-        with tempfile.TemporaryDirectory(prefix="coord-test-") as folder:
+        with tempfile.TemporaryDirectory(prefix="coord-test-") as made:
+            folder = os.path.realpath(made)
             (Path(folder) / ".git").mkdir()  # nothing above it counts
             for name, text in case.get("files", {}).items():
                 path = Path(folder) / name
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(text, "utf-8")
+                path.write_text(text.replace("<folder>", folder), "utf-8")
 
             async def resolved() -> dict[str, Any]:
                 env = {name: value.replace("<folder>", folder) for name, value in case.get("env", {}).items()}
                 cwd = Path(folder) / case.get("cwd", "")
                 settings = _given(asdict(resolve_settings(**case.get("arguments", {}), env=env, cwd=cwd)))
+                settings.pop("nameless", None)  # part of the refusal, where there is one
+                del settings["named"]  # where it was found: not compared
                 certificates = settings["connection"].get("certificates", {})
                 for name, path in certificates.items():
                     certificates[name] = Path(path).read_text("utf-8")  # Python gives their names to OpenSSL

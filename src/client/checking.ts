@@ -16,10 +16,18 @@ import { lookUntil } from "./waiting.ts";
 /** An id before all others. */
 const BEGINNING = "msg-0000000000";
 
+/**
+ * `peek` marks and takes nothing, whoever reads; `look` only where whoever reads stands outside of the session of a name
+ * that has an agent, as a person does in a terminal: the agent has still to be shown what is new.
+ */
+export type Looking = "look" | "peek";
+
 /** How a read is marked and bounded. */
 export interface Reading {
   /** What it returns to one of its recipients counts as presented. */
   mark: boolean;
+  /** Goes before `mark`. */
+  look?: Looking | undefined;
   bound?: ResultBound | undefined;
 }
 
@@ -40,8 +48,9 @@ export async function check(session: Session, request: CheckRequest, reading: Re
   const seconds = request.waitSeconds === undefined ? 0 : checkWaitSeconds(request.waitSeconds);
   if (seconds === 0) return look();
   if (args.since === "" && args.pending === "0") {
-    if (args.inbox === me) args.unread = "1";
-    // Nothing is new to a reader of other people's messages: it waits for what comes from now on. Read for nobody, since
+    const own = args.inbox === me;
+    if (own && !(await looksOnly(session, reading.look))) args.unread = "1";
+    // Nothing is new to a reader of other people's messages, nor to one who looks: it waits for what comes from now on. Read for nobody, since
     // this look must not count as presented.
     else {
       const newest = { instance: "", session: "", ...newestArguments(args) };
@@ -59,12 +68,12 @@ export async function check(session: Session, request: CheckRequest, reading: Re
 export async function showMessage(
   session: Session,
   messageId: string,
-  { thread = false, mark }: { thread?: boolean; mark: boolean },
+  { thread = false, ...reading }: Reading & { thread?: boolean },
 ): Promise<CheckResult> {
   const id = checkMessageId(messageId, "message_id");
   const pages = [];
   for (let since = "", left: number = LIMITS.list_maximum; ;) {
-    const args = { message_id: id, thread: thread ? "1" : "0", since, limit: String(left), mark: mark ? "1" : "0" };
+    const args = { message_id: id, thread: thread ? "1" : "0", since, limit: String(left), mark: markOf(reading) };
     const page = readPage(await session.read("show", args));
     pages.push(page);
     since = page.next_since ?? "";
@@ -74,7 +83,7 @@ export async function showMessage(
   }
 }
 
-function checkArguments(request: CheckRequest, me: string, { mark, bound }: Reading): OwnArguments<"check"> {
+function checkArguments(request: CheckRequest, me: string, reading: Reading): OwnArguments<"check"> {
   const everything = flag(request.all, "all") || request.to === BROADCAST;
   const from = text(request.from, (value) => checkInstance(value, "from"));
   const to = request.to === BROADCAST ? "" : text(request.to, (value) => checkInstance(value, "to"));
@@ -88,9 +97,9 @@ function checkArguments(request: CheckRequest, me: string, { mark, bound }: Read
     pending: flag(request.pendingOnly, "pending_only") ? "1" : "0",
     unread: "0",
     limit: String(request.limit === undefined ? LIMITS.list_default : checkLimit(request.limit)),
-    bytes: String(bound?.bytes ?? 0),
-    description_bytes: String(bound?.descriptionBytes ?? 0),
-    mark: mark ? "1" : "0",
+    bytes: String(reading.bound?.bytes ?? 0),
+    description_bytes: String(reading.bound?.descriptionBytes ?? 0),
+    mark: markOf(reading),
   };
 }
 
@@ -117,8 +126,19 @@ async function checkInSteps(
   }
 }
 
+function markOf({ look, mark }: Reading): string {
+  return look ?? (mark ? "1" : "0");
+}
+
+/** Whether this reader's looking goes before everything else, asked with the smallest of all reads. */
+async function looksOnly(session: Session, look: Looking | undefined): Promise<boolean> {
+  if (look !== "look") return look === "peek";
+  const newest = newestArguments({ inbox: session.instance });
+  return readPage(await session.run("check", { ...newest, mark: look })).looking === true;
+}
+
 /** The newest message of the same inbox. */
-function newestArguments({ inbox }: OwnArguments<"check">): OwnArguments<"check"> {
+function newestArguments({ inbox }: Pick<OwnArguments<"check">, "inbox">): OwnArguments<"check"> {
   const all = { from: "", type: "", thread: "", since: "", before: "", pending: "0", unread: "0" };
   return { inbox, ...all, limit: "1", bytes: "0", description_bytes: "0", mark: "0" };
 }

@@ -35,7 +35,8 @@ import { requireIdentity, resolveSettings, type Settings } from "./settings.ts";
  * Connects and returns a client that reconnects by itself; close it, or declare it with `await using`.
  *
  * @throws CoordinationError IDENTITY without an instance name, INVALID for a malformed setting, UNAVAILABLE when Redis
- *   does not answer within 0.7 seconds, or a failover is not over within 5
+ *   does not answer within 3 seconds, or is silent for half a second in one step of connecting, or a failover is not over
+ *   within 5
  */
 export async function getCoordinationClient({ session, ...options }: ClientOptions = {}): Promise<CoordinationClient> {
   const settings = resolveSettings(options);

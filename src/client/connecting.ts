@@ -1,83 +1,136 @@
 /** Where Redis is and how to log in: taken whole from the first place that names any part of it. */
+import { resolve } from "node:path";
 import { LIMITS } from "../protocol/definition.ts";
+import { CoordinationError } from "../protocol/errors.ts";
 import { invalid, shown } from "../protocol/validation.ts";
 import type { Address, ConnectionSettings, Discovery, Login, TlsCertificates } from "../store/connection-settings.ts";
 import { checkWhole, variableFile, variableWhole, type Variables } from "./variables.ts";
 
-/** Each of these says by itself where the server is. */
-const PLACES = ["COORD_SENTINELS", "COORD_CLUSTER", "REDIS_URL"] as const;
+/** Each of these says by itself where the server is, as a URL does. */
+const DISCOVERIES = ["COORD_SENTINELS", "COORD_CLUSTER"] as const;
 
-const CONNECTION_VARIABLES = [
-  ...PLACES,
-  "REDIS_HOST",
-  "REDIS_PORT",
-  "REDIS_DB",
-  "REDIS_USERNAME",
-  "REDIS_PASSWORD",
-  "REDIS_PASSWORD_FILE",
-  "REDIS_TLS_CA_FILE",
-  "REDIS_TLS_CERT_FILE",
-  "REDIS_TLS_KEY_FILE",
+const PARTS = ["URL", "HOST", "PORT", "DB", "USERNAME", "PASSWORD", "PASSWORD_FILE"];
+const CERTIFICATES = ["TLS_CA_FILE", "TLS_CERT_FILE", "TLS_KEY_FILE"];
+const SENTINEL_PARTS = ["MASTER", "USERNAME", "PASSWORD", "PASSWORD_FILE"].map((part) => `COORD_SENTINEL_${part}`);
+
+/** Ours come before what the project was set up with, those of any application behind it. */
+type Spelling = "COORD_REDIS" | "REDIS";
+
+function variablesOf(spelling: Spelling): string[] {
+  return [...PARTS, ...CERTIFICATES].map((part) => `${spelling}_${part}`);
+}
+
+/** All that may name a server. */
+export const SERVER_VARIABLES: readonly string[] = [
+  ...DISCOVERIES,
+  ...SENTINEL_PARTS,
+  ...variablesOf("COORD_REDIS"),
+  ...variablesOf("REDIS"),
 ];
 
 const SENTINEL_PORT = 26_379;
 const REDIS_PORT = 6379;
 
-/** A field of a project file, with where it stands. */
-type Field = readonly [value: unknown, source: string];
-
-/** Half of one server and half of another is nobody's wish. @throws CoordinationError INVALID */
-export function resolveConnection(
-  option: string | undefined,
-  env: Variables,
-  file: Field | undefined,
-): ConnectionSettings {
-  if (option !== undefined) return parseRedisUrl(option, "redis");
-  if (CONNECTION_VARIABLES.some((name) => env[name])) return environmentConnection(env);
-  if (file !== undefined) return parseRedisUrl(...file);
-  return { host: "localhost", port: REDIS_PORT, db: 0, tls: false };
+/** What names a server. */
+export interface NamedServer {
+  readonly connection: ConnectionSettings;
+  /** The same in our variables, for a run's record and the register. Empty for the default. */
+  readonly variables: Variables;
+  /** Where it stands; undefined is the default. */
+  readonly source: string | undefined;
 }
 
-/** What names the connection; undefined is the default. */
-export function connectionSource(
-  option: string | undefined,
-  env: Variables,
-  file: Field | undefined,
-): string | undefined {
-  if (option !== undefined) return "redis";
-  const variables = CONNECTION_VARIABLES.filter((name) => env[name]);
-  return variables.length > 0 ? variables.join(", ") : file?.[1];
+/** A record or the register that names a server; without variables it names the default one. */
+export interface WrittenServer {
+  readonly variables: Variables;
+  readonly source: string;
 }
 
-function environmentConnection(env: Variables): ConnectionSettings {
-  const [place, other] = PLACES.filter((name) => env[name]);
+export const DEFAULT_SERVER: NamedServer = {
+  connection: { host: "localhost", port: REDIS_PORT, db: 0, tls: false },
+  variables: {},
+  source: undefined,
+};
+
+/** @throws CoordinationError INVALID */
+export function serverOfOption(url: string): NamedServer {
+  return { connection: parseRedisUrl(url, "redis"), variables: { COORD_REDIS_URL: url }, source: "redis" };
+}
+
+/** Named by our own variables, or undefined. @throws CoordinationError INVALID */
+export function serverOfOwnVariables(env: Variables): NamedServer | undefined {
+  if (variablesOf("COORD_REDIS").some((name) => env[name])) return serverOfVariables(env, "COORD_REDIS");
+  return DISCOVERIES.some((name) => env[name]) ? serverOfVariables(env, "REDIS") : undefined;
+}
+
+/** Named by the variables of any application, or undefined. @throws CoordinationError INVALID */
+export function serverOfPlainVariables(env: Variables): NamedServer | undefined {
+  return variablesOf("REDIS").some((name) => env[name]) ? serverOfVariables(env, "REDIS") : undefined;
+}
+
+/** @throws CoordinationError INVALID, naming where it stands */
+export function serverOfWritten({ variables, source }: WrittenServer): NamedServer {
+  try {
+    return { ...(serverOfOwnVariables(variables) ?? DEFAULT_SERVER), source };
+  } catch (error) {
+    if (!CoordinationError.is(error)) throw error;
+    throw invalid(`${source}: ${error.message}`, error.hint);
+  }
+}
+
+/** Half of one server and half of another is nobody's wish: taken whole from variables of one spelling. */
+function serverOfVariables(env: Variables, spelling: Spelling): NamedServer {
+  const discovered = DISCOVERIES.some((name) => env[name]);
+  const names = [...(discovered ? DISCOVERIES : []), ...variablesOf(spelling)].filter((name) => env[name]);
+  const all = [...names, ...(discovered ? SENTINEL_PARTS.filter((name) => env[name]) : [])];
+  return {
+    connection: connectionFrom(env, spelling),
+    variables: Object.fromEntries(
+      all.map((name) => [name.replace(/^REDIS/, "COORD_REDIS"), written(name, env[name]!)]),
+    ),
+    source: names.join(", "),
+  };
+}
+
+/** Who reads it works in another folder. */
+function written(name: string, value: string): string {
+  return name.endsWith("_FILE") ? resolve(value) : value;
+}
+
+function connectionFrom(env: Variables, spelling: Spelling): ConnectionSettings {
+  const part = (name: string): string => `${spelling}_${name}`;
+  const places = [...DISCOVERIES, part("URL")];
+  const [place, other] = places.filter((name) => env[name]);
   if (other !== undefined) {
     throw invalid(`${place} and ${other} are both set: each says where Redis is.`, "Unset one of them.");
   }
-  const certificates = readCertificates(env);
-  const login = readLogin(env, "REDIS");
-  if (place === "REDIS_URL") {
+  const certificates = readCertificates(env, spelling);
+  const login = readLogin(env, spelling);
+  if (place === part("URL")) {
     const connection = parseRedisUrl(env[place], place);
     if (certificates !== undefined && !connection.tls) {
-      throw invalid(`REDIS_URL is not a rediss:// URL, but certificates are named.`, "Write rediss://, or unset them.");
+      throw invalid(`${place} is not a rediss:// URL, but certificates are named.`, "Write rediss://, or unset them.");
     }
     const named = connection.username !== undefined || connection.password !== undefined;
     return { ...connection, ...(named ? {} : login), certificates };
   }
-  const db = variableWhole(env, "REDIS_DB", 0, 0, 65_535);
+  const db = variableWhole(env, part("DB"), 0, 0, 65_535);
   const rest = { db, tls: certificates !== undefined, ...login, certificates };
   if (place === undefined) {
-    const port = variableWhole(env, "REDIS_PORT", REDIS_PORT, 1, 65_535);
-    return { host: env["REDIS_HOST"] || "localhost", port, ...rest };
+    const port = variableWhole(env, part("PORT"), REDIS_PORT, 1, 65_535);
+    return { host: env[part("HOST")] || "localhost", port, ...rest };
   }
-  const single = ["REDIS_HOST", "REDIS_PORT"].find((name) => env[name]);
+  const single = [part("HOST"), part("PORT")].find((name) => env[name]);
   if (single !== undefined) {
     throw invalid(`${place} and ${single} are both set: each says where Redis is.`, "Unset one of them.");
   }
   if (place === "COORD_CLUSTER" && db !== 0) {
-    throw invalid(`REDIS_DB is ${db}: a cluster has only database 0.`, "Unset it; use COORD_KEY_PREFIX to keep apart.");
+    throw invalid(
+      `${part("DB")} is ${db}: a cluster has only database 0.`,
+      "Unset it; use COORD_KEY_PREFIX to keep apart.",
+    );
   }
-  return { host: "", port: 0, ...rest, discovery: readDiscovery(env, place) };
+  return { host: "", port: 0, ...rest, discovery: readDiscovery(env, place as (typeof DISCOVERIES)[number]) };
 }
 
 function readDiscovery(env: Variables, place: "COORD_SENTINELS" | "COORD_CLUSTER"): Discovery {
@@ -91,21 +144,21 @@ function readDiscovery(env: Variables, place: "COORD_SENTINELS" | "COORD_CLUSTER
 }
 
 /** A password in a file ends before the line break that editors and `echo` leave there. */
-function readLogin(env: Variables, prefix: "REDIS" | "COORD_SENTINEL"): Login {
+function readLogin(env: Variables, prefix: Spelling | "COORD_SENTINEL"): Login {
   const [word, file] = [`${prefix}_PASSWORD`, `${prefix}_PASSWORD_FILE`];
   if (env[word] && env[file]) throw invalid(`${word} and ${file} are both set.`, "Unset one of them.");
   const password = env[word] || variableFile(env, file)?.replace(/\r?\n$/, "");
   return { username: env[`${prefix}_USERNAME`] || undefined, password };
 }
 
-function readCertificates(env: Variables): TlsCertificates | undefined {
-  const ca = variableFile(env, "REDIS_TLS_CA_FILE");
-  const cert = variableFile(env, "REDIS_TLS_CERT_FILE");
-  const key = variableFile(env, "REDIS_TLS_KEY_FILE");
+function readCertificates(env: Variables, spelling: Spelling): TlsCertificates | undefined {
+  const ca = variableFile(env, `${spelling}_TLS_CA_FILE`);
+  const cert = variableFile(env, `${spelling}_TLS_CERT_FILE`);
+  const key = variableFile(env, `${spelling}_TLS_KEY_FILE`);
   if ((cert === undefined) !== (key === undefined)) {
     const [given, missing] = cert === undefined ? ["KEY", "CERT"] : ["CERT", "KEY"];
     throw invalid(
-      `REDIS_TLS_${given}_FILE is set and REDIS_TLS_${missing}_FILE is not.`,
+      `${spelling}_TLS_${given}_FILE is set and ${spelling}_TLS_${missing}_FILE is not.`,
       "A client certificate needs both.",
     );
   }

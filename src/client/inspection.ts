@@ -1,7 +1,8 @@
-/** The server behind the settings, as `coord doctor` and `coord acl` need it. */
+/** The server behind the settings, as `coord init`, `coord doctor` and `coord acl` need it. */
 import { checkInstance } from "../protocol/validation.ts";
 import { accessRule as ruleOf, type AccessRule } from "../store/acl.ts";
-import { inspectServer as inspect, type ServerFacts } from "../store/inspect.ts";
+import { addressOf } from "../store/failures.ts";
+import { inspectServer as inspect, similarNamespaces as similar, type ServerFacts } from "../store/inspect.ts";
 import type { Settings } from "./settings.ts";
 
 export type { ServerFacts };
@@ -9,6 +10,19 @@ export type { ServerFacts };
 /** What can be seen of the server itself; nothing is changed. @throws CoordinationError UNAVAILABLE */
 export async function inspectServer({ connection, keyPrefix }: Settings): Promise<ServerFacts> {
   return inspect(connection, keyPrefix);
+}
+
+/** Where the server is, as sentences name it: without login. */
+export function serverAddress({ connection }: Settings): string {
+  return addressOf(connection);
+}
+
+/**
+ * Other namespaces that the server holds and that may be of the same repository: those whose last word is the same. None
+ * where this user may not look. @throws CoordinationError UNAVAILABLE
+ */
+export async function similarNamespaces({ connection, keyPrefix }: Settings): Promise<string[]> {
+  return similar(connection, keyPrefix);
 }
 
 /** The Redis user that this namespace needs, and no more. Needs no Redis. @throws CoordinationError INVALID */

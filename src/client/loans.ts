@@ -3,7 +3,7 @@ import { LIMITS } from "../protocol/definition.ts";
 import { CoordinationError } from "../protocol/errors.ts";
 import type { CheckResult, CoordinationEvent, NotificationsResult } from "../protocol/results.ts";
 import { checkLimit } from "../protocol/validation.ts";
-import type { ResultBound } from "./checking.ts";
+import type { Looking, Reading, ResultBound } from "./checking.ts";
 import { readNotifications } from "./replies.ts";
 import type { Session } from "./session.ts";
 import { AWAY, takeForever } from "./waiting.ts";
@@ -20,9 +20,9 @@ export interface Loan<T> {
 export async function takeNotifications(
   session: Session,
   limit: number | undefined,
-  bound?: Pick<ResultBound, "bytes">,
+  { bound, look }: Pick<Partial<Reading>, "look"> & { bound?: Pick<ResultBound, "bytes"> } = {},
 ): Promise<Loan<NotificationsResult>> {
-  const { result, loan } = await takeEvents(session, limit, "", bound);
+  const { result, loan } = await takeEvents(session, limit, "", bound, look);
   return { result, confirm: () => confirm(session, loan, [], 0, 0) };
 }
 
@@ -32,8 +32,9 @@ async function takeEvents(
   limit: number = LIMITS.list_default,
   confirmed: string,
   bound?: Pick<ResultBound, "bytes">,
+  look: Looking | "" = "",
 ): Promise<{ result: NotificationsResult; loan: string }> {
-  const args = { limit: String(checkLimit(limit)), bytes: String(bound?.bytes ?? 0), confirmed };
+  const args = { limit: String(checkLimit(limit)), bytes: String(bound?.bytes ?? 0), confirmed, look };
   return readNotifications(await session.run("notifications", { ...args, loan_seconds: loanSeconds(session) }));
 }
 
@@ -62,7 +63,8 @@ export async function* eachEvent(
 }
 
 /** Messages that were read without marking have reached whoever asked. */
-export async function confirmShown(session: Session, { messages, unreadable }: CheckResult): Promise<void> {
+export async function confirmShown(session: Session, { messages, unreadable, looking }: CheckResult): Promise<void> {
+  if (looking) return;
   const ids = [...messages, ...unreadable].map(({ id }) => id);
   for (let at = 0; at < ids.length; at += LIMITS.write_maximum) {
     const step = ids.slice(at, at + LIMITS.write_maximum);

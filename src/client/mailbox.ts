@@ -2,12 +2,13 @@
  * What only our own surfaces do, beside a client and as the same session: show an agent that did not ask its mail, wake it,
  * and listen. Not part of the library.
  */
-import type { CheckRequest, CheckResult, NotificationsResult } from "../protocol/results.ts";
-import { check, type ResultBound, showMessage } from "./checking.ts";
+import type { CheckRequest, CheckResult, Joined, JoinOptions, NotificationsResult } from "../protocol/results.ts";
+import type { AgentRun } from "./agent-run.ts";
+import { check, type Looking, type ResultBound, showMessage } from "./checking.ts";
 import type { CoordinationClient } from "./client.ts";
 import { confirm, confirmShown, takeNotifications, type Loan, loanSeconds } from "./loans.ts";
 import { type Mail, type MailMoment, readMail } from "./replies.ts";
-import type { Session } from "./session.ts";
+import type { OwnArguments, Session, Surface } from "./session.ts";
 
 /** How long the place of a background waker is held; as long as it may run at all. */
 const WAKER_SECONDS = 86_400;
@@ -32,25 +33,64 @@ export class Mailbox {
     { limit }: { limit?: number | undefined },
     bound: Pick<ResultBound, "bytes">,
   ): Promise<Loan<NotificationsResult>> {
-    return takeNotifications(this.#session, limit, bound);
+    return takeNotifications(this.#session, limit, { bound });
+  }
+
+  /** As `takeMessages` of the client, for a reader who may only look. */
+  async lookAtMessages(request: CheckRequest, look: Looking | undefined): Promise<Loan<CheckResult>> {
+    const result = await check(this.#session, request, { mark: false, look });
+    return { result, confirm: () => confirmShown(this.#session, result) };
+  }
+
+  /** As `takeNotifications` of the client, for a reader who may only look. */
+  async lookAtNotifications(limit: number | undefined, look: Looking | undefined): Promise<Loan<NotificationsResult>> {
+    return takeNotifications(this.#session, limit, { look });
   }
 
   /** As `showMessage` of the client, but nothing counts as presented before `confirm`. Works without a name. */
-  async takeShown(messageId: string, thread: boolean): Promise<Loan<CheckResult>> {
-    const result = await showMessage(this.#session, messageId, { thread, mark: false });
+  async takeShown(messageId: string, thread: boolean, look?: Looking): Promise<Loan<CheckResult>> {
+    const result = await showMessage(this.#session, messageId, { thread, mark: false, look });
     const nobody = this.#session.settings.instanceId === undefined;
     return { result, confirm: async () => (nobody ? undefined : confirmShown(this.#session, result)) };
   }
 
   /** What this agent, which did not ask, should be shown now, on loan until `confirm`. See lua/collect.lua. */
   async collect(moment: MailMoment, limit: number, bound: ResultBound, waker = ""): Promise<Mail> {
-    const bounds = {
+    const args = this.#collecting(moment, limit, bound, waker);
+    return readMail(await this.#session.run("collect", args), moment);
+  }
+
+  #collecting(moment: MailMoment, limit: number, bound: ResultBound, waker: string): OwnArguments<"collect"> {
+    return {
+      moment,
+      waker,
       limit: String(limit),
       bytes: String(bound.bytes),
       description_bytes: String(bound.descriptionBytes),
       loan_seconds: loanSeconds(this.#session),
     };
-    return readMail(await this.#session.run("collect", { moment, waker, ...bounds }), moment);
+  }
+
+  /** Connects. @throws CoordinationError UNAVAILABLE */
+  async open(): Promise<void> {
+    await this.#session.store.open();
+  }
+
+  /** Joins, and collects in the same round trip; a session that works at a prompt needs no waking, so its waker goes. */
+  async joinAndCollect(
+    run: AgentRun,
+    options: JoinOptions & { surface: Surface },
+    moment: MailMoment,
+    limit: number,
+    bound: ResultBound,
+  ): Promise<{ joined: Joined; mail: Mail }> {
+    const seconds = String(WAKER_SECONDS);
+    const { joined, followed } = await this.#session.joinAnd(run, options, async (speak) => {
+      const sent = moment === "turn" ? [speak("waker", { waker: "", seconds })] : [];
+      const [reply] = await Promise.all([speak("collect", this.#collecting(moment, limit, bound, "")), ...sent]);
+      return reply;
+    });
+    return { joined, mail: readMail(followed, moment) };
   }
 
   /** Whether `collect("tool")` may find anything: false is certain. Keeps this instance's presence as well. */

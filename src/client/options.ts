@@ -1,4 +1,4 @@
-/** What a client is made with; all that is left out comes from the environment, the project file or a default. */
+/** What a client is made with; all that is left out comes from the environment, the run, the register or a default. */
 import type { SessionFacts } from "../protocol/results.ts";
 
 export interface SettingsOptions {
@@ -11,7 +11,7 @@ export interface SettingsOptions {
   presenceTimeoutSeconds?: number | undefined;
   /** How long events that were handed out wait for their confirmation, 0 to 86,400; default 10. */
   loanSeconds?: number | undefined;
-  /** Where the search for `.coord.json` begins; default the working directory. */
+  /** The folder whose project it is about; default the working directory. */
   cwd?: string | undefined;
   /** Default `process.env`. */
   env?: Readonly<Record<string, string | undefined>> | undefined;

@@ -3,7 +3,7 @@
  * lives: in a container without an init a killed process stays a zombie that still takes signals, and elsewhere its number
  * goes to another process.
  */
-import { readFileSync } from "node:fs";
+import { readFileSync, readlinkSync } from "node:fs";
 
 /** How often it is looked whether a process still lives; nothing tells a background process that another was killed. */
 const LOOK_MILLISECONDS = 5_000;
@@ -16,6 +16,8 @@ export interface ProcessFacts {
   /** When it began, in the words of the system; with its number it means one process. */
   started: string;
   zombie: boolean;
+  /** Its process group: what a shell of an agent starts has another one than the agent. */
+  group: number;
 }
 
 /** One process, also after it has ended; `started` is missing where the system does not tell. */
@@ -65,26 +67,50 @@ export function readProcess(pid: number): ProcessFacts | undefined {
 function readProc(pid: number): ProcessFacts {
   const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  const command = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").slice(0, 2).join(" ");
-  return { parent: Number(fields[1]), command, started: fields[19]!, zombie: fields[0] === "Z" || fields[0] === "X" };
+  const command = readArguments(pid).slice(0, 2).join(" ");
+  const zombie = fields[0] === "Z" || fields[0] === "X";
+  return { parent: Number(fields[1]), command, started: fields[19]!, zombie, group: Number(fields[2]) };
+}
+
+/** The program and its arguments; on other systems than Linux split at each space. None where they may not be looked at. */
+export function readArguments(pid: number): string[] {
+  try {
+    if (process.platform === "linux") return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").slice(0, -1);
+    return ps(pid, "command").trim().split(/\s+/);
+  } catch {
+    return [];
+  }
+}
+
+/** Within what the number of a process means one: a start of the system, and a container. One word. */
+export function machine(): string {
+  try {
+    const boot = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+    return `${boot}/${readlinkSync("/proc/self/ns/pid").replaceAll(/\D/g, "")}`;
+  } catch {
+    return "one"; // as on other systems, where the start of a process tells it from one before a restart
+  }
 }
 
 function askPs(pid: number): ProcessFacts | undefined {
+  const output = ps(pid, "ppid", "pgid", "state", "lstart", "command");
+  // "  1 1 Ss   Sun Nov 29 20:35:14 2026 /sbin/launchd": the start is five words.
+  const [, parent, group, state, started, command] =
+    /^\s*(\d+)\s+(\d+)\s+(\S+)\s+(\S+\s+\S+\s+\S+\s+\S+\s+\S+)\s+(\S+(?:\s+\S+)?)/.exec(output) ?? [];
+  if (command === undefined) return undefined;
+  const zombie = state!.startsWith("Z");
+  return { parent: Number(parent), command, started: started!, zombie, group: Number(group) };
+}
+
+function ps(pid: number, ...columns: string[]): string {
   // Not imported: that would cost every start, also where nothing is started.
   const { execFileSync } = process.getBuiltinModule("node:child_process");
-  const columns = ["ppid", "state", "lstart", "command"].flatMap((column) => ["-o", `${column}=`]);
-  const env = { ...process.env, LC_ALL: "C" };
-  const output = execFileSync("ps", [...columns, "-p", String(pid)], {
+  return execFileSync("ps", [...columns.flatMap((column) => ["-o", `${column}=`]), "-p", String(pid)], {
     encoding: "utf8",
     timeout: PS_WITHIN_MS,
-    env,
+    env: { ...process.env, LC_ALL: "C" },
     stdio: ["ignore", "pipe", "ignore"],
   });
-  // "  1 Ss   Sun Nov 29 20:35:14 2026 /sbin/launchd": the start is five words.
-  const [, parent, state, started, command] =
-    /^\s*(\d+)\s+(\S+)\s+(\S+\s+\S+\s+\S+\s+\S+\s+\S+)\s+(\S+(?:\s+\S+)?)/.exec(output) ?? [];
-  if (command === undefined) return undefined;
-  return { parent: Number(parent), command, started: started!, zombie: state!.startsWith("Z") };
 }
 
 /** A terminal that is closed ends what runs in it like somebody who asks it to. */

@@ -57,6 +57,8 @@ interface Page {
   /** Of `dead`. */
   cursor?: string;
   messages: StoredMessage[];
+  /** The reader stands outside of the session, and nothing was marked. */
+  looking?: true;
   unreadable: Unreadable[];
 }
 
@@ -77,6 +79,7 @@ export function readPages(pages: readonly Page[], ascending: boolean): CheckResu
     ...(nextSince ? { nextSince } : {}),
     ...(nextBefore ? { nextBefore } : {}),
     ...(last.step ? { stoppedEarly: true } : {}),
+    ...(last.looking ? { looking: true } : {}),
     unreadable: pages.flatMap(({ unreadable }) => unreadable),
   };
 }
@@ -147,11 +150,19 @@ export function presencesCursor(page: unknown): string {
   return (JSON.parse((page as string[]).at(-1)!) as [string])[0];
 }
 
+/** In the place of a loan: the events stay in the queue. */
+const LOOKED = "look";
+
 export function readNotifications(reply: unknown): { result: NotificationsResult; loan: string } {
   const [remaining, loan = "", ...events] = reply as string[];
   return {
-    result: { count: events.length, notifications: events.map(readEvent), remaining: Number(remaining) },
-    loan,
+    result: {
+      count: events.length,
+      notifications: events.map(readEvent),
+      remaining: Number(remaining),
+      ...(loan === LOOKED ? { looking: true } : {}),
+    },
+    loan: loan === LOOKED ? "" : loan,
   };
 }
 

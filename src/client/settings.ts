@@ -1,18 +1,29 @@
 /**
- * Identity and configuration, resolved the same way on every surface: option, environment, the nearest `.coord.json`,
- * default. Every value is checked here, and a malformed one is refused by the name of where it stands.
+ * Identity and configuration, resolved the same way on every surface: option, environment, the record of the run, the
+ * register, default. Every value is checked here, and a malformed one is refused by the name of where it stands.
  */
-import { existsSync, readFileSync, statSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import { resolve } from "node:path";
 import { KEY_PREFIX_PATTERN, LIMITS, NAMESPACE_SETTINGS, type NamespaceSettingName } from "../protocol/definition.ts";
 import type { NamespaceSettings } from "../protocol/results.ts";
-import { checkIdentity, checkInstance, invalid, missingIdentity, shown } from "../protocol/validation.ts";
+import { checkInstance, invalid, missingIdentity, shown } from "../protocol/validation.ts";
 import type { ConnectionSettings } from "../store/connection-settings.ts";
 import { oneSlot } from "../store/keys.ts";
 import type { Replication } from "../store/store.ts";
-import { connectionSource, resolveConnection } from "./connecting.ts";
+import * as connecting from "./connecting.ts";
+import { findName } from "./identity.ts";
 import type { SettingsOptions } from "./options.ts";
-import { checkWhole, variableChoice, variableWhole } from "./variables.ts";
+import { type Surroundings, surroundingsOf } from "./register.ts";
+import { ownRunRecord, type RunRecord } from "./run-record.ts";
+import { checkWhole, variableChoice, variableWhole, type Variables } from "./variables.ts";
+
+export interface ResolveOptions extends SettingsOptions {
+  /**
+   * For hooks and servers: the record of their run, null where it has none. One that a hook has written comes before
+   * environment and register. Any other, and what by default is found among the processes above, says what the environment
+   * does not: a host may have stripped the variables of the server that wrote it.
+   */
+  run?: RunRecord | null | undefined;
+}
 
 export interface Settings {
   readonly instanceId: string | undefined;
@@ -40,44 +51,54 @@ export interface SettingsSources {
   readonly instanceId: string | undefined;
   readonly connection: string | undefined;
   readonly keyPrefix: string | undefined;
-  /** The `.coord.json` that was read. */
-  readonly projectFile: string | undefined;
+  /** Why there is no name, as a sentence without its full stop. */
+  readonly nameless: string | undefined;
+  readonly surroundings: Surroundings;
+  readonly run: RunRecord | undefined;
+  /** The variables that name the server, for a record or the register. */
+  readonly server: Variables;
 }
 
-export const PROJECT_FILE = ".coord.json";
-
 /** @throws CoordinationError IDENTITY for a malformed name, INVALID for any other malformed value */
-export function resolveSettings(options: SettingsOptions = {}): Settings {
+export function resolveSettings(options: ResolveOptions = {}): Settings {
   const env = options.env ?? process.env;
-  const project = readProjectFile(resolve(options.cwd ?? workingFolder()));
-  const file =
-    project?.values.redis === undefined ? undefined : ([project.values.redis, `redis in ${project.path}`] as const);
-  /** The first that is given; an empty variable counts as unset, since `${NAME:-}` in a configuration makes one. */
-  const first = (
-    option: keyof SettingsOptions,
-    variable: string | undefined,
-    field?: keyof Project,
-  ): [value: unknown, source: string] | undefined => {
-    if (options[option] !== undefined) return [options[option], option];
-    if (variable !== undefined && env[variable]) return [env[variable], variable];
-    if (field !== undefined && project?.values[field] !== undefined)
-      return [project.values[field], `${field} in ${project.path}`];
-    return undefined;
-  };
-  const identity = first("instanceId", "CLAUDE_INSTANCE_ID", "instanceId");
-  const prefix = first("keyPrefix", "COORD_KEY_PREFIX", "keyPrefix");
-  const orchestrator = first("orchestrator", "COORD_ORCHESTRATOR", "orchestrator");
-  const timeout = first("presenceTimeoutSeconds", "COORD_PRESENCE_TIMEOUT_SECONDS");
-  const setting = (name: NamespaceSettingName): number => {
-    const rule = NAMESPACE_SETTINGS[name];
+  const folder = resolve(options.cwd ?? workingFolder());
+  const surroundings = surroundingsOf(folder, env);
+  const { project, file } = surroundings;
+  // A hook's or server's run is what it is; a command in a shell of the run may be told otherwise.
+  const run = options.run === undefined ? ownRunRecord(env, surroundings.tree.root) : (options.run ?? undefined);
+  const bound = options.run?.by === "hook" ? options.run : undefined;
+  type Found = readonly [value: unknown, source: string] | undefined;
+  /** An empty variable counts as unset, since `${NAME:-}` in a configuration makes one. */
+  const variable = (name: string): Found => (env[name] ? [env[name], name] : undefined);
+  const option = (name: keyof ResolveOptions): Found =>
+    options[name] === undefined ? undefined : [options[name], name];
+  const written = (value: unknown, field: string): Found =>
+    value === undefined ? undefined : [value, `${field} in ${file}`];
+  const recorded = (record: RunRecord | undefined, value: unknown): Found =>
+    record === undefined || value === undefined ? undefined : [value, RUN_SOURCE];
+
+  const name = findName({ option: options.instanceId, env, run, bound: bound !== undefined, surroundings });
+  const prefix =
+    option("keyPrefix") ??
+    recorded(bound, bound?.prefix) ??
+    variable("COORD_KEY_PREFIX") ??
+    recorded(run, run?.prefix) ??
+    written(project?.keyPrefix, "keyPrefix");
+  const orchestrator =
+    option("orchestrator") ?? variable("COORD_ORCHESTRATOR") ?? written(project?.orchestrator, "orchestrator");
+  const timeout = option("presenceTimeoutSeconds") ?? variable("COORD_PRESENCE_TIMEOUT_SECONDS");
+  const setting = (field: NamespaceSettingName): number => {
+    const rule = NAMESPACE_SETTINGS[field];
     return variableWhole(env, rule.variable, rule.default, rule.minimum, rule.maximum);
   };
   const { default: usual, minimum, maximum } = NAMESPACE_SETTINGS.presence_timeout_seconds;
   const presenceTimeoutSeconds = timeout === undefined ? usual : checkWhole(...timeout, minimum, maximum);
-  const connection = resolveConnection(options.redis, env, file);
+  const server = findServer(options.redis, env, { bound, run, surroundings });
+  const { connection } = server;
   const keyPrefix = prefix === undefined ? "coord" : checkKeyPrefix(...prefix);
   return {
-    instanceId: identity === undefined ? undefined : checkIdentity(...identity),
+    instanceId: name.instance,
     agentSessionId: env["CLAUDE_CODE_SESSION_ID"] || undefined,
     connection,
     keyPrefix: connection.discovery?.by === "cluster" ? checkOneSlot(keyPrefix, prefix?.[1]) : keyPrefix,
@@ -114,10 +135,13 @@ export function resolveSettings(options: SettingsOptions = {}): Settings {
     unknownRecipient: variableChoice(env, "COORD_UNKNOWN_RECIPIENT", ["warn", "reject"]),
     direction: variableChoice(env, "COORD_DIRECTION", ["warn", "strict"]),
     sources: {
-      instanceId: identity?.[1],
-      connection: connectionSource(options.redis, env, file),
+      instanceId: name.source,
+      connection: server.source,
       keyPrefix: prefix?.[1],
-      projectFile: project?.path,
+      nameless: name.reason,
+      surroundings,
+      run,
+      server: server.variables,
     },
   };
 }
@@ -133,54 +157,42 @@ export function workingFolder(): string {
 
 /** @throws CoordinationError IDENTITY */
 export function requireIdentity(settings: Settings): string {
-  if (settings.instanceId === undefined) throw missingIdentity();
+  if (settings.instanceId === undefined) throw missingIdentity(settings.sources.nameless);
   return settings.instanceId;
 }
 
-interface Project {
-  instanceId?: unknown;
-  keyPrefix?: unknown;
-  redis?: unknown;
-  orchestrator?: unknown;
+/** Where a value of a run's record is said to come from. */
+const RUN_SOURCE = "this run";
+
+interface Places {
+  bound: RunRecord | undefined;
+  run: RunRecord | undefined;
+  surroundings: Surroundings;
 }
 
-/** The nearest file upwards, as far as the folder that holds `.git`: a worktree never takes its parent's identity. */
-function readProjectFile(start: string): { path: string; values: Project } | undefined {
-  for (let folder = start; ; folder = dirname(folder)) {
-    const path = join(folder, PROJECT_FILE);
-    const text = readIfThere(path);
-    if (text !== undefined) return { path, values: parseProject(path, text) };
-    if (existsSync(join(folder, ".git")) || folder === dirname(folder)) return undefined;
-  }
-}
-
-/** A repository may bring anything under this name, a link to /dev/zero included; a hook that reads it has to end. */
-function readIfThere(path: string): string | undefined {
-  let problem: string;
-  try {
-    const stat = statSync(path, { throwIfNoEntry: false });
-    if (stat === undefined) return undefined;
-    if (stat.isFile() && stat.size <= LIMITS.project_file_bytes) return readFileSync(path, "utf8");
-    problem = stat.isFile()
-      ? `it has ${stat.size} bytes, at most ${LIMITS.project_file_bytes} are read`
-      : "it is no file";
-  } catch (error) {
-    problem = (error as Error).message;
-  }
-  throw invalid(`${path} cannot be read: ${problem}.`, "Make it readable, or remove it.");
-}
-
-function parseProject(path: string, text: string): Project {
-  let values: unknown;
-  try {
-    values = JSON.parse(text);
-  } catch (error) {
-    // Without the piece of the file that V8 quotes: it may be that of a password.
-    const problem = (error as Error).message.replace(/, (?:\.{3})?".*$/s, "");
-    throw invalid(`${path} is not JSON: ${problem}.`, 'It holds, for example, {"instanceId": "backend"}.');
-  }
-  if (typeof values === "object" && values !== null && !Array.isArray(values)) return values;
-  throw invalid(`${path} is not a JSON object.`, 'It holds, for example, {"instanceId": "backend"}.');
+/** Taken whole from the first place that names any part of it. @throws CoordinationError INVALID */
+function findServer(
+  option: string | undefined,
+  env: Variables,
+  { bound, run, surroundings: { project, file } }: Places,
+): connecting.NamedServer {
+  if (option !== undefined) return connecting.serverOfOption(option);
+  const ofRun = (record: RunRecord | undefined): connecting.NamedServer | undefined =>
+    record && connecting.serverOfWritten({ variables: record.server, source: RUN_SOURCE });
+  const ofProject =
+    project === undefined || Object.keys(project.server).length === 0
+      ? undefined
+      : { variables: project.server, source: `server in ${file}` };
+  return (
+    ofRun(bound) ??
+    connecting.serverOfOwnVariables(env) ??
+    // In a project that was set up, these are its application's.
+    (project === undefined ? connecting.serverOfPlainVariables(env) : undefined) ??
+    ofRun(run) ??
+    (ofProject && connecting.serverOfWritten(ofProject)) ??
+    connecting.serverOfPlainVariables(env) ??
+    connecting.DEFAULT_SERVER
+  );
 }
 
 function checkKeyPrefix(value: unknown, source: string): string {

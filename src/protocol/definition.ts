@@ -62,6 +62,8 @@ export interface Limits {
   readonly loan_seconds_maximum: number;
   readonly beat_seconds_maximum: number;
   readonly sweep_seconds_maximum: number;
+  /** How long each step of connecting may be silent: a server that is far away takes long, one that is gone says nothing. */
+  readonly silent_milliseconds: number;
   readonly connect_milliseconds: number;
   readonly operation_milliseconds: number;
   /** From so many times the presence timeout on, an instance counts as offline. */
@@ -72,7 +74,7 @@ export interface Limits {
   /** Waiting is part of the operation: time is left to store, and to answer. */
   readonly replicas_milliseconds_maximum: number;
   readonly addresses_maximum: number;
-  readonly project_file_bytes: number;
+  readonly register_bytes: number;
 }
 
 /** Every bound of the protocol. */
@@ -98,6 +100,8 @@ export const NAMESPACE_SETTINGS: Readonly<Record<NamespaceSettingName, Namespace
 
 export const INSTANCE_PATTERN: RegExp = new RegExp(definition.instance.pattern);
 export const RESERVED_NAMES: readonly string[] = definition.instance.reserved;
+/** Names of people: no agent speaks under one. */
+export const PEOPLE_NAMES: readonly string[] = definition.instance.people;
 export const KEY_PREFIX_PATTERN: RegExp = new RegExp(definition.key_prefix_pattern);
 /**
  * Characters that a person cannot see: controls but tab and newline, formats, separators of lines and paragraphs, and what

@@ -19,6 +19,8 @@ export const ErrorCode = {
   FULL: "FULL",
   /** A newer session speaks for this instance now. */
   SUPERSEDED: "SUPERSEDED",
+  /** Another session speaks for this instance, and this one has never done so: it is a guest. */
+  TAKEN: "TAKEN",
   /** The namespace was written by a newer, incompatible version. */
   PROTOCOL: "PROTOCOL",
   /** Redis cannot be reached or used. Nothing was changed, unless the sentence says otherwise. */

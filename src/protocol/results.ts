@@ -143,6 +143,8 @@ export interface CheckResult {
   nextBefore?: string;
   /** The search ended at the bound of 20,000 examined entries; go on from the cursor. */
   stoppedEarly?: boolean;
+  /** A command outside of the agent's session has read this: nothing was marked or taken. */
+  looking?: true;
   unreadable: Unreadable[];
 }
 
@@ -237,6 +239,8 @@ export interface NotificationsResult {
   notifications: CoordinationEvent[];
   /** How many wait in the queue behind these. */
   remaining: number;
+  /** A command outside of the agent's session has read this: nothing was marked or taken. */
+  looking?: true;
 }
 
 export interface SweepResult {

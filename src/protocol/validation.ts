@@ -4,6 +4,7 @@ import {
   LIMITS,
   MESSAGE_TYPES,
   NAMESPACE_SETTINGS,
+  PEOPLE_NAMES,
   RESERVED_NAMES,
   type MessageType,
   type NamespaceSettingName,
@@ -14,7 +15,7 @@ import { CoordinationError, ErrorCode } from "./errors.ts";
 const LINE_BREAK = /[\n\r\v\f\u0085\u2028\u2029]/;
 
 const IDENTITY_HINT =
-  "Set CLAUDE_INSTANCE_ID, give --instance <name>, name it in code, or put it into .coord.json. " +
+  "Run coord init here, set CLAUDE_INSTANCE_ID, give --instance <name>, or name it in code. " +
   "A name has 1-64 letters, digits, dots, underscores or hyphens and starts with a letter or digit.";
 
 export function invalid(message: string, hint: string): CoordinationError {
@@ -27,8 +28,9 @@ export function shown(value: unknown): string {
   return JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text);
 }
 
-export function missingIdentity(): CoordinationError {
-  return new CoordinationError(ErrorCode.IDENTITY, "No instance name is set.", { hint: IDENTITY_HINT });
+/** @param reason why none was found, as a sentence without its full stop */
+export function missingIdentity(reason = "No instance name is set"): CoordinationError {
+  return new CoordinationError(ErrorCode.IDENTITY, `${reason}.`, { hint: IDENTITY_HINT });
 }
 
 /** One's own name. Refused as IDENTITY; `source` says where the value came from. */
@@ -36,6 +38,15 @@ export function checkIdentity(value: unknown, source: string): string {
   const problem = nameProblem(value);
   if (problem === undefined) return value as string;
   throw new CoordinationError(ErrorCode.IDENTITY, `${source} is ${shown(value)}: ${problem}.`, { hint: IDENTITY_HINT });
+}
+
+/** The name of an agent: a person's is not to be had. */
+export function checkAgentName(value: unknown, source: string): string {
+  const name = checkIdentity(value, source);
+  if (!PEOPLE_NAMES.includes(name.toLowerCase())) return name;
+  throw new CoordinationError(ErrorCode.IDENTITY, `${source} is ${shown(name)}: this is the name of a person.`, {
+    hint: "No agent speaks under it: give it another name.",
+  });
 }
 
 /** Somebody else's name. */

@@ -35,6 +35,14 @@ const KEEP_ALIVE_MILLISECONDS = 30_000;
 /** How long a connection that is given up may take to send what was written before it is cut. */
 const CLOSE_MILLISECONDS = 100;
 
+/** How long a link may take to be made. */
+export interface Patience {
+  /** Of performance.now(). */
+  readonly deadline: number;
+  /** For each step: TCP, TLS, login with the first answer. A server that is far away takes as long as each of them takes. */
+  readonly silentMilliseconds: number;
+}
+
 /** A command that was sent. */
 interface Waiting {
   /** How many replies are to come: to `SUBSCRIBE` one for each channel. */
@@ -45,19 +53,22 @@ interface Waiting {
 
 /**
  * Connects, logs in, and asks the first question: a port that accepts and stays silent is no Redis. Resolves to the answer,
- * after which the link is open unless the question has closed it. Rejects with the reason, of whatever kind, when the
- * deadline (of performance.now()) has passed at the latest; the link is closed then.
+ * after which the link is open unless the question has closed it. Rejects with the reason, of whatever kind, when patience has
+ * ended at the latest; the link is closed then.
  */
-export async function dial<T>(server: Server, deadline: number, ask: (link: Link) => Promise<T>): Promise<T> {
+export async function dial<T>(server: Server, patience: Patience, ask: (link: Link) => Promise<T>): Promise<T> {
   // Loaded where it is needed: it takes as long as the rest of a command.
   const tls = server.tls ? await import("node:tls") : undefined;
   const { path, host, port } = server;
   const place = path === undefined ? { host, port } : { path };
   const socket = tls === undefined ? connect(place) : tls.connect({ ...place, ...server.certificates });
   const link = new Link(server, socket);
+  const step = <R>(answer: Promise<R>): Promise<R> =>
+    within(Math.min(patience.deadline, performance.now() + patience.silentMilliseconds), answer);
   try {
+    await step(once(socket, "connect"));
     // Not before the handshake: whether the certificate is right is known only then.
-    await within(deadline, once(socket, tls === undefined ? "connect" : "secureConnect"));
+    if (tls !== undefined) await step(once(socket, "secureConnect"));
     // In one go with the question, which therefore must change nothing: a refused SELECT leaves it in database 0. And in one
     // write: where a server without our certificate has closed already, a second one would fail before the reason is read.
     socket.cork();
@@ -66,10 +77,7 @@ export async function dial<T>(server: Server, deadline: number, ask: (link: Link
     // Where the login is refused, the question is as well, and its refusal says less.
     answer.catch(() => undefined);
     socket.uncork();
-    return await within(
-      deadline,
-      login.then(() => answer),
-    );
+    return await step(login.then(() => answer));
   } catch (error) {
     socket.destroy();
     throw error;

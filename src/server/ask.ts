@@ -11,11 +11,15 @@ export type Place = { path: string } | { host: string; port: number };
 export async function ask(place: Place, command: readonly string[], withinMs: number): Promise<Reply | undefined> {
   const server = { host: "", port: 0, db: 0, tls: false, ...place };
   try {
-    return await dial(server, performance.now() + withinMs, async (link) => {
-      const reply = await link.call(...command);
-      link.close();
-      return reply;
-    });
+    return await dial(
+      server,
+      { deadline: performance.now() + withinMs, silentMilliseconds: withinMs },
+      async (link) => {
+        const reply = await link.call(...command);
+        link.close();
+        return reply;
+      },
+    );
   } catch (error) {
     if (error instanceof ConnectionLost) return undefined;
     throw error;

@@ -1,7 +1,8 @@
 /** What each agent reads: its files, and the entries that give it the tools and the hooks. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { type CommandLine, type Programs, shellLine } from "./programs.ts";
+import { HOST_VARIABLES, SECRET_LOOKING } from "./host-variables.ts";
+import { type CommandLine, guardedLine, type Programs, shellLine } from "./programs.ts";
 
 export const AGENTS = ["claude", "codex", "gemini", "opencode", "cursor"] as const;
 export type Agent = (typeof AGENTS)[number];
@@ -16,6 +17,8 @@ export interface AgentFile {
   readonly skeleton: Entry;
   /** The MCP server under its path of keys. */
   readonly server?: { readonly at: readonly string[]; readonly entry: Entry };
+  /** Of two files of which one has the hooks, whether this is the one user's own. */
+  readonly isLocal?: boolean;
   /** Hooks by event. `matcher` is of the group they stand in; without groups the handlers stand in the event's list. */
   readonly hooks?: { readonly grouped: boolean; readonly events: Readonly<Record<string, EventHooks>> };
 }
@@ -32,13 +35,6 @@ const WAIT_SECONDS = 86_400;
 /** How often mail that arrives on stop may keep Cursor going before it asks its user. */
 const CURSOR_LOOP_LIMIT = 10;
 
-/** Codex starts servers without the environment; these it passes on where they are set. */
-// prettier-ignore
-const CODEX_VARIABLES = [
-  "CLAUDE_INSTANCE_ID", "REDIS_URL", "REDIS_HOST", "REDIS_PORT", "REDIS_DB", "REDIS_USERNAME", "REDIS_PASSWORD",
-  "COORD_KEY_PREFIX", "COORD_ORCHESTRATOR", "COORD_PRESENCE_TIMEOUT_SECONDS", "COORD_UNKNOWN_RECIPIENT", "COORD_DIRECTION",
-];
-
 export function filesOf(agent: Agent, root: string, { coord, hook }: Programs): AgentFile[] {
   const file = (path: string, rest: Partial<AgentFile>): AgentFile => ({
     path: join(root, path),
@@ -51,19 +47,21 @@ export function filesOf(agent: Agent, root: string, { coord, hook }: Programs): 
   /** Hooks that take one line for a shell. */
   const lines = (role: string, more: Entry, names: readonly string[]): Record<string, EventHooks> =>
     Object.fromEntries(
-      names.map((name) => [name, { handlers: [{ ...more, command: shellLine([...hook, ...role.split(" ")]) }] }]),
+      names.map((name) => [name, { handlers: [{ ...more, command: guardedLine([...hook, ...role.split(" ")]) }] }]),
     );
 
   switch (agent) {
     case "claude":
       return [
         file(".mcp.json", { server: { at: ["mcpServers", "coord"], entry: { type: "stdio", command, args } } }),
-        file(".claude/settings.json", { hooks: { grouped: true, events: claudeHooks(hook) } }),
+        file(".claude/settings.json", { isLocal: false, hooks: { grouped: true, events: claudeHooks(hook) } }),
+        file(".claude/settings.local.json", { isLocal: true, hooks: { grouped: true, events: claudeHooks(hook) } }),
       ];
     case "codex": {
       const events = ["SessionStart", "UserPromptSubmit", "PostToolUse", "Stop"];
       const handler = { type: "command", command: "", timeout: HOOK_SECONDS };
-      const entry = { command, args, env_vars: CODEX_VARIABLES };
+      // It starts servers without the environment: these it passes on where they are set.
+      const entry = { command, args, env_vars: HOST_VARIABLES };
       return [
         file(".codex/config.toml", { format: "toml", server: { at: ["mcp_servers", "coord"], entry } }),
         file(".codex/hooks.json", { hooks: { grouped: true, events: lines("codex", handler, events) } }),
@@ -74,7 +72,7 @@ export function filesOf(agent: Agent, root: string, { coord, hook }: Programs): 
       const handler = { type: "command", command: "", timeout: HOOK_SECONDS * 1000 };
       return [
         file(".gemini/settings.json", {
-          server: { at: ["mcpServers", "coord"], entry: { command, args } },
+          server: { at: ["mcpServers", "coord"], entry: { command, args, env: asTheyAre(SECRET_LOOKING) } },
           hooks: {
             grouped: true,
             events: { ...lines("gemini", handler, events), ...lines("gemini tool", handler, ["AfterTool"]) },
@@ -106,12 +104,23 @@ export function filesOf(agent: Agent, root: string, { coord, hook }: Programs): 
   }
 }
 
-/** Claude Code starts a program with arguments without a shell. */
-function claudeHooks([command, ...first]: CommandLine): Record<string, EventHooks> {
-  const mail = { type: "command", command, args: [...first, "claude"], timeout: HOOK_SECONDS };
+/** Each as the environment has it; an empty one counts as unset. */
+function asTheyAre(names: readonly string[]): Record<string, string> {
+  return Object.fromEntries(names.map((name) => [name, `\${${name}:-}`]));
+}
+
+function claudeHooks(hook: CommandLine): Record<string, EventHooks> {
+  const run = (...role: string[]): Entry => {
+    const line = [...hook, ...role];
+    const guarded = guardedLine(line);
+    // Claude Code starts a program with arguments without a shell, which is all that an installation by its path needs.
+    const [command, ...args] = guarded === shellLine(line) ? line : ["sh", "-c", guarded];
+    return { type: "command", command, args };
+  };
+  const mail = { ...run("claude"), timeout: HOOK_SECONDS };
   /** Says that this is between tool calls: mostly nothing waits, and then Node is not started. */
-  const between = { ...mail, args: [...mail.args, "tool"] };
-  const wait = { type: "command", command, args: [...first, "wait"], asyncRewake: true, timeout: WAIT_SECONDS };
+  const between = { ...run("claude", "tool"), timeout: HOOK_SECONDS };
+  const wait = { ...run("wait"), asyncRewake: true, timeout: WAIT_SECONDS };
   return {
     SessionStart: { handlers: [mail, wait] },
     UserPromptSubmit: { handlers: [mail] },

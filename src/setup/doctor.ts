@@ -1,9 +1,12 @@
 /** `coord doctor`: everything that has to be right for messages to arrive, looked at one by one. */
+import { isDeepStrictEqual } from "node:util";
 import { CoordinationClient } from "../client/client.ts";
+import { serverOfPlainVariables } from "../client/connecting.ts";
 import { inspectServer } from "../client/inspection.ts";
 import { resolveSettings, type Settings } from "../client/settings.ts";
 import { CoordinationError } from "../protocol/errors.ts";
 import { examineInstance } from "./examine-instance.ts";
+import { examineNamespaces, examineRegister } from "./examine-others.ts";
 import { examineProject } from "./examine-project.ts";
 import { examineServer } from "./examine-server.ts";
 import { type Finding, ok, problem, warning } from "./finding.ts";
@@ -37,7 +40,13 @@ export async function examine(cwd: string, instanceId: string | undefined): Prom
         reached = true;
         return examineServer(facts, rest);
       });
-      if (reached && name !== undefined) await look("presence", () => examineInstance(client, name, cwd));
+      if (name !== undefined) {
+        await look("name", () => examineRegister({ ...rest, instanceId: name }));
+        if (reached) {
+          await look("presence", () => examineInstance(client, name, cwd));
+          await look("name", () => examineNamespaces({ ...rest, instanceId: name }));
+        }
+      }
     } finally {
       client.close();
     }
@@ -59,20 +68,36 @@ function examineNode(): Finding {
   return problem("Node.js", `version ${node} is too old`, `Install ${OLDEST_NODE.join(".")} or newer.`);
 }
 
-function examineSettings({ instanceId, keyPrefix, sources }: Settings): Finding[] {
-  const { instanceId: named, keyPrefix: prefixed, projectFile } = sources;
+function examineSettings(settings: Settings): Finding[] {
+  const { instanceId, keyPrefix, sources } = settings;
+  const { instanceId: named, keyPrefix: prefixed, nameless, surroundings } = sources;
+  const { project, file, tree } = surroundings;
   return [
     instanceId === undefined
-      ? problem("identity", "no name is set", "Run coord init here, or set CLAUDE_INSTANCE_ID.")
+      ? problem("identity", nameless ?? "no name is set", "Run coord init here, or set CLAUDE_INSTANCE_ID.")
       : ok("identity", `${instanceId}, from ${named === "instanceId" ? "--instance" : named}`),
     ok("connection", sources.connection === undefined ? "the default" : `from ${sources.connection}`),
     ok("namespace", `${keyPrefix}, ${prefixed === undefined ? "the default" : `from ${prefixed}`}`),
-    projectFile === undefined
+    project === undefined
       ? warning(
-          ".coord.json",
-          "there is none, so the name depends on the environment of each agent",
+          "project",
+          "it is not in the register, so name and namespace depend on the environment of each agent",
           "Run coord init here.",
         )
-      : ok(".coord.json", projectFile),
+      : ok("project", `${tree.key} in ${file}`),
+    ...otherServer(settings),
+  ];
+}
+
+/** An application's own variables come behind the project: whoever expects the other server learns it here. */
+function otherServer({ connection }: Settings): Finding[] {
+  const plain = serverOfPlainVariables(process.env);
+  if (plain === undefined || isDeepStrictEqual(plain.connection, connection)) return [];
+  return [
+    warning(
+      "REDIS_*",
+      `${plain.source} in this shell ${plain.source!.includes(",") ? "name" : "names"} another server, which is not used`,
+      "To use it, set COORD_REDIS_URL or COORD_REDIS_HOST, and run coord init.",
+    ),
   ];
 }

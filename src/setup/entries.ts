@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { AgentFile, Entry } from "./agents.ts";
 import { JsonText, type Path } from "./json.ts";
-import { type CommandLine, isHook, isServer, wordsOf } from "./programs.ts";
+import { type CommandLine, isGuarded, isHook, isServer, wordsOf } from "./programs.ts";
 import { hasBlock, parseToml, withBlock, withoutBlock } from "./toml.ts";
 
 /** Gets the text of a file, undefined where there is none, and returns what it is to be. */
@@ -17,8 +17,8 @@ export const addEntries: Edit = (text, file, warn) => {
   for (const [event, wanted] of Object.entries(hooks?.events ?? {})) {
     const found = handlersIn(json, event, hooks!.grouped).filter(({ line }) => isHook(line));
     const same = isDeepStrictEqual(
-      found.map(({ line }) => line),
-      wanted.handlers.map(lineOf),
+      found.map(({ line, guarded }) => [guarded, ...line]),
+      wanted.handlers.map((handler) => [hasGuard(handler), ...lineOf(handler)]),
     );
     // Ours with other values in their fields are as their owner wants them.
     if (same) continue;
@@ -46,7 +46,8 @@ export const removeEntries: Edit = (text, file, warn) => {
   const entry = server === undefined ? undefined : json.get(server.at);
   if (server !== undefined && isOurs(entry)) {
     const { command, args } = server.entry;
-    if (isDeepStrictEqual({ ...entry, command, args }, { ...server.entry, command, args })) json.remove(server.at);
+    const plain = (given: Entry): Entry => ({ ...withoutOurVariables(given), command, args });
+    if (isDeepStrictEqual(plain(entry), plain(server.entry))) json.remove(server.at);
     else warn(`${file.path}: the server ${server.at.join(".")} was changed by hand and stays.`);
   }
   if (hooks !== undefined)
@@ -73,15 +74,25 @@ function addServer(json: JsonText, file: AgentFile, { at, entry }: Server, warn:
   const present = json.get(at);
   if (present === undefined) return json.set(at, entry);
   if (!isOurs(present)) return warn(foreign(file, at));
-  if (isDeepStrictEqual(lineOf(present), lineOf(entry))) return;
-  for (const field of ["command", "args"]) if (entry[field] !== undefined) json.set([...at, field], entry[field]);
+  if (!isDeepStrictEqual(lineOf(present), lineOf(entry))) {
+    for (const field of ["command", "args"]) if (entry[field] !== undefined) json.set([...at, field], entry[field]);
+  }
+  const env = entry["env"] as Entry | undefined;
+  if (env === undefined) return;
+  if (present["env"] === undefined) json.set([...at, "env"], env);
+  else if (passesOn(present["env"])) {
+    // As an earlier version wrote it, for fewer variables.
+    for (const [name, value] of Object.entries(env)) {
+      if (!Object.hasOwn(present["env"], name)) json.set([...at, "env", name], value);
+    }
+  }
 }
 
 function addTable(text: string, file: AgentFile, warn: (sentence: string) => void): string {
   const { at, entry } = file.server!;
   const [group, name] = at as [string, string];
   const present = (parseToml(file.path, text)[group] as Entry | undefined)?.[name];
-  if (isOurs(present) && isDeepStrictEqual(lineOf(present), lineOf(entry))) return text;
+  if (isOurs(present) && isDeepStrictEqual(lineOf(present), lineOf(entry)) && !isOfEarlier(present, entry)) return text;
   if (present !== undefined && !hasBlock(text)) {
     if (!isOurs(present)) warn(foreign(file, at));
     return text;
@@ -90,6 +101,14 @@ function addTable(text: string, file: AgentFile, warn: (sentence: string) => voi
   const result = withBlock(text, [`[${at.join(".")}]`, ...lines]);
   parseToml(file.path, result); // what stands in the file may forbid the table
   return result;
+}
+
+/** Written by an earlier version, which passed on fewer variables, and by nobody else since. */
+function isOfEarlier(present: Entry, entry: Entry): boolean {
+  const [passed, wanted] = [present["env_vars"], entry["env_vars"] as readonly string[]];
+  if (!Array.isArray(passed) || !isDeepStrictEqual(Object.keys(present).sort(), Object.keys(entry).sort()))
+    return false;
+  return passed.every((name) => wanted.includes(String(name))) && wanted.some((name) => !passed.includes(name));
 }
 
 type Server = NonNullable<AgentFile["server"]>;
@@ -107,26 +126,46 @@ function tomlValue(value: unknown): string {
   return Array.isArray(value) ? `[${value.map(tomlValue).join(", ")}]` : JSON.stringify(value);
 }
 
+/** An environment that only passes on what is there, as init writes it. */
+function withoutOurVariables({ env, ...entry }: Entry): Entry {
+  return env === undefined || passesOn(env) ? entry : { ...entry, env };
+}
+
+function passesOn(env: unknown): env is Entry {
+  if (typeof env !== "object" || env === null) return false;
+  return Object.entries(env).every(([name, value]) => value === `\${${name}:-}`);
+}
+
 function lineOf({ command, args }: Entry): CommandLine {
+  if (command === "sh" && Array.isArray(args) && args[0] === "-c") return wordsOf(String(args[1]));
   if (Array.isArray(command)) return command.map(String);
   if (Array.isArray(args)) return [String(command), ...args.map(String)];
   return typeof command === "string" ? wordsOf(command) : [];
 }
 
+function hasGuard({ command, args }: Entry): boolean {
+  return [command, ...(Array.isArray(args) ? (args as unknown[]) : [])].some((word) => isGuarded(String(word)));
+}
+
 interface Handler {
   readonly line: CommandLine;
+  readonly guarded: boolean;
   /** What has to go for it to be gone: the handler, or its group where that has nothing else. */
   readonly at: Path;
 }
 
 function handlersIn(json: JsonText, event: string, grouped: boolean): Handler[] {
   const list = json.list(["hooks", event]) as (Entry | null)[];
-  if (!grouped) return list.map((handler, i) => ({ line: lineOf(handler ?? {}), at: ["hooks", event, i] }));
+  const read = (handler: Entry | null): Omit<Handler, "at"> => ({
+    line: lineOf(handler ?? {}),
+    guarded: hasGuard(handler ?? {}),
+  });
+  if (!grouped) return list.map((handler, i) => ({ ...read(handler), at: ["hooks", event, i] }));
   return list.flatMap((group, i) => {
     const handlers = Array.isArray(group?.["hooks"]) ? (group["hooks"] as (Entry | null)[]) : [];
     const whole = handlers.every((handler) => isHook(lineOf(handler ?? {})));
     return handlers.map((handler, j) => ({
-      line: lineOf(handler ?? {}),
+      ...read(handler),
       at: whole ? ["hooks", event, i] : ["hooks", event, i, "hooks", j],
     }));
   });

@@ -1,32 +1,37 @@
 /** The files of a project: which agents are set up in it, and whether what they start is there. */
-import { existsSync } from "node:fs";
-import { join, relative } from "node:path";
-import { PROJECT_FILE } from "../client/settings.ts";
+import { relative } from "node:path";
 import { type Agent, type AgentFile, AGENTS, filesOf } from "./agents.ts";
+import { examineClaude } from "./examine-claude.ts";
 import { type Finding, ok, problem, warning } from "./finding.ts";
-import { addEntries, linesIn } from "./entries.ts";
+import { linesIn } from "./entries.ts";
 import { stateOf, planChange } from "./files.ts";
-import { git } from "./git.ts";
+import { describeLegacy, LEGACY_FILE, readLegacy } from "./legacy.ts";
 import { findPlace, type Place } from "./place.ts";
+import { planSetUp } from "./plan.ts";
 import { findPrograms, isRunnable, type Programs } from "./programs.ts";
 
 export function examineProject(cwd: string): Finding[] {
   const place = findPlace(cwd);
   const programs = findPrograms();
   const findings = AGENTS.flatMap((agent) => examineAgent(agent, place, programs));
+  const known = findings.find(({ about }) => about === "claude");
+  // What cannot be started anyway is said once.
+  const claude = known?.level === "problem" ? [] : examineClaude(place, known !== undefined);
   if (findings.length === 0)
     findings.push(
       warning("agents", "none is set up here", "Run coord init, for another agent than Claude Code with --agent."),
     );
-  return [...examineExclude(place), ...findings];
+  return [...examineLegacy(place), ...findings, ...claude];
 }
 
 /** Nothing about an agent that nobody has set up here. */
-function examineAgent(agent: Agent, { root }: Place, programs: Programs): Finding[] {
+function examineAgent(agent: Agent, place: Place, programs: Programs): Finding[] {
   const again = `coord init --agent ${agent}`;
+  const { root } = place;
   try {
     const files = filesOf(agent, root, programs);
-    const lines = files.flatMap((file) => linesIn(textOf(file), file));
+    const used = files.filter((file) => linesIn(textOf(file), file).length > 0);
+    const lines = used.flatMap((file) => linesIn(textOf(file), file));
     if (lines.length === 0) return [];
     const missing = lines.find((line) => !isRunnable(line));
     if (missing !== undefined) {
@@ -38,16 +43,12 @@ function examineAgent(agent: Agent, { root }: Place, programs: Programs): Findin
         ),
       ];
     }
-    const warnings: string[] = [];
-    const open = files.filter(
-      (file) =>
-        stateOf(planChange(file.path, (text) => addEntries(text, file, (sentence) => warnings.push(sentence)))) !==
-        "unchanged",
-    );
+    const { changes, warnings } = planSetUp(place, [agent], programs, false, false);
+    const open = changes.filter((change) => stateOf(change) !== "unchanged");
     if (open.length > 0)
       return [warning(agent, `${names(open, root)} lacks entries or has older ones`, `Run ${again}.`)];
     if (warnings.length > 0) return [warning(agent, warnings.join(" "), `Run ${again} after that.`)];
-    return [ok(agent, `set up in ${names(files, root)}`)];
+    return [ok(agent, `set up in ${names(used, root)}`)];
   } catch (error) {
     return [problem(agent, (error as Error).message, `Correct the file, then run ${again}.`)];
   }
@@ -57,18 +58,16 @@ function textOf({ path }: AgentFile): string | undefined {
   return planChange(path, (text) => text).before;
 }
 
-function names(files: readonly AgentFile[], root: string): string {
+function names(files: readonly { path: string }[], root: string): string {
   return files.map(({ path }) => relative(root, path)).join(" and ");
 }
 
-function examineExclude({ root, git: repository }: Place): Finding[] {
-  if (repository === undefined || !existsSync(join(root, PROJECT_FILE))) return [];
-  if (git(root, "check-ignore", "--quiet", PROJECT_FILE).ok) return [];
+/** What earlier versions read. */
+function examineLegacy({ root }: Place): Finding[] {
+  const legacy = readLegacy(root);
+  if (legacy === undefined) return [];
+  const holds = describeLegacy(legacy);
   return [
-    warning(
-      "git",
-      `${PROJECT_FILE} is not kept out of git, and other worktrees would get this name`,
-      "Run coord init.",
-    ),
+    warning(LEGACY_FILE, `it is not read any more; it holds ${holds}`, "Run coord init --take-over, or remove it."),
   ];
 }

@@ -1,13 +1,16 @@
 /** The server against the guarantees: whether what is stored stays stored. */
 import type { ServerFacts } from "../client/inspection.ts";
 import type { Settings } from "../client/settings.ts";
-import { PROTOCOL_VERSION } from "../protocol/definition.ts";
+import { LIMITS, PROTOCOL_VERSION } from "../protocol/definition.ts";
 import { type Finding, ok, problem, warning } from "./finding.ts";
 
 /** Of the limit, from where on there is reason to act before publishing is refused. */
 const MEMORY_NEARLY_FULL = 0.9;
 /** Times are read by people: what they do not notice is no difference. */
 const CLOCK_MILLISECONDS = 1000;
+/** From there on a hook between tools leaves Redis alone for ten seconds. */
+const FAR_MILLISECONDS = 50;
+const HOOK_ROUND_TRIPS = 4;
 const MEBIBYTE = 1024 ** 2;
 const ADMINISTRATOR = "Ask whoever runs this Redis.";
 
@@ -17,6 +20,7 @@ export function examineServer(
 ): Finding[] {
   return [
     ok("Redis", `${facts.address} answers${facts.namedBy === undefined ? "" : `, named by ${facts.namedBy}`}`),
+    distance(facts),
     version(facts),
     ...role(facts),
     ...replicas(facts, replication.replicas),
@@ -25,6 +29,17 @@ export function examineServer(
     clock(facts),
     protocol(facts, keyPrefix),
   ];
+}
+
+/** What hooks make of it, see src/surfaces/hook/main.ts: the connection, the first question, the mail, its confirmation. */
+function distance({ roundTripMilliseconds: milliseconds }: ServerFacts): Finding {
+  const nearer = "Use a Redis that is nearer to the agents.";
+  if (milliseconds <= FAR_MILLISECONDS) return ok("distance", `an answer takes less than ${FAR_MILLISECONDS} ms`);
+  const told = `an answer takes ${Math.round(milliseconds)} ms`;
+  if (milliseconds >= LIMITS.silent_milliseconds)
+    return problem("distance", `${told}: hooks give up and show no mail, only the tools do`, nearer);
+  const wait = ((HOOK_ROUND_TRIPS * milliseconds) / 1000).toFixed(1);
+  return warning("distance", `${told}: a prompt waits ${wait} s, a tool call at most every 10 s`, nearer);
 }
 
 function version({ name, version: number, redisVersion }: ServerFacts): Finding {

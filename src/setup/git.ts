@@ -3,8 +3,6 @@ import { spawnSync } from "node:child_process";
 
 /** A checkout of a very large repository takes minutes. */
 const GIT_WITHIN_MS = 600_000;
-/** Set by git for its own hooks, where they would answer for another repository than the folder's. */
-const REDIRECTIONS = /^GIT_(DIR|WORK_TREE|INDEX_FILE|COMMON_DIR|OBJECT_DIRECTORY|PREFIX)$/;
 
 export interface GitAnswer {
   ok: boolean;
@@ -14,7 +12,8 @@ export interface GitAnswer {
 }
 
 export function git(cwd: string, ...args: readonly string[]): GitAnswer {
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !REDIRECTIONS.test(name)));
+  // git sets them for its own hooks, where they would answer for another repository than the folder's.
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("GIT_")));
   const options = { cwd, env, encoding: "utf8", timeout: GIT_WITHIN_MS, input: "" } as const;
   const { status, stdout, stderr, error } = spawnSync("git", args, options);
   if (error === undefined) return { ok: status === 0, stdout, stderr: stderr.trim() };

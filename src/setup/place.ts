@@ -1,85 +1,40 @@
-/** Where a set-up belongs: the repository or worktree around a folder, and the name its agent gets by default. */
-import { existsSync } from "node:fs";
-import { basename, dirname, join, resolve } from "node:path";
-import { RESERVED_NAMES } from "../protocol/definition.ts";
-import { missingIdentity } from "../protocol/validation.ts";
+/** Where a set-up belongs: the work tree around a folder, and what git says about it. */
+import { findWorkTree, MAIN, type WorkTree } from "../client/work-tree.ts";
+import { invalid } from "../protocol/validation.ts";
 import { git, worktreesOf } from "./git.ts";
 
 export interface Place {
-  /** The folder that holds `.git`; outside git the folder asked about. */
+  readonly tree: WorkTree;
   readonly root: string;
-  readonly git: Repository | undefined;
-  /** Why git could say nothing about it. */
-  readonly problem: string | undefined;
-}
-
-interface Repository {
-  /** Made by `git worktree add`. */
-  readonly linked: boolean;
-  /** None with a detached head. */
+  /** None with a detached head, and outside of git. */
   readonly branch: string | undefined;
-  /** The file of ignored paths that is never committed; one for all worktrees of a repository. */
-  readonly excludeFile: string;
-  /** All worktrees, this one included, the main one first. */
-  readonly worktrees: readonly string[];
+  /** Whether it is the main worktree; of a bare repository, which has none, any may be the one of the reviewer. */
+  readonly isFirst: boolean;
 }
 
-/** Branches of the one who reviews, when they are checked out in the main worktree. */
-const TRUNKS = new Set(["main", "master", "trunk"]);
-const NAME_CHARACTERS = 64;
-
+/** @throws CoordinationError INVALID for a bare repository, in which nobody works */
 export function findPlace(start: string): Place {
-  for (let folder = resolve(start); ; folder = dirname(folder)) {
-    if (existsSync(join(folder, ".git"))) return inRepository(folder);
-    if (folder === dirname(folder)) return { root: resolve(start), git: undefined, problem: undefined };
+  const tree = findWorkTree(start);
+  const { root, gitDirectory } = tree;
+  const asked = gitDirectory === undefined ? git(root, "rev-parse", "--is-bare-repository").stdout.trim() : "";
+  const layout = gitDirectory !== undefined && tree.id === MAIN && isBare(root);
+  // By its shape it is only said what it is: a folder of this shape that a clone brings is set up as nothing.
+  if (asked === "true" || layout) {
+    throw invalid(
+      `${root} is a bare repository: nobody works in it.`,
+      "Make a worktree with a name: coord worktree add <name>, or run coord init in one.",
+    );
   }
+  const branch =
+    gitDirectory === undefined ? "" : git(root, "symbolic-ref", "--quiet", "--short", "HEAD").stdout.trim();
+  const [main] = gitDirectory === undefined ? [] : worktreesOf(root);
+  return { tree, root, branch: branch || undefined, isFirst: tree.id === MAIN || (main !== undefined && isBare(main)) };
 }
 
-function inRepository(root: string): Place {
-  const asked = git(root, "rev-parse", "--git-dir", "--git-common-dir", "--git-path", "info/exclude");
-  if (!asked.ok) return { root, git: undefined, problem: asked.stderr };
-  const [own, common, excludeFile] = asked.stdout.trimEnd().split("\n") as [string, string, string];
-  const branch = git(root, "symbolic-ref", "--quiet", "--short", "HEAD").stdout.trim();
-  return {
-    root,
-    git: {
-      linked: resolve(root, own) !== resolve(root, common),
-      branch: branch || undefined,
-      excludeFile: resolve(root, excludeFile),
-      worktrees: worktreesOf(root),
-    },
-    problem: undefined,
-  };
+function isBare(folder: string): boolean {
+  return git(folder, "config", "--bool", "core.bare").stdout.trim() === "true" && !isWorkTree(folder);
 }
 
-export interface Proposal {
-  name: string;
-  /** Where it comes from, for the person who may want another. */
-  source: string;
-}
-
-/**
- * A linked worktree is named after its folder, the main one after its branch: each is the one that tells them apart.
- *
- * @throws CoordinationError IDENTITY when neither leaves anything of a name
- */
-export function proposeName({ root, git: repository }: Place): Proposal {
-  const folder = { name: nameFrom(basename(root)), source: "the name of this folder" };
-  const branch = { name: nameFrom(repository?.branch ?? ""), source: `the branch ${repository?.branch}` };
-  if (repository?.linked === false && TRUNKS.has(repository.branch ?? "")) branch.name = "orchestrator";
-  const candidates = repository?.linked === false ? [branch, folder] : [folder, branch];
-  const proposal = candidates.find(({ name }) => name !== "");
-  if (proposal === undefined) throw missingIdentity();
-  return proposal;
-}
-
-/** What is left of a text as the name of an instance: `feat/login#2` gives `feat-login-2`. Empty when nothing is. */
-export function nameFrom(text: string): string {
-  const plain = text
-    .normalize("NFKD")
-    .replaceAll(/\p{Mark}/gu, "")
-    .replaceAll(/[^A-Za-z0-9._-]+/g, "-")
-    .slice(0, NAME_CHARACTERS)
-    .replaceAll(/^[^A-Za-z0-9]+|[^A-Za-z0-9]+$/g, "");
-  return RESERVED_NAMES.includes(plain.toLowerCase()) ? `${plain}-agent` : plain;
+function isWorkTree(folder: string): boolean {
+  return git(folder, "rev-parse", "--is-inside-work-tree").stdout.trim() === "true";
 }

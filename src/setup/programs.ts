@@ -72,8 +72,20 @@ export function shellLine(line: CommandLine): string {
     .join(" ");
 }
 
-/** The words of a line that `shellLine` wrote; of any other at least not by mistake one of ours. */
+/** The files may be shared with people who do not have the program: there it does nothing, and is no error four times a turn. */
+export function guardedLine(line: CommandLine): string {
+  const text = shellLine(line);
+  return line[0] === "node" ? text : `command -v ${line[0]} >/dev/null 2>&1 || exit 0; exec ${text}`;
+}
+
+const GUARD = /^command -v \S+ >\/dev\/null 2>&1 \|\| exit 0; exec /;
+
+export function isGuarded(text: string): boolean {
+  return GUARD.test(text);
+}
+
+/** The words of a line that `shellLine` or `guardedLine` wrote; of any other at least not by mistake one of ours. */
 export function wordsOf(text: string): CommandLine {
-  const words = text.match(/(?:'[^']*'|\\'|[^\s'])+/g) ?? [];
+  const words = text.replace(GUARD, "").match(/(?:'[^']*'|\\'|[^\s'])+/g) ?? [];
   return words.map((word) => word.replaceAll(/'([^']*)'|\\(')/g, "$1$2"));
 }

@@ -1,12 +1,20 @@
-/** `coord worktree add`: a git worktree, its branch and its instance in one step. */
+/** `coord worktree add` and `remove`: a git worktree, its branch and its instance in one step. */
 import { existsSync, rmdirSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
-import { type CoordinationError } from "../protocol/errors.ts";
-import { checkIdentity, invalid, shown } from "../protocol/validation.ts";
+import { surroundingsOf } from "../client/register.ts";
+import { findWorkTree, MAIN } from "../client/work-tree.ts";
+import { CoordinationError } from "../protocol/errors.ts";
+import { nameFrom } from "../protocol/naming.ts";
+import { checkAgentName, invalid, shown } from "../protocol/validation.ts";
 import type { Agent } from "./agents.ts";
+import { clientOf, lookAround, type Target } from "./around.ts";
+import { makeChanges } from "./files.ts";
 import { git, worktreesOf } from "./git.ts";
-import { type InitResult, setUp } from "./init.ts";
+import { type Decision, type InitResult, setUp } from "./init.ts";
 import { findPlace } from "./place.ts";
+import { planRemoval } from "./plan.ts";
+import { findPrograms } from "./programs.ts";
+import { changeRegister } from "./register.ts";
 
 export interface WorktreeOptions {
   branch?: string | undefined;
@@ -16,10 +24,7 @@ export interface WorktreeOptions {
   agents: readonly Agent[];
 }
 
-export interface WorktreeResult extends InitResult {
-  branch: string;
-  branchCreated: boolean;
-}
+export type WorktreeResult = InitResult & Decision & { branch: string; branchCreated: boolean };
 
 /** @throws CoordinationError INVALID, IDENTITY: nothing was made, or it is gone again */
 export async function addWorktree(cwd: string, name: string, options: WorktreeOptions): Promise<WorktreeResult> {
@@ -30,7 +35,7 @@ export async function addWorktree(cwd: string, name: string, options: WorktreeOp
       `A branch may: coord worktree add ${last || "<name>"} --branch ${name}`,
     );
   }
-  const instance = checkIdentity(name, "name");
+  const instance = checkAgentName(name, "name");
   const before = worktreesOf(cwd);
   if (before.length === 0) throw refused(git(cwd, "rev-parse").stderr);
   const path = options.path === undefined ? defaultPath(before[0]!, name) : resolve(cwd, options.path);
@@ -48,13 +53,76 @@ export async function addWorktree(cwd: string, name: string, options: WorktreeOp
     const added = git(cwd, "worktree", "add", "--quiet", ...target);
     if (!added.ok) throw refused(added.stderr);
     const result = await setUp(findPlace(path), { instance, agents: options.agents, dryRun: false });
-    return { ...result, instanceSource: "as given", branch, branchCreated: !exists };
+    return { ...result, sources: { ...result.sources, instance: "as given" }, branch, branchCreated: !exists };
   } catch (error) {
     const made = worktreesOf(cwd).find((worktree) => !before.includes(worktree));
     if (made !== undefined) git(cwd, "worktree", "remove", "--force", made);
     if (!exists) git(cwd, "branch", "--delete", "--force", "--", branch);
     removeEmpty(folders);
     throw error;
+  }
+}
+
+export interface RemovedWorktree {
+  instance: string;
+  root: string;
+  branch?: string;
+  branchDeleted: boolean;
+  /** Whether it is out of presence and broadcasts. */
+  forgotten: boolean;
+  warnings: string[];
+}
+
+/** @throws CoordinationError INVALID, NOT_FOUND: nothing was changed */
+export async function removeWorktree(cwd: string, name: string): Promise<RemovedWorktree> {
+  const { project, file, tree } = surroundingsOf(cwd, process.env);
+  if (project === undefined) throw invalid("This repository is not set up.", "Remove it with git worktree remove.");
+  const all = worktreesOf(cwd);
+  const root = all.find((path) => {
+    const { id } = findWorkTree(path);
+    return id !== MAIN && (project.worktrees[id] ?? nameFrom(id)) === name;
+  });
+  if (root === undefined) {
+    throw new CoordinationError("NOT_FOUND", `No linked worktree of this repository has the name ${shown(name)}.`, {
+      hint: "git worktree list shows them.",
+    });
+  }
+  if (tree.root === root) throw invalid("This is that worktree.", "Change into another one first.");
+  const target = { prefix: project.keyPrefix, server: project.server };
+  const { presence } = await lookAround(target);
+  const there = presence[name]?.status === "active" ? presence[name].session.cwd : undefined;
+  if (there !== undefined && findWorkTree(there).root === root) {
+    throw invalid(`${name} is active there.`, "End its agent first.");
+  }
+  const place = findPlace(root);
+  const { changes, warnings } = planRemoval(place, [], findPrograms());
+  makeChanges(changes, root);
+  const removed = git(all[0]!, "worktree", "remove", "--", root);
+  if (!removed.ok) {
+    makeChanges(
+      changes.map(({ path, before, after }) => ({ path, before: after, after: before })),
+      root,
+    );
+    throw invalid(removed.stderr, "Nothing was removed.");
+  }
+  const { branch } = place;
+  const deleted = branch === undefined ? undefined : git(all[0]!, "branch", "--delete", "--", branch);
+  const said = [...warnings, ...(deleted?.ok === false ? [`The branch ${branch} stays: ${deleted.stderr}`] : [])];
+  changeRegister(file, (register) => delete register[tree.key]?.worktrees[place.tree.id]);
+  const forgotten = presence[name] !== undefined && (await forget(target, name, said));
+  const result = { instance: name, root, branchDeleted: deleted?.ok === true, forgotten, warnings: said };
+  return branch === undefined ? result : { ...result, branch };
+}
+
+async function forget(target: Target, name: string, warnings: string[]): Promise<boolean> {
+  try {
+    await using client = clientOf(target);
+    await client.forgetInstance(name);
+    return true;
+  } catch (error) {
+    if (!CoordinationError.is(error)) throw error;
+    warnings.push(`${name} still gets broadcasts: coord forget ${name}. ${error.message}`);
+    return false;
   }
 }
 

@@ -2,7 +2,7 @@
 import { LIMITS } from "../protocol/definition.ts";
 import { CoordinationError } from "../protocol/errors.ts";
 import { pause } from "../redis/deadline.ts";
-import { dial, type Link } from "../redis/link.ts";
+import { dial, type Link, type Patience } from "../redis/link.ts";
 import type { ConnectionSettings } from "./connection-settings.ts";
 import { NoPrimary, unavailable } from "./failures.ts";
 import { dialPrimary } from "./primary.ts";
@@ -41,7 +41,7 @@ export class Connection {
    * Resolves to a connection to the server that takes the writes of the namespace.
    *
    * @param deadline of performance.now(), default in 5 seconds: how long a failover that is under way is waited for
-   * @throws CoordinationError UNAVAILABLE after 700 ms at the latest, unless a failover is under way
+   * @throws CoordinationError UNAVAILABLE after 3 seconds at the latest, and once a step of it was silent for half a second, unless a failover is under way
    */
   async open(deadline: number = performance.now() + LIMITS.operation_milliseconds): Promise<Link> {
     for (;;) {
@@ -61,7 +61,10 @@ export class Connection {
     let link: Link | undefined;
     try {
       this.#refuseClosed();
-      link = await this.#dial(performance.now() + LIMITS.connect_milliseconds);
+      link = await this.#dial({
+        deadline: performance.now() + LIMITS.connect_milliseconds,
+        silentMilliseconds: LIMITS.silent_milliseconds,
+      });
       this.#refuseClosed();
     } catch (error) {
       link?.close();
@@ -74,10 +77,10 @@ export class Connection {
     return made;
   }
 
-  async #dial(deadline: number): Promise<Link> {
+  async #dial(patience: Patience): Promise<Link> {
     const { discovery } = this.#settings;
-    if (discovery !== undefined) return dialPrimary(this.#settings, discovery, this.#prefix, deadline);
-    return dial(this.#settings, deadline, async (link) => {
+    if (discovery !== undefined) return dialPrimary(this.#settings, discovery, this.#prefix, patience);
+    return dial(this.#settings, patience, async (link) => {
       // And not the script itself, though that would save a round trip: a server that is stopped would carry it out later,
       // after its sender was told that nothing was sent.
       await link.call("PING");

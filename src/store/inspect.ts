@@ -1,6 +1,8 @@
 /** What can be seen of a Redis server from outside, as `coord doctor` judges it against the guarantees. */
 import { LIMITS } from "../protocol/definition.ts";
 import { within } from "../redis/deadline.ts";
+import type { Link } from "../redis/link.ts";
+import { ErrorReply } from "../redis/errors.ts";
 import type { Reply } from "../redis/resp.ts";
 import { Connection } from "./connection.ts";
 import type { ConnectionSettings } from "./connection-settings.ts";
@@ -28,6 +30,8 @@ export interface ServerFacts {
   /** Bytes; 0 is no limit. */
   memoryLimit: number | undefined;
   memoryUsed: number | undefined;
+  /** How long an answer takes at least. */
+  roundTripMilliseconds: number;
   /** By how much its clock is ahead of this machine's; negative when behind. */
   clockAheadMilliseconds: number | undefined;
   /** The protocol version of the namespace; null before its first message. */
@@ -40,6 +44,7 @@ export async function inspectServer(settings: ConnectionSettings, prefix: string
   try {
     const link = await connection.open();
     const deadline = performance.now() + LIMITS.operation_milliseconds;
+    const roundTripMilliseconds = await shortestRoundTrip(link, deadline);
     const asked = Date.now();
     const visible = async (...command: string[]): Promise<Reply | undefined> =>
       within(deadline, link.call(...command)).catch(() => undefined);
@@ -56,6 +61,7 @@ export async function inspectServer(settings: ConnectionSettings, prefix: string
       address: addressOf(named ? { ...settings, host, port, discovery: undefined } : settings),
       namedBy: named ? addressOf(settings) : undefined,
       ...facts,
+      roundTripMilliseconds,
       appendFsync: Array.isArray(fsync) && typeof fsync[1] === "string" ? fsync[1] : undefined,
       clockAheadMilliseconds: clockAhead === false ? undefined : clockAhead,
       protocolVersion: protocol === undefined || protocol === null ? protocol : Number(protocol),
@@ -65,9 +71,52 @@ export async function inspectServer(settings: ConnectionSettings, prefix: string
   }
 }
 
+/** The shortest of a few: a busy machine is slow once, a distance each time. */
+async function shortestRoundTrip(link: Link, deadline: number): Promise<number> {
+  const trips: number[] = [];
+  while (trips.length < ROUND_TRIPS) {
+    const asked = performance.now();
+    await within(deadline, link.call("PING"));
+    trips.push(performance.now() - asked);
+  }
+  return Math.min(...trips);
+}
+const ROUND_TRIPS = 3;
+
+/** How much of a server's keys is looked through for namespaces; a larger one holds more than ours. */
+const SCAN_COUNT = 1_000;
+const SCANS_MAXIMUM = 50;
+const NAMESPACES_MAXIMUM = 10;
+
+/** Of `coord-acme-shop` those whose last word is `shop` as well, and not itself. @throws CoordinationError UNAVAILABLE */
+export async function similarNamespaces(settings: ConnectionSettings, prefix: string): Promise<string[]> {
+  const word = /[^-:]+$/.exec(prefix)?.[0] ?? "";
+  if (!/^[A-Za-z0-9._]+$/.test(word)) return [];
+  const connection = new Connection(settings, prefix);
+  const found = new Set<string>();
+  try {
+    const redis = await connection.open();
+    let cursor = "0";
+    for (let i = 0; i < SCANS_MAXIMUM && found.size < NAMESPACES_MAXIMUM; i++) {
+      const page = redis.call("SCAN", cursor, "MATCH", metaKey(`*${word}`), "COUNT", String(SCAN_COUNT));
+      const answer = await within(performance.now() + LIMITS.operation_milliseconds, page);
+      const [next, keys] = answer as [string, string[]];
+      for (const key of keys) found.add(key.slice(0, -metaKey("").length));
+      cursor = next;
+      if (cursor === "0") break;
+    }
+  } catch (error) {
+    if (!(error instanceof ErrorReply)) throw error; // a user who may not look
+  } finally {
+    connection.close();
+  }
+  found.delete(prefix);
+  return [...found].sort();
+}
+
 type InfoFacts = Omit<
   ServerFacts,
-  "address" | "namedBy" | "appendFsync" | "clockAheadMilliseconds" | "protocolVersion"
+  "address" | "namedBy" | "roundTripMilliseconds" | "appendFsync" | "clockAheadMilliseconds" | "protocolVersion"
 >;
 
 function readInfo(info: string): InfoFacts {

@@ -3,7 +3,7 @@
  * lies in one slot, so that one link is all a client needs.
  */
 import { ErrorReply } from "../redis/errors.ts";
-import { dial, Link } from "../redis/link.ts";
+import { dial, Link, type Patience } from "../redis/link.ts";
 import type { Address, ConnectionSettings, Discovery } from "./connection-settings.ts";
 import { addressOf, explain, isPassing, NoPrimary } from "./failures.ts";
 import { metaKey } from "./keys.ts";
@@ -11,22 +11,19 @@ import { metaKey } from "./keys.ts";
 /** A node that is asked first may know another one, which may have just handed the slot on. */
 const REDIRECTS_MAXIMUM = 3;
 
-/** @throws NoPrimary when the deadline (of performance.now()) has passed at the latest */
+/** @throws NoPrimary when patience has ended at the latest */
 export async function dialPrimary(
   settings: ConnectionSettings,
   discovery: Discovery,
   prefix: string,
-  deadline: number,
+  patience: Patience,
 ): Promise<Link> {
   let trouble: NoPrimary | undefined;
-  for (const [i, address] of discovery.at.entries()) {
-    const now = performance.now();
-    // To each an equal share of what is left: one machine that is silent must not use up the time of the others.
-    const share = now + (deadline - now) / (discovery.at.length - i);
+  for (const address of discovery.at) {
     try {
       return discovery.by === "sentinel"
-        ? await askSentinel(settings, discovery, address, share)
-        : await askNode(settings, prefix, address, share);
+        ? await askSentinel(settings, discovery, address, patience)
+        : await askNode(settings, prefix, address, patience);
     } catch (error) {
       if (!(error instanceof NoPrimary)) throw error;
       // What somebody who answers says is worth more than that another one is away.
@@ -40,16 +37,16 @@ async function askSentinel(
   settings: ConnectionSettings,
   { master, login }: Discovery & { by: "sentinel" },
   sentinel: Address,
-  deadline: number,
+  patience: Patience,
 ): Promise<Link> {
   const asSentinel = { ...settings, username: login.username, password: login.password, db: 0 };
-  const server = await ask(asSentinel, sentinel, deadline, false, async (link) => {
+  const server = await ask(asSentinel, sentinel, patience, false, async (link) => {
     const answer = await link.call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", master);
     link.close();
     if (!Array.isArray(answer)) throw new Error(`it watches no ${master}`);
     return { host: String(answer[0]), port: Number(answer[1]) };
   });
-  return ask(settings, server, deadline, true, async (link) => {
+  return ask(settings, server, patience, true, async (link) => {
     const answer = await link.call("ROLE");
     // Sentinels name the old primary until the new one has been promoted; it may be a replica already.
     if (!Array.isArray(answer) || answer[0] !== "master") throw new Error("it is no primary any more");
@@ -57,11 +54,11 @@ async function askSentinel(
   });
 }
 
-async function askNode(settings: ConnectionSettings, prefix: string, seed: Address, deadline: number): Promise<Link> {
+async function askNode(settings: ConnectionSettings, prefix: string, seed: Address, patience: Patience): Promise<Link> {
   let node = seed;
   for (let redirects = 0; redirects <= REDIRECTS_MAXIMUM; redirects++) {
     const { host } = node;
-    const found = await ask(settings, node, deadline, redirects > 0, async (link) => {
+    const found = await ask(settings, node, patience, redirects > 0, async (link) => {
       // Any question about a key is answered by the node that holds its slot, and by every other one with who does.
       const answer = await link.call("EXISTS", metaKey(prefix)).catch((error: Error) => error);
       if (!(answer instanceof Error)) return link;
@@ -85,13 +82,13 @@ async function askNode(settings: ConnectionSettings, prefix: string, seed: Addre
 async function ask<T>(
   settings: ConnectionSettings,
   { host, port }: Address,
-  deadline: number,
+  patience: Patience,
   led: boolean,
   question: (link: Link) => Promise<T>,
 ): Promise<T> {
   const server = { ...settings, host, port, discovery: undefined };
   try {
-    return await dial(server, deadline, question);
+    return await dial(server, patience, question);
   } catch (error) {
     const [reason, hint] = explain({ ...settings, host, port }, error);
     const passing = error instanceof ErrorReply ? isPassing(error) : led;

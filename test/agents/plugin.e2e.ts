@@ -1,5 +1,4 @@
 /** The Claude Code plugin as this repository offers it. */
-import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
@@ -29,9 +28,8 @@ describe.skipIf(!hasClaude)("the plugin", () => {
   it("is installed from the marketplace, connects its server, and shows mail", async () => {
     await using stage = await Stage.set();
     await using model = await ScriptedModel.start();
-    const project = await stage.repository("anywhere");
+    const project = await stage.project("alice", "codex", "anywhere"); // in the register, and without Claude Code's files
     await trust(stage, project);
-    await writeFile(path.join(project, ".coord.json"), '{"instanceId": "alice"}\n');
     for (const args of [
       ["marketplace", "add", ROOT],
       ["install", "coord@cli-coordination"],

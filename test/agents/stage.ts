@@ -58,11 +58,11 @@ export class Stage implements AsyncDisposable {
   /** A repository in which the instance works, set up as a user does it. */
   async project(instance: string, agent: string, name: string = instance): Promise<string> {
     const project = await this.repository(name);
-    await this.coord(project, "init", "--agent", agent, "--instance", instance);
+    await this.coord(project, "init", "--agent", agent, "--instance", instance, "--prefix", "coord");
     return project;
   }
 
-  /** Runs `coord`; where a `.coord.json` lies, it speaks for that instance. */
+  /** Runs `coord`; in a project it speaks for that instance. */
   async coord(cwd: string, ...args: string[]): Promise<string> {
     return (await run("coord", args, { cwd, env: this.env, maxBuffer: 64 * 1024 * 1024 })).stdout;
   }

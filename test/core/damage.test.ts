@@ -355,36 +355,41 @@ describe("hostile values", () => {
   test("whatever is written into the namespace, a client throws nothing but its own error", async () => {
     const fewMayBeHeld = async (): Promise<boolean> =>
       /^\d{1,2}$/.test((await bench.raw.hget(`${PREFIX}:meta`, "max_messages")) ?? "");
+    type Write = typeof write extends fc.Arbitrary<infer T> ? T : never;
+    const attempt = async (writes: readonly Write[]): Promise<void> => {
+      const present = await scene();
+      for (const { name, field, value: written, score: at, remove } of writes) {
+        const key = keyOf(present, name);
+        const type = await bench.raw.type(key);
+        if (type === "hash" && remove) await bench.raw.hdel(key, field);
+        else if (type === "hash") await bench.raw.hset(key, field, written);
+        else if (type === "zset") await bench.raw.zadd(key, at, written);
+        else if (type === "set") await bench.raw.sadd(key, written);
+        else if (type === "list") await bench.raw.rpush(key, written);
+        else await bench.raw.set(key, written);
+      }
+      for (const [name, action] of Object.entries(actions)) {
+        if (name === "check with a wait") continue;
+        const outcome = await action(present).catch((error: unknown) => error);
+        if (outcome instanceof Error && !(outcome instanceof CoordinationError)) {
+          throw new Error(`${name}: ${String(outcome)}`, { cause: outcome });
+        }
+        if (
+          outcome instanceof CoordinationError &&
+          !/^(INTERNAL|INVALID|NOT_FOUND|NOT_RECIPIENT|PROTOCOL)$/.test(outcome.code) &&
+          !(outcome.code === "FULL" && (await fewMayBeHeld())) // what was written is a setting, if a strange one
+        ) {
+          throw new Error(`${name}: ${outcome.code} ${outcome.message}`, { cause: outcome });
+        }
+      }
+    };
+    // What is under way when the time is over is waited for: the next test has the same Redis.
+    let latest: Promise<void> = Promise.resolve();
     await fc.assert(
-      fc.asyncProperty(fc.array(write, { minLength: 1, maxLength: 6 }), async (writes) => {
-        const present = await scene();
-        for (const { name, field, value: written, score: at, remove } of writes) {
-          const key = keyOf(present, name);
-          const type = await bench.raw.type(key);
-          if (type === "hash" && remove) await bench.raw.hdel(key, field);
-          else if (type === "hash") await bench.raw.hset(key, field, written);
-          else if (type === "zset") await bench.raw.zadd(key, at, written);
-          else if (type === "set") await bench.raw.sadd(key, written);
-          else if (type === "list") await bench.raw.rpush(key, written);
-          else await bench.raw.set(key, written);
-        }
-        for (const [name, action] of Object.entries(actions)) {
-          if (name === "check with a wait") continue;
-          const outcome = await action(present).catch((error: unknown) => error);
-          if (outcome instanceof Error && !(outcome instanceof CoordinationError)) {
-            throw new Error(`${name}: ${String(outcome)}`, { cause: outcome });
-          }
-          if (
-            outcome instanceof CoordinationError &&
-            !/^(INTERNAL|INVALID|NOT_FOUND|NOT_RECIPIENT|PROTOCOL)$/.test(outcome.code) &&
-            !(outcome.code === "FULL" && (await fewMayBeHeld())) // what was written is a setting, if a strange one
-          ) {
-            throw new Error(`${name}: ${outcome.code} ${outcome.message}`, { cause: outcome });
-          }
-        }
-      }),
+      fc.asyncProperty(fc.array(write, { minLength: 1, maxLength: 6 }), (writes) => (latest = attempt(writes))),
       { numRuns: 400, interruptAfterTimeLimit: 8000, endOnFailure: false },
     );
+    await latest.catch(() => undefined);
   });
 
   test("settings of the namespace that are no numbers give way to the sender's", async () => {

@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
-import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, realpath, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { SettingsOptions } from "../../src/client/options.ts";
 import { resolveSettings, type Settings } from "../../src/client/settings.ts";
@@ -33,25 +33,42 @@ let folder: string;
 let project: string;
 let below: string;
 
-// outer/.coord.json, outer/repo/.git, outer/repo/.coord.json, outer/repo/src/deep; outer/bare/.git without a file.
+// outer/repo/.git, which is in the register where a test says so, outer/repo/src/deep; outer/bare/.git, which never is.
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "coord-test-"));
+  folder = await realpath(await mkdtemp(join(tmpdir(), "coord-test-")));
   project = join(folder, "repo");
   below = join(project, "src", "deep");
   await mkdir(below, { recursive: true });
   await mkdir(join(project, ".git"));
   await mkdir(join(folder, "bare", ".git", "hooks"), { recursive: true });
   await mkdir(join(folder, "bare", "src"));
-  await writeFile(join(folder, ".coord.json"), '{"instanceId":"outer"}');
+  await mkdir(join(folder, "config", "cli-coordination"), { recursive: true });
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-const inProject = (values: unknown): Promise<void> => writeFile(join(project, ".coord.json"), JSON.stringify(values));
+const registered = (text: string): Promise<void> =>
+  writeFile(join(folder, "config/cli-coordination/projects.json"), text);
+const inProject = ({ name, ...values }: Record<string, unknown>): Promise<void> =>
+  registered(
+    JSON.stringify({
+      projects: {
+        [join(project, ".git")]: {
+          keyPrefix: "coord",
+          ...(name === undefined ? {} : { worktrees: { ".": name } }),
+          ...values,
+        },
+      },
+    }),
+  );
 
-/** Nothing from outside: no environment and no project file. */
+/** Nothing from outside: no environment and no register but that of these tests. */
 function resolve(options: SettingsOptions): Omit<Settings, "sources"> {
   // Where the values came from is told by coord doctor, and tested with it.
-  const { sources: _, ...settings } = resolveSettings({ env: {}, cwd: join(folder, "bare"), ...options });
+  const { sources: _, ...settings } = resolveSettings({
+    cwd: join(folder, "bare"),
+    ...options,
+    env: { XDG_CONFIG_HOME: join(folder, "config"), ...options.env },
+  });
   return settings;
 }
 
@@ -156,6 +173,11 @@ describe("variables", () => {
 
 describe("identity", () => {
   const names = [
+    "user",
+    "System",
+    "human",
+    "assistant",
+    "coord",
     "unknown",
     "Unknown",
     "all",
@@ -173,11 +195,11 @@ describe("identity", () => {
   ];
 
   test.each(names)("%j is refused as IDENTITY, wherever it comes from, with how to set one", async (name) => {
-    await inProject({ instanceId: name });
+    await inProject({ name });
     for (const [options, source] of [
       [{ instanceId: name }, "instanceId"],
       [{ env: { CLAUDE_INSTANCE_ID: name } }, "CLAUDE_INSTANCE_ID"],
-      [{ cwd: project }, "instanceId in "],
+      [{ cwd: project }, "worktrees in "],
     ] as const) {
       const { code, message, hint } = refusal(options);
       expect([code, message.startsWith(source)]).toEqual(["IDENTITY", true]);
@@ -188,9 +210,8 @@ describe("identity", () => {
 
   test("an empty option, and what is no text, are refused as IDENTITY", async () => {
     expect(refusal({ instanceId: "" })).toMatchObject({ code: "IDENTITY" });
-    for (const instanceId of [5, null, ["a"], true]) {
-      await inProject({ instanceId });
-      expect([instanceId, refusal({ cwd: project }).code]).toEqual([instanceId, "IDENTITY"]);
+    for (const instanceId of [5, ["a"], true]) {
+      expect([instanceId, refusal({ instanceId: instanceId as never }).code]).toEqual([instanceId, "IDENTITY"]);
     }
   });
 
@@ -204,12 +225,13 @@ describe("identity", () => {
 });
 
 describe("order of sources", () => {
-  const file = { instanceId: "file", keyPrefix: "pfile", redis: "redis://file:1/1", orchestrator: "ofile" };
+  const server = { COORD_REDIS_URL: "redis://file:1/1" };
+  const file = { name: "file", keyPrefix: "pfile", server, orchestrator: "ofile" };
   const environment = {
     CLAUDE_INSTANCE_ID: "env",
     COORD_KEY_PREFIX: "penv",
     COORD_ORCHESTRATOR: "oenv",
-    REDIS_HOST: "henv",
+    COORD_REDIS_HOST: "henv",
   };
   const option = { instanceId: "option", keyPrefix: "poption", redis: "redis://hoption", orchestrator: "ooption" };
   const summary = ({ instanceId, keyPrefix, orchestrator, connection }: Omit<Settings, "sources">): unknown[] => [
@@ -221,7 +243,7 @@ describe("order of sources", () => {
     connection.db,
   ];
 
-  test("option before environment before .coord.json before default", async () => {
+  test("option before environment before the register before default", async () => {
     await inProject(file);
     expect(summary(resolve({ ...option, env: environment, cwd: project }))).toEqual([
       "option",
@@ -258,15 +280,17 @@ describe("order of sources", () => {
   });
 
   test("the connection is taken whole from the first source that names any part of it", async () => {
-    await inProject({ redis: "redis://file:1/1" });
+    await inProject({ server });
     const connection = (options: SettingsOptions): unknown => resolve({ cwd: project, ...options }).connection;
-    expect(connection({ env: { REDIS_PASSWORD: "p" } })).toEqual(to({ password: "p" }));
-    expect(connection({ env: { REDIS_DB: "3" } })).toEqual(to({ db: 3 }));
-    expect(connection({ redis: "redis://option", env: { REDIS_PASSWORD: "p", REDIS_PORT: "1" } })).toEqual(
+    expect(connection({ env: { COORD_REDIS_PASSWORD: "p" } })).toEqual(to({ password: "p" }));
+    expect(connection({ env: { COORD_REDIS_DB: "3" } })).toEqual(to({ db: 3 }));
+    expect(connection({ redis: "redis://option", env: { COORD_REDIS_PASSWORD: "p", COORD_REDIS_PORT: "1" } })).toEqual(
       to({ host: "option" }),
     );
-    expect(connection({ redis: "redis://option", env: { REDIS_PORT: "abc" } })).toEqual(to({ host: "option" }));
-    expect(connection({ env: { REDIS_PORT: "" } })).toEqual(to({ host: "file", port: 1, db: 1 }));
+    expect(connection({ redis: "redis://option", env: { COORD_REDIS_PORT: "abc" } })).toEqual(to({ host: "option" }));
+    for (const env of [{ COORD_REDIS_PORT: "" }, { REDIS_URL: "redis://application", REDIS_DB: "3" }]) {
+      expect(connection({ env })).toEqual(to({ host: "file", port: 1, db: 1 }));
+    }
   });
 
   test("REDIS_URL wins over host, port and database; a login in it over the variables", () => {
@@ -365,57 +389,17 @@ describe("files", () => {
   });
 });
 
-describe("the project file", () => {
-  test("the nearest one upwards is used, as far as the folder that holds .git", async () => {
-    await inProject({ instanceId: "repo" });
-    const name = (cwd: string): unknown => resolve({ cwd }).instanceId;
-    expect([name(project), name(below)]).toEqual(["repo", "repo"]);
-    await writeFile(join(below, ".coord.json"), "{}");
-    expect(name(below)).toBe(undefined);
-    await rm(join(below, ".coord.json"));
-    await rm(join(project, ".coord.json"));
-    expect([name(below), name(join(folder, "bare", "src")), name(folder)]).toEqual([undefined, undefined, "outer"]);
-  });
-
-  test("in a worktree, where .git is a file, the search ends as well", async () => {
-    await mkdir(join(folder, "worktree", "src"), { recursive: true });
-    await writeFile(join(folder, "worktree", ".git"), "gitdir: ../repo/.git/worktrees/x");
-    expect(resolve({ cwd: join(folder, "worktree", "src") }).instanceId).toBe(undefined);
-  });
-
+describe("the register", () => {
   test("a relative folder, and one that does not exist, are no obstacle", () => {
     expect(resolve({ cwd: join(folder, "bare", "not", "there") }).instanceId).toBe(undefined);
     expect(resolve({ cwd: "." })).toMatchObject({ namespace: { maxMessages: 100_000 } });
   });
 
-  test.each(["{", "", "[]", "5", "null", '"text"', "\u0000", '{"instanceId":"a"'])(
-    "%j is refused, naming the file",
-    async (text) => {
-      const path = join(project, ".coord.json");
-      await writeFile(path, text);
-      expect(refusal({ cwd: below })).toMatchObject({ code: "INVALID", message: expect.stringContaining(path) });
-    },
-  );
-
-  test.each([
-    ["keyPrefix", "a b"],
-    ["keyPrefix", 5],
-    ["orchestrator", ""],
-    ["orchestrator", "all"],
-    ["redis", "nowhere"],
-    ["redis", ""],
-    ["redis", 6379],
-    ["redis", null],
-  ])("a malformed %s (%j) is refused, naming field and file", async (field, value) => {
-    await inProject({ [field]: value });
-    const { code, message } = refusal({ cwd: project });
-    expect([code, message.startsWith(`${field} in ${join(project, ".coord.json")}`)]).toEqual(["INVALID", true]);
-  });
-
   test("[G9] what is no file, or a large one, is refused without being read", async () => {
-    const file = join(below, ".coord.json");
+    const file = join(folder, "config/cli-coordination/projects.json");
     const reasons: string[] = [];
     const refuse = async (make: () => unknown): Promise<void> => {
+      await rm(file, { force: true });
       await make();
       reasons.push(refusal({ cwd: below }).message.replace(file, "file"));
       await rm(file, { force: true });
@@ -423,38 +407,42 @@ describe("the project file", () => {
     await refuse(() => symlink("/dev/zero", file));
     await refuse(() => execFileSync("mkfifo", [file]));
     await refuse(() => symlink(file, file));
-    await refuse(() => writeFile(file, " ".repeat(65_537)));
+    await refuse(() => registered(" ".repeat(1_048_577)));
     expect(reasons).toEqual([
-      "file cannot be read: it is no file.",
-      "file cannot be read: it is no file.",
-      expect.stringMatching(/^file cannot be read: ELOOP/),
-      "file cannot be read: it has 65537 bytes, at most 65536 are read.",
+      "The register file cannot be read: it is no file.",
+      "The register file cannot be read: it is no file.",
+      expect.stringMatching(/^The register file cannot be read: ELOOP/),
+      "The register file cannot be read: it has 1048577 bytes, at most 1048576 are read.",
     ]);
   });
 
-  test("a file with an error in it is refused without its password", async () => {
-    for (const text of [
-      '{"redis":"redis://:s3cret@h",x}',
-      '{"redis":redis://:s3cret@h',
-      "s3cret",
-      '{"redis":"redis://:s3cret@h"',
-    ]) {
-      await writeFile(join(project, ".coord.json"), text);
-      const { code, message } = refusal({ cwd: project });
-      expect([code, message]).toEqual(["INVALID", expect.stringMatching(/coord\.json is not JSON: [A-Z]/)]);
-      expect(message).not.toMatch(/s3c|cret/);
+  test("an error in it is refused without its password", async () => {
+    for (const text of ['{"redis":"redis://:s3cret@h",x}', '{"redis":redis://:s3cret@h', "s3cret"]) {
+      await registered(text);
+      const { code, message, hint } = refusal({ cwd: project });
+      expect([code, message]).toEqual(["INVALID", expect.stringMatching(/cannot be read: it is not JSON\.$/)]);
+      expect(message + hint).not.toMatch(/s3c|cret/);
     }
+    await inProject({ server: { COORD_REDIS_URL: "http://:s3cret@h" } });
+    const { message, hint } = refusal({ cwd: project });
+    expect(message + hint).not.toMatch(/s3c|cret/);
+    await inProject({});
   });
+});
 
-  test("a folder in its place is refused, unknown fields of a newer version are not", async () => {
-    await inProject({ instanceId: "repo", sessions: { a: 1 } });
-    expect(resolve({ cwd: project }).instanceId).toBe("repo");
-    await mkdir(join(below, ".coord.json"));
-    expect(refusal({ cwd: below })).toMatchObject({
-      code: "INVALID",
-      message: expect.stringContaining("cannot be read"),
-    });
-    await rm(join(below, ".coord.json"), { recursive: true });
+describe("[G13] a work tree configures nothing", () => {
+  test("neither by .coord.json nor by a register of its own", async () => {
+    const hostile = { instanceId: "hostile", keyPrefix: "hostile", redis: "redis://hostile" };
+    const there = join(folder, "bare");
+    for (const name of [".coord.json", "config/cli-coordination/projects.json", "cli-coordination/projects.json"]) {
+      await mkdir(dirname(join(there, name)), { recursive: true });
+      await writeFile(
+        join(there, name),
+        JSON.stringify({ ...hostile, projects: { [there]: { keyPrefix: "hostile" } } }),
+      );
+    }
+    expect(resolve({ cwd: there })).toEqual(DEFAULTS);
+    expect(resolve({ cwd: there, env: { XDG_CONFIG_HOME: "config", HOME: folder } })).toEqual(DEFAULTS);
   });
 });
 

@@ -1,9 +1,10 @@
 /**
- * Whatever stands on the command line, in the environment and in `.coord.json`: a command ends soon, with an exit code that
+ * Whatever stands on the command line, in the environment and in the register: a command ends soon, with an exit code that
  * docs/cli.md has, without a stack trace, and stores nothing when it says that it did not.
  */
 import { execFile } from "node:child_process";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdirSync } from "node:fs";
+import { mkdtemp, realpath, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import * as fc from "fast-check";
@@ -91,10 +92,10 @@ const project = fc.oneof(
   fc.json(),
   fc
     .dictionary(
-      fc.constantFrom("instanceId", "keyPrefix", "redis", "orchestrator", "x"),
-      fc.oneof(text, fc.jsonValue()),
+      fc.constantFrom("keyPrefix", "server", "orchestrator", "worktrees", "x"),
+      fc.oneof(text, fc.jsonValue(), fc.dictionary(fc.constantFrom(".", "COORD_REDIS_URL", "COORD_REDIS_PORT"), text)),
     )
-    .map((file) => JSON.stringify(file)),
+    .map((each) => JSON.stringify({ projects: { "<folder>": { keyPrefix: "coord", ...each } } })),
 );
 
 const COORD = path.resolve("dist/coord.cjs");
@@ -116,17 +117,19 @@ function coord(
 
 export async function fuzzCommands(url: string, cases: number, seed: number): Promise<CommandsOutcome> {
   const outcome: CommandsOutcome = { commands: 0, settings: 0, problems: [] };
-  const folder = await mkdtemp(path.join(tmpdir(), "coord-fuzz-"));
-  const file = path.join(folder, ".coord.json");
+  const folder = await realpath(await mkdtemp(path.join(tmpdir(), "coord-fuzz-")));
+  const entry = (content: string): string => content.replaceAll("<folder>", JSON.stringify(folder).slice(1, -1));
+  const file = path.join(folder, ".config/cli-coordination/projects.json");
+  mkdirSync(path.dirname(file), { recursive: true });
   const raw = openRedis({ path: new URL(url).pathname });
   const place = async (content: string | undefined): Promise<void> =>
-    content === undefined ? rm(file, { force: true }) : writeFile(file, content);
+    content === undefined ? rm(file, { force: true }) : writeFile(file, entry(content));
   try {
     const surroundings = fc.tuple(environment, project);
     for (const [env, content] of fc.sample(surroundings, { seed, numRuns: cases * SETTINGS_PER_COMMAND })) {
       await place(content);
       try {
-        resolveSettings({ env, cwd: folder });
+        resolveSettings({ env: { HOME: folder, ...env }, cwd: folder });
       } catch (error) {
         if (!CoordinationError.is(error))
           outcome.problems.push(`settings of ${JSON.stringify([env, content])}: ${String(error)}`);

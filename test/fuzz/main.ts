@@ -1,4 +1,5 @@
 /** `npm run test:fuzz [-- --frames n] [--values n] [--seed n]`: what the tests do a little of, at length. */
+import { spawnSync } from "node:child_process";
 import { parseArgs } from "node:util";
 import { startThrowawayRedis } from "../../src/server/throwaway.ts";
 import { writeSection } from "../reliability.ts";
@@ -11,6 +12,7 @@ const FRAMES = 100_000;
 const VALUES = 2000;
 const COMMANDS = 300;
 const HISTORIES = 3000;
+const LIVES = 500;
 
 const options = { frames: { type: "string" }, values: { type: "string" }, seed: { type: "string" } } as const;
 const { values: given } = parseArgs({ options });
@@ -37,16 +39,30 @@ text, in ${seconds()} s. Every operation of the client, every text of the hooks 
 key, ${damaged.problems.length} of anything else; what was published next was shown, or refused with the key that stands in the way.`;
 console.log(aboutValues);
 const commands = await fuzzCommands(redis.url, given.frames === undefined ? COMMANDS : 10, seed);
-const aboutCommands = `**Commands.** ${number(commands.commands)} command lines with arguments, environment and \`.coord.json\` of every kind of wrong, and ${number(commands.settings)} more resolutions of the
+const aboutCommands = `**Commands.** ${number(commands.commands)} command lines with arguments, environment and register of every kind of wrong, and ${number(commands.settings)} more resolutions of the
 environment and the file, in ${seconds()} s: ${commands.problems.length} ended without a documented exit code, late, with a stack trace, or having stored what they refused.`;
 console.log(aboutCommands);
 const histories = await fuzzHistories({ seed, cases: given.frames === undefined ? HISTORIES : 30 });
 const aboutHistories = `**Histories.** ${number(histories.histories)} times four clients at once, two of them under one name, published, answered, acknowledged, read, took events and their
 loans and took over from each other, ${number(histories.calls)} calls in ${seconds()} s; ${histories.problems.length} had a result that no order of the calls explains.`;
 console.log(aboutHistories);
-const problems = [...damaged.problems, ...commands.problems, ...histories.problems];
+/** The agents of the test are the harness of vitest: it plays them, with its own output. */
+function playLives(lives: number): boolean {
+  const env = { ...process.env, COORD_TEST_LIVES: String(lives), COORD_TEST_SEED: String(seed) };
+  const vitest = ["node_modules/vitest/vitest.mjs", "run", "test/live/lives.test.ts"];
+  return spawnSync(process.execPath, vitest, { env, stdio: "inherit" }).status === 0;
+}
+const lives = given.frames === undefined ? LIVES : 12;
+const livesProblems = playLives(lives) ? [] : ["a life went otherwise than the model says: see above"];
+const aboutLives = `**Lives.** ${lives} runs of agents under one name, as real processes, were started, killed, resumed, compacted, ended, thrown away below one another, asked for their health
+and looked at by people, in ${seconds()} s; after each step the model said who speaks and what was shown: ${livesProblems.length === 0 ? "it was always so" : "it was not always so"}.`;
+console.log(aboutLives);
+const problems = [...damaged.problems, ...commands.problems, ...histories.problems, ...livesProblems];
 for (const problem of problems) console.log(`  ${problem}`);
 if (problems.length > 0) process.exitCode = 1;
 const head = `## Hostile input\n\n${new Date().toISOString().slice(0, 10)}, \`npm run test:fuzz\`, seed ${seed}.`;
 if (frames >= FRAMES && cases >= VALUES)
-  await writeSection("fuzz", `${head}\n\n${aboutFrames}\n\n${aboutValues}\n\n${aboutCommands}\n\n${aboutHistories}`);
+  await writeSection(
+    "fuzz",
+    `${head}\n\n${aboutFrames}\n\n${aboutValues}\n\n${aboutCommands}\n\n${aboutHistories}\n\n${aboutLives}`,
+  );

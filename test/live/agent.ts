@@ -20,6 +20,7 @@ import { afterAll, beforeAll, vi } from "vitest";
 import type { AgentRun } from "../../src/client/agent-run.ts";
 import { CoordinationClient, getCoordinationClient } from "../../src/client/client.ts";
 import type { ClientOptions } from "../../src/client/options.ts";
+import { listRunRecords, removeRunRecord } from "../../src/client/run-record.ts";
 import { resolveSettings } from "../../src/client/settings.ts";
 import { MessageType } from "../../src/protocol/definition.ts";
 import { CoordinationError } from "../../src/protocol/errors.ts";
@@ -95,8 +96,13 @@ process.on("message", ({ id, argv, env, cwd, input, signal }) => {
   child.on("close", (code, signal) => process.send({ id, code, signal, milliseconds: child.milliseconds }));
 });
 process.on("disconnect", () => process.exit());
-process.send({});
+process.send({ self: process.pid });
 `;
+
+/** No descendant of whoever runs the tests, which may be an agent: a run below another one yields. */
+const ORPHAN = '"$0" "$@" &';
+/** With a parent that never asks how it ended, as in a container whose first process is no init: killed, it stays a zombie. */
+const NEGLECTED = `${ORPHAN} exec sleep 600 3>&-`; // without the channel, whose end says that the agent is gone
 
 /** How a process ended, and all that it said. */
 export interface Ended {
@@ -175,26 +181,30 @@ export interface HookFields {
   [field: string]: unknown;
 }
 
-/** The process of an agent. Stages that do not know of each other share it: a start costs more than all else. */
+/** The process of an agent: by it, all that it starts belongs to one run. */
 class Host {
+  pid!: number;
   readonly #process: ChildProcess;
   readonly #children = new Map<string, Started>();
 
-  private constructor(file: string) {
-    this.#process = fork(file, { cwd: path.dirname(file), serialization: "advanced", env: {}, execArgv: [] });
+  private constructor(file: string, how: string) {
+    this.#process = fork(file, {
+      cwd: path.dirname(file),
+      serialization: "advanced",
+      env: {},
+      execPath: "/bin/sh",
+      execArgv: ["-c", how, process.execPath],
+    });
     this.#process.on("message", (report: Report) => {
       if (report.id !== undefined) this.#children.get(report.id)!.hear(report);
     });
   }
 
-  static async start(file: string): Promise<Host> {
-    const host = new Host(file);
-    await once(host.#process, "message");
+  static async start(file: string, neglected = false): Promise<Host> {
+    const host = new Host(file, neglected ? NEGLECTED : ORPHAN);
+    const [{ self }] = (await once(host.#process, "message")) as [{ self: number }];
+    host.pid = self;
     return host;
-  }
-
-  get pid(): number {
-    return this.#process.pid!;
   }
 
   start(argv: readonly string[], env: Env, cwd: string): Started {
@@ -208,9 +218,14 @@ class Host {
   }
 
   async kill(): Promise<void> {
-    const ended = once(this.#process, "exit");
-    this.#process.kill("SIGKILL");
+    const ended = once(this.#process, "disconnect");
+    process.kill(this.pid, "SIGKILL");
     await ended;
+  }
+
+  /** Ends its parent as well, where that is still there. */
+  dispose(): void {
+    this.#process.kill("SIGKILL");
   }
 
   get alive(): boolean {
@@ -325,8 +340,8 @@ export class Agent {
   }
 
   /** The MCP server of the agent, reached by the official client. */
-  async mcp(name = "claude-code"): Promise<McpServer> {
-    const server = this.startServer();
+  async mcp(name = "claude-code", env: Env = {}): Promise<McpServer> {
+    const server = this.startServer(env);
     const client = new Client({ name, version: "2.1.330" });
     this.#clients.push(client);
     const input = new PassThrough();
@@ -341,8 +356,14 @@ export class Agent {
     await this.#host.kill();
   }
 
+  /** As if nothing had been written down of its run: the next hook decides anew. */
+  forgetRun(): void {
+    for (const record of listRunRecords()) if (record.sessions.includes(this.sessionId)) removeRunRecord(record);
+  }
+
   /** Ends everything it started. */
   dispose(): void {
+    this.forgetRun();
     for (const client of this.#clients) void client.close().catch(() => undefined);
     for (const child of this.#started) void child.pid.then((pid) => killQuietly(pid));
   }
@@ -420,10 +441,14 @@ export class Stage {
     };
   }
 
-  /** @param alone in a process of its own, so that the test may kill it */
-  async agent(instance: string, program: Program = "claude", alone = false): Promise<Agent> {
+  /** @param alone in a process of its own, so that the test may kill it; neglected, it then stays a zombie */
+  async agent(instance: string, program: Program = "claude", alone: boolean | "neglected" = false): Promise<Agent> {
     const number = this.#agents.filter((other) => other.program === program).length;
-    const host = await this.#bench.host(program, alone ? randomUUID() : String(number));
+    const host = await this.#bench.host(
+      program,
+      alone ? randomUUID() : `${this.prefix} ${number}`,
+      alone === "neglected",
+    );
     const agent = new Agent(this, program, instance, host, path.join(this.#bench.folder, "patient.cjs"));
     this.#agents.push(agent);
     return agent;
@@ -520,11 +545,11 @@ export class Bench {
   readonly #hosts = new Map<string, Promise<Host>>();
 
   /** The process of the n-th agent of its kind on a stage. */
-  async host(program: Program, number: string): Promise<Host> {
+  async host(program: Program, number: string, neglected = false): Promise<Host> {
     const name = `${program} ${number}`;
     const known = this.#hosts.get(name);
     if (known !== undefined && (await known).alive) return known;
-    const host = Host.start(path.join(this.folder, program));
+    const host = Host.start(path.join(this.folder, program), neglected);
     this.#hosts.set(name, host);
     return host;
   }
@@ -549,7 +574,10 @@ export class Bench {
   async stop(): Promise<void> {
     for (const stage of this.#stages) stage.dispose();
     await new Promise((resolve) => setTimeout(resolve, 20)); // lets the children be killed before their agents
-    for (const host of await Promise.all(this.#hosts.values())) if (host.alive) await host.kill();
+    for (const host of await Promise.all(this.#hosts.values())) {
+      if (host.alive) await host.kill();
+      host.dispose();
+    }
     this.raw.disconnect();
     await this.#redis.stop();
     rmSync(this.folder, { recursive: true, force: true });

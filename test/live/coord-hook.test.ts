@@ -1,20 +1,26 @@
 /**
- * `coord-hook` between tool calls, which asks Redis without starting Node. Whether Node was started is told by a `node` of
- * our own in PATH, which notes it and starts the real one.
+ * `coord-hook` between tool calls, which asks Redis without starting Node where the record of its run says where. Whether Node
+ * was started is told by a `node` of our own in PATH, which notes it and starts the real one. The agent is this process.
  */
 import { chmodSync, existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { randomUUID } from "node:crypto";
 import { createServer, type Server } from "node:net";
 import path from "node:path";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { Mailbox } from "../../src/client/mailbox.ts";
+import type { ClientOptions } from "../../src/client/options.ts";
+import { knowProcess } from "../../src/client/process.ts";
+import { listRunRecords, removeRunRecord, type RunRecord, writeRunRecord } from "../../src/client/run-record.ts";
 import { PREFIX, useRedis } from "../harness.ts";
 import { type Environment, bash, environment, freePort, ROOT, run, temporaryFolder } from "../surfaces/run.ts";
 
 const HOOK = path.join(ROOT, "dist/coord-hook");
 const PORT = await freePort();
 const bench = useRedis(["--port", String(PORT), "--bind", "127.0.0.1"]);
+/** Its own: records are found by it on the whole machine. */
+const SESSION = randomUUID();
 const TOOL = {
-  session_id: "s1",
+  session_id: SESSION,
   hook_event_name: "PostToolUse",
   tool_name: "Bash",
   tool_response: "x".repeat(100_000),
@@ -38,8 +44,36 @@ beforeEach(async () => {
   mkdirSync(path.join(project, "deep/er"), { recursive: true });
   write("bin/node", `#!/bin/sh\n: >"${started}"\nexec "${process.execPath}" "$@"\n`);
   chmodSync(path.join(folder, "bin/node"), 0o755);
-  await new Mailbox(bench.command("me", { env: { CLAUDE_CODE_SESSION_ID: "s1" } })).glance(); // Redis has the script
+  writeRunRecord(record());
+  await begin();
+  await new Mailbox(bench.command("me", { env: { CLAUDE_CODE_SESSION_ID: SESSION } })).glance(); // Redis has the script
 });
+
+/** As its start hook does: until then there is a session to begin, which only Node can. */
+async function begin(options: ClientOptions = {}): Promise<void> {
+  await bench.command("me", options).join({ id: SESSION });
+}
+
+/** Also of what a real hook has written. */
+function removeRecords(): void {
+  for (const written of listRunRecords()) if (written.sessions.includes(SESSION)) removeRunRecord(written);
+}
+afterEach(removeRecords);
+
+function record(changes: Partial<RunRecord> = {}): RunRecord {
+  return {
+    by: "hook",
+    standing: "speaker",
+    agent: "claude-code",
+    process: knowProcess(process.pid),
+    sessions: ["s0", SESSION],
+    instance: "me",
+    prefix: PREFIX,
+    server: { COORD_REDIS_URL: `redis://127.0.0.1:${PORT}` },
+    tree: project,
+    ...changes,
+  };
+}
 
 function write(name: string, text: string): void {
   mkdirSync(path.dirname(path.join(folder, name)), { recursive: true });
@@ -57,7 +91,7 @@ interface Outcome {
 async function hook(settings: Environment = {}, args = ["claude", "tool"], program = HOOK): Promise<Outcome> {
   rmSync(started, { force: true });
   const PATH = `${path.join(folder, "bin")}:${process.env["PATH"]}`;
-  const session = { CLAUDE_PROJECT_DIR: project, CLAUDE_CODE_SESSION_ID: "s1" };
+  const session = { CLAUDE_PROJECT_DIR: project, CLAUDE_CODE_SESSION_ID: SESSION };
   const connection = { CLAUDE_INSTANCE_ID: "me", REDIS_PORT: String(PORT) };
   const env = environment({ ...session, ...connection, ...settings, PATH });
   const { code, stdout, stderr } = await run(program, args, { env, cwd: folder, input: JSON.stringify(TOOL) });
@@ -79,15 +113,16 @@ async function heartbeat(): Promise<string> {
 
 describe("where nothing waits", () => {
   it("[G8] Node is not started, and the hook is a sign of life all the same", async () => {
-    await bench.seen({ me: 100 });
-    const before = await heartbeat();
+    const before = new Date(Date.now() - 100_000).toISOString();
+    const entry = { last_heartbeat: before, left: false, session: { number: 1, ids: [SESSION] } };
+    await bench.raw.hset(`${PREFIX}:presence`, "me", JSON.stringify(entry));
     expect(await hook()).toEqual(FAST);
     expect((await heartbeat()) > before).toBe(true);
   });
 
   it("[G7] mail that could not be written, or that nobody reads, stays unread and disturbs nobody", async () => {
     const id = await send();
-    const session = { CLAUDE_PROJECT_DIR: project, CLAUDE_CODE_SESSION_ID: "s1", CLAUDE_INSTANCE_ID: "me" };
+    const session = { CLAUDE_PROJECT_DIR: project, CLAUDE_CODE_SESSION_ID: SESSION, CLAUDE_INSTANCE_ID: "me" };
     const env = environment({ ...session, REDIS_PORT: String(PORT) });
     for (const target of [">/dev/full", "| true"]) {
       const line = `printf %s "$2" | "$1" claude tool ${target}; echo "\${PIPESTATUS[1]}"`;
@@ -112,26 +147,33 @@ describe("where nothing waits", () => {
     expect(await hook()).toEqual(FAST);
   });
 
-  it("a session that was superseded, and one that cannot be told from it, are for the real hook", async () => {
-    const joined = bench.command("me");
-    await joined.join({ id: "s1", host: "here", agentPid: 1 });
-    expect(await hook()).toEqual(FAST);
+  it("one that cannot be told from another session, and one that has to begin, are for the real hook", async () => {
     expect(await hook({ CLAUDE_CODE_SESSION_ID: "" })).toEqual(REAL);
-    await joined.join({ id: "s2", host: "there", agentPid: 2 });
-    const before = await bench.state();
+    await bench.raw.del(`${PREFIX}:presence`);
     expect(await hook()).toEqual(REAL);
+    expect(await hook()).toEqual(FAST);
+  });
+
+  it("a session that was superseded is shown nothing, and starts nothing", async () => {
+    await bench.command("me").join({ id: "s2", host: "there", agentPid: 2 });
+    await send();
+    const before = await bench.state();
+    expect(await hook()).toEqual(FAST);
     expect(await bench.state()).toEqual(before);
   });
 
   it("a server that stalls is not waited for", async () => {
     const { port } = stalled.address() as { port: number };
-    expect(await hook({ REDIS_PORT: String(port) })).toEqual(FAST);
+    writeRunRecord(record({ server: { COORD_REDIS_PORT: String(port) } }));
+    expect(await hook()).toEqual(FAST);
   });
 
   it.each([0, 60_000, 5_000_000])(
     "a host that writes %i bytes more than are needed writes them to its end",
     async (bytes) => {
-      const env = environment({ CLAUDE_PROJECT_DIR: project, CLAUDE_CODE_SESSION_ID: "s1" }); // no name: takes no part
+      const { instance: _, ...out } = record({ standing: "out" });
+      writeRunRecord(out);
+      const env = environment({ CLAUDE_PROJECT_DIR: project, CLAUDE_CODE_SESSION_ID: SESSION });
       const line = `trap '' PIPE; head -c ${bytes} /dev/zero | tr '\\0' x | "$1" claude tool; echo "\${PIPESTATUS[*]}"`;
       expect(await bash(line, [HOOK], { env, cwd: folder })).toMatchObject({ code: 0, stdout: "0 0 0\n", stderr: "" });
     },
@@ -145,76 +187,67 @@ describe("where nothing waits", () => {
   });
 });
 
-describe("settings", () => {
-  const url = `redis://127.0.0.1:${PORT}`;
-  const nowhere = { CLAUDE_INSTANCE_ID: "", REDIS_PORT: "" };
-  const file = { instanceId: "me", redis: url };
-  const elsewhere = { instanceId: "you", redis: url };
+describe("the record of the run", () => {
+  const at = { COORD_REDIS_HOST: "127.0.0.1", COORD_REDIS_PORT: String(PORT) };
 
   // In each of these, mail for `me` is found and nothing is shown where there is none: that is where it looks.
-  it.each<[string, Environment, (() => void)?]>([
-    ["host and port", { REDIS_HOST: "127.0.0.1" }],
-    ["a URL", { REDIS_URL: `redis://localhost:${PORT}/0`, REDIS_PORT: "1" }],
-    ["a file as coord init writes it", nowhere, () => write("project/.coord.json", JSON.stringify(file, undefined, 2))],
-    ["a file by hand", nowhere, () => write("project/.coord.json", `{"redis":"${url}" , "instanceId": "me"}\n`)],
-    [
-      "a file further up",
-      { ...nowhere, CLAUDE_PROJECT_DIR: "deep/er" },
-      () => write("project/.coord.json", JSON.stringify(file)),
-    ],
-    [
-      "the environment before the file",
-      { REDIS_URL: url },
-      () => write("project/.coord.json", JSON.stringify(elsewhere)),
-    ],
-    ["variables that change nothing here", { COORD_PRESENCE_TIMEOUT_SECONDS: "60", COORD_DIRECTION: "strict" }],
-  ])("%s", async (_, settings, prepare) => {
-    prepare?.();
-    const env = settings["CLAUDE_PROJECT_DIR"]
-      ? { ...settings, CLAUDE_PROJECT_DIR: path.join(project, "deep/er") }
-      : settings;
-    expect(await hook(env)).toEqual(FAST);
+  it.each<[string, Partial<RunRecord>, Environment?]>([
+    ["host and port", { server: at }],
+    ["a URL with a database", { server: { COORD_REDIS_URL: `redis://localhost:${PORT}/0` } }],
+    ["host, port and database", { server: { ...at, COORD_REDIS_DB: "0" } }],
+    ["another folder and a stripped environment", {}, { CLAUDE_PROJECT_DIR: "/", CLAUDE_INSTANCE_ID: "" }],
+    ["variables that say otherwise", {}, { CLAUDE_INSTANCE_ID: "you", COORD_KEY_PREFIX: "other", REDIS_PORT: "1" }],
+    ["one without a process", { process: undefined as never, sessions: [SESSION] }],
+  ])("names where to ask: %s", async (_, changes, settings = {}) => {
+    removeRecords();
+    writeRunRecord(record(changes));
+    expect(await hook(settings)).toEqual(FAST);
     const id = await send();
-    expect(await hook(env)).toEqual({ ...REAL, shown: [id] });
+    expect(await hook(settings)).toEqual({ ...REAL, shown: [id] });
   });
 
   it("another prefix and database are other mail", async () => {
     await send();
     await bench.admit("{team}");
-    expect(await hook({ COORD_KEY_PREFIX: "{team}" })).toEqual(FAST);
-    expect(await hook({ REDIS_DB: "3" })).toEqual(FAST);
+    await begin({ keyPrefix: "{team}" });
+    await begin({ redis: `redis://127.0.0.1:${PORT}/3` });
+    writeRunRecord(record({ prefix: "{team}" }));
+    expect(await hook()).toEqual(FAST);
+    writeRunRecord(record({ server: { ...at, COORD_REDIS_DB: "3" } }));
+    expect(await hook()).toEqual(FAST);
   });
 
-  it("a project without a name takes no part, and the file of the repository around it does not count", async () => {
-    write(".coord.json", JSON.stringify({ instanceId: "me" }));
-    expect(await hook({ CLAUDE_INSTANCE_ID: "", REDIS_PORT: "1" })).toEqual(FAST);
+  it("a run that takes no part, and a guest, are shown nothing and start nothing", async () => {
+    await send();
+    const { instance: _, ...out } = record({ standing: "out" });
+    writeRunRecord(out);
+    expect(await hook({ REDIS_PORT: "1" })).toEqual(FAST);
+    writeRunRecord(record({ standing: "guest" }));
+    expect(await hook({ REDIS_PORT: "1" })).toEqual(FAST);
   });
 
-  it.each<[string, Environment, (string | undefined)?, string[]?]>([
-    ["a password", { REDIS_PASSWORD: "x" }],
-    ["a login in a URL", { REDIS_URL: `redis://u:p@127.0.0.1:${PORT}` }],
-    ["TLS", { REDIS_URL: `rediss://127.0.0.1:${PORT}` }],
-    ["a socket", { REDIS_URL: "unix:/nowhere/redis.sock" }],
-    ["another host", { REDIS_HOST: "no-such-host.invalid" }],
-    ["a closed port", { REDIS_PORT: "1" }],
-    ["a port that is none", { REDIS_PORT: "6379 " }],
-    ["a variable of a newer version", { COORD_SOMETHING_NEW: "1" }],
-    ["a name that is none", { CLAUDE_INSTANCE_ID: "All" }],
-    ["a name with a line break", { CLAUDE_INSTANCE_ID: "me\r\nFLUSHALL" }],
-    ["a prefix that is none", { COORD_KEY_PREFIX: "a b" }],
-    ["a session id with other characters", { CLAUDE_CODE_SESSION_ID: "s 1" }],
-    ["no project folder", { CLAUDE_PROJECT_DIR: "" }],
-    ["a relative one", { CLAUDE_PROJECT_DIR: "project" }],
-    ["one with ..", { CLAUDE_PROJECT_DIR: "/tmp/../tmp" }],
-    ["a broken file", {}, "{"],
-    ["an empty file", {}, ""],
-    ["a file with a field of a newer version", {}, '{"instanceId":"me","somethingNew":"x"}'],
-    ["a file with an escape", {}, '{"instanceId":"m\\u0065"}'],
-    ["a file without a comma", {}, '{"instanceId":"me" "keyPrefix":"x"}'],
-    ["no word for the moment", {}, undefined, ["claude"]],
-    ["another agent", {}, undefined, ["codex", "tool"]],
-  ])("not understood with certainty is for the real hook: %s", async (_, settings, text, args) => {
-    if (text !== undefined) write("project/.coord.json", text);
+  it.each<[string, Partial<RunRecord> | undefined, Environment?, string[]?]>([
+    ["there is none", undefined],
+    ["a password", { server: { ...at, COORD_REDIS_PASSWORD: "x" } }],
+    ["a login in a URL", { server: { COORD_REDIS_URL: `redis://u:p@127.0.0.1:${PORT}` } }],
+    ["TLS", { server: { COORD_REDIS_URL: `rediss://127.0.0.1:${PORT}` } }],
+    ["a socket", { server: { COORD_REDIS_URL: "unix:/nowhere/redis.sock" } }],
+    ["another host", { server: { COORD_REDIS_HOST: "no-such-host.invalid" } }],
+    ["a closed port", { server: { COORD_REDIS_PORT: "1" } }],
+    ["a port that is none", { server: { COORD_REDIS_PORT: "6379 " } }],
+    ["a variable of a newer version", { server: { ...at, COORD_SOMETHING_NEW: "1" } }],
+    ["a name that is none", { instance: "a b" }],
+    ["a prefix that is none", { prefix: "a b" }],
+    ["a run of another session", { sessions: ["s0"] }],
+    ["another process of the same number", { process: { pid: process.pid, started: "1" } }],
+    ["a session id with other characters", {}, { CLAUDE_CODE_SESSION_ID: "s 1" }],
+    ["no session id", {}, { CLAUDE_CODE_SESSION_ID: "" }],
+    ["a run that is to be kept out", {}, { COORD_OFF: "1" }],
+    ["no word for the moment", {}, {}, ["claude"]],
+    ["another agent", {}, {}, ["codex", "tool"]],
+  ])("not understood with certainty is for the real hook: %s", async (_, changes, settings, args) => {
+    removeRecords();
+    if (changes !== undefined) writeRunRecord(record(changes));
     const { node, stderr, code } = await hook(settings, args);
     expect({ node, stderr, code }).toEqual({ node: true, stderr: "", code: 0 });
   });

@@ -116,6 +116,7 @@ describe.concurrent("coord statusline", () => {
 
   it("shows what is unread and pending, and who is active", async () => {
     const stage = bench.stage();
+    await stage.hadSession("backend");
     const agent = await stage.agent("backend");
     expect(uncoloured((await agent.coord("statusline")).stdout)).toBe("backend · nobody else active\n");
     await stage.client("frontend", { session: runOf() });

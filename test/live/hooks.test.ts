@@ -1,10 +1,12 @@
 /** What an agent is shown, and when: hooks of the three hosts as real processes with the JSON of the real hosts. */
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
+import { writeRegister } from "../register.ts";
 import { MessageType } from "../../src/protocol/definition.ts";
 import {
   type Agent,
+  COORD,
   END,
   type HookFields,
   type Program,
@@ -241,29 +243,67 @@ describe.concurrent("start and end", () => {
     const stage = bench.stage();
     const agent = await knownAgent(stage);
     await agent.hook(START, { REDIS_URL: "redis://127.0.0.1:1" });
+    agent.forgetRun(); // the server is where it was
     await agent.hook(PROMPT);
     expect((await stage.entry("backend")).session.number).toBe(2);
   });
 
-  it("CLAUDE_ENV_FILE gets the name, and keeps what it has", async () => {
+  it("COORD_OFF=1 keeps a run out: hooks are silent, tools refuse, and a command that names itself works", async () => {
+    const stage = bench.stage();
+    const agent = await stage.agent("backend");
+    await stage.send("backend", "login");
+    const off = { COORD_OFF: "1" };
+    for (const fields of [START, PROMPT, TOOL, STOP, END]) expect(await agent.hook(fields, off)).toBeUndefined();
+    const server = await agent.mcp("claude-code", off);
+    expect(await server.call("check_messages")).toMatchObject({ success: false, code: "IDENTITY" });
+    expect(await server.call("get_notifications")).toMatchObject({ success: false, code: "IDENTITY" });
+    expect(await stage.presence("backend")).toBeUndefined();
+    const command = agent.start([COORD, "check", "--instance", "backend", "--json"], off);
+    command.endInput();
+    expect(JSON.parse((await command.ended).stdout)).toMatchObject({ success: true, count: 1 });
+  });
+
+  it("nothing is exported: a shell of the agent is the same run, in whatever folder and with whatever is left of its environment", async () => {
     const stage = bench.stage();
     const agent = await knownAgent(stage);
     const file = path.join(stage.cwd, "env.sh");
     writeFileSync(file, "export A=1\n");
     await agent.hook(START, { CLAUDE_ENV_FILE: file });
-    expect(readFileSync(file, "utf8")).toBe("export A=1\nexport CLAUDE_INSTANCE_ID=backend\n");
-    await agent.hook(PROMPT, { CLAUDE_ENV_FILE: file });
-    expect(readFileSync(file, "utf8")).toBe("export A=1\nexport CLAUDE_INSTANCE_ID=backend\n");
+    expect(readFileSync(file, "utf8")).toBe("export A=1\n");
+    const stripped = { CLAUDE_INSTANCE_ID: "", COORD_KEY_PREFIX: "", REDIS_URL: "", HOME: "/nowhere" };
+    const { stdout } = await agent.start([COORD, "whoami", "--json"], stripped, "/").ended;
+    expect(JSON.parse(stdout)).toMatchObject({
+      instance: "backend",
+      instance_source: "this run",
+      prefix: stage.prefix,
+      server: bench.socketPath,
+      standing: "speaker",
+      status: "active",
+    });
   });
 
-  it("the name comes from .coord.json; without any name a hook is silent and leaves no trace", async () => {
+  it("a file of earlier versions configures nothing, and is told of once", async () => {
+    const stage = bench.stage();
+    const agent = await stage.agent("");
+    writeFileSync(path.join(stage.cwd, ".coord.json"), '{"instanceId":"backend"}');
+    expect(await agent.shown(START)).toBe(
+      "The .coord.json of this project is not read any more: tell your user to run coord init here, which shows what it holds.",
+    );
+    expect(await agent.shown(PROMPT)).toBe("");
+    expect(await agent.hook({ ...START, source: "compact" })).toBeUndefined();
+    expect(await stage.raw.keys(`${stage.prefix}:*`)).toEqual([]);
+  });
+
+  it("the name comes from the register; without any name a hook is silent and leaves no trace", async () => {
     const stage = bench.stage();
     const agent = await stage.agent("");
     await stage.send("backend", "login");
     for (const fields of [START, PROMPT, TOOL, STOP, END]) expect(await agent.hook(fields)).toBeUndefined();
     expect(await stage.presence("")).toBeUndefined();
-    writeFileSync(path.join(stage.cwd, ".coord.json"), '{"instanceId": "backend"}');
-    expect(await agent.shown(START)).toContain("About login.");
+    mkdirSync(path.join(stage.cwd, ".git"));
+    const project = { keyPrefix: stage.prefix, worktrees: { ".": "backend" } };
+    const XDG_CONFIG_HOME = writeRegister(stage.cwd, stage.cwd, project);
+    expect(await agent.shown(START, { XDG_CONFIG_HOME })).toContain("About login.");
     expect(await stage.status("backend")).toBe("active");
   });
 });

@@ -251,6 +251,7 @@ function idsIn(text: string): string[] {
 /** Runs a hook that is killed when Redis has handed out the mail and before the hook gets it. */
 async function killedWhileTaking(stage: Stage, agent: Agent): Promise<void> {
   const gate = await openGate(bench.socketPath);
+  agent.forgetRun(); // its hooks would keep to the server that it names
   try {
     let taken = false;
     gate.onReply = (reply) => {
@@ -270,6 +271,7 @@ async function killedWhileTaking(stage: Stage, agent: Agent): Promise<void> {
       expect.toSatisfy((n) => n > 0),
     ]);
   } finally {
+    agent.forgetRun();
     gate.close();
   }
 }
@@ -346,8 +348,8 @@ describe("[G7] a listener that was disconnected", () => {
     const server = await agent.mcp();
     await until(async () => (await count()) === 1);
     const calls = [
-      server.call("check_messages", { wait_seconds: 2 }),
-      server.call("check_messages", { wait_seconds: 2, pending_only: true }),
+      server.call("check_messages", { wait_seconds: 30 }),
+      server.call("check_messages", { wait_seconds: 30, pending_only: true }),
     ];
     await sleep(300);
     expect(await count()).toBe(1);

@@ -67,12 +67,11 @@ describe.concurrent("[G8] a surface that lasts", () => {
     expect(await stage.status("backend")).toBe("offline");
   });
 
-  it.each(["server", "watch", "library"])("a killed %s turns stale, then offline, with nobody's help", async (kind) => {
+  it.each(["server", "library"])("a killed %s turns stale, then offline, with nobody's help", async (kind) => {
     const stage = bench.stage(TIMES);
     const agent = await stage.agent("backend");
     let surface: Started;
     if (kind === "server") surface = (await agent.mcp()).process;
-    else if (kind === "watch") surface = agent.start([COORD, "watch"], agent.toolEnv);
     else surface = agent.start(["--input-type=module", "-e", LIBRARY_SESSION]);
     await until(async () => (await stage.status("backend")) === "active");
     surface.kill("SIGKILL");
@@ -93,22 +92,17 @@ describe.concurrent("[G8] a surface that lasts", () => {
     ]);
   });
 
-  it.each(["SIGINT", "SIGTERM"] as const)("watch joins, beats, and leaves at %s", async (signal) => {
+  it("watch makes nobody present", async () => {
     const stage = bench.stage(TIMES);
     const agent = await stage.agent("ops");
-    const watch = agent.start([COORD, "watch"], { CLAUDE_PID: "" });
-    const first = await until(async () => {
-      const presence = await stage.presence("ops");
-      return presence?.status === "active" && presence;
-    });
-    expect(first.session).toMatchObject({ pid: await watch.pid, host: hostname(), cwd: stage.cwd });
-    await until(
-      async () => Date.parse((await stage.entry("ops")).last_heartbeat) - Date.parse(first.lastHeartbeat!) > 1_200,
-    );
-    expect(await stage.status("ops")).toBe("active");
-    watch.kill(signal);
+    const watch = agent.start([COORD, "watch"]);
+    await until(() => watch.stderr.includes("Following"));
+    await stage.send("other", "seen by it");
+    await until(() => watch.stdout.includes("seen by it"));
+    expect(await stage.presence("ops")).toBeUndefined();
+    watch.kill("SIGINT");
     expect((await watch.ended).code).toBe(0);
-    expect(await stage.status("ops")).toBe("offline");
+    expect(await stage.presence("ops")).toBeUndefined();
   });
 
   it("watch never takes a name from a session that is there, nor ends it", async () => {

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { knowProcess, lives, readProcess } from "../../src/client/process.ts";
-import { START, until, useRedis } from "./agent.ts";
+import { COORD, START, until, useRedis } from "./agent.ts";
 
 const bench = useRedis();
 
@@ -49,45 +49,26 @@ describe("lives", () => {
 });
 
 describe.concurrent("[G8] an agent that is killed and stays a zombie", () => {
-  async function claude(): Promise<{ pid: number; env: Record<string, string> }> {
-    const pid = await neglected();
-    return { pid, env: { CLAUDE_PID: String(pid) } };
-  }
-
-  it("ends its waker, and its session goes stale by itself", async () => {
+  it("ends its waiter, and its session goes stale by itself", async () => {
     const stage = bench.stage({ presenceTimeoutSeconds: 1 });
-    const { pid, env } = await claude();
-    const agent = await stage.agent("backend");
-    await agent.hook(START, env);
-    const waker = agent.wait(env);
+    const agent = await stage.agent("backend", "claude", "neglected");
+    await agent.hook(START);
+    const waiter = agent.wait();
+    const pid = await waiter.pid;
     await until(async () => (await stage.raw.get(`${stage.prefix}:waker:backend`)) !== null);
-    await makeZombie(pid);
-    expect(await waker.ended).toMatchObject({ code: 0, stdout: "", stderr: "" });
+    await agent.kill();
+    expect(readProcess(agent.pid)?.zombie).toBe(true);
+    await until(() => !lives(knowProcess(pid)));
     await until(async () => (await stage.status("backend")) === "stale");
   });
 
   it("ends its server, which leaves, though another process holds its input open", async () => {
     const stage = bench.stage();
-    const { pid, env } = await claude();
-    const agent = await stage.agent("backend");
-    const server = agent.startServer(env);
+    const agent = await stage.agent("backend", "claude", "neglected");
+    const holder = `require("node:child_process").spawn(process.execPath, [${JSON.stringify(COORD)}, "mcp"]);`;
+    agent.start(["-e", holder], { ...agent.toolEnv, CLAUDE_PROJECT_DIR: agent.cwd });
     await until(async () => (await stage.status("backend")) === "active");
-    await makeZombie(pid);
-    expect(await server.ended).toMatchObject({ code: 0, stderr: "" });
-    expect(await stage.status("backend")).toBe("offline");
-  });
-});
-
-describe.concurrent("a host that keeps the input of its hook open", () => {
-  it("is answered, and its waker waits", async () => {
-    const stage = bench.stage();
-    const agent = await stage.agent("backend");
-    await stage.send("backend", "login");
-    const hook = agent.startPatientHook(START, {}, "open");
-    expect((await hook.ended).stdout).toContain("About login.");
-    const waker = agent.wait({}, "open");
-    await until(async () => (await stage.raw.get(`${stage.prefix}:waker:backend`)) !== null);
-    await stage.send("backend", "logout");
-    expect(await waker.ended).toMatchObject({ code: 2, stderr: expect.stringContaining("About logout.") as string });
+    await agent.kill();
+    await until(async () => (await stage.status("backend")) === "offline");
   });
 });

@@ -4,6 +4,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { writeRegister } from "../register.ts";
 import { startThrowawayRedis } from "../../src/server/throwaway.ts";
 import { type Agent, AGENT_HOOK, type Env, HOOK, PROMPT, START, STOP, TOOL, useRedis } from "./agent.ts";
 
@@ -52,11 +53,11 @@ describe("[G9] a hook is silent, succeeds and ends", () => {
     }
   });
 
-  it("where .coord.json is broken", async () => {
+  it("where the register is broken", async () => {
     const stage = bench.stage();
     const agent = await stage.agent("backend");
-    writeFileSync(path.join(stage.cwd, ".coord.json"), "{");
-    await expectUndisturbed(() => agent.startHook(PROMPT));
+    const XDG_CONFIG_HOME = writeRegister(stage.cwd, stage.cwd, { keyPrefix: 7 });
+    await expectUndisturbed(() => agent.startHook(PROMPT, { XDG_CONFIG_HOME }));
   });
 
   it.each([

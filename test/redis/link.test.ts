@@ -1,7 +1,7 @@
 /** One connection: what it sends and when, what it says when it ends, and servers that are none. */
 import { describe, expect, onTestFinished, test } from "vitest";
 import { BadReply, ConnectionLost, ErrorReply, NeverSent, NoAnswer } from "../../src/redis/errors.ts";
-import { dial, type Link, type Server } from "../../src/redis/link.ts";
+import { dial, type Link, type Patience, type Server } from "../../src/redis/link.ts";
 import { refused, startFake, startServer, useRedis } from "../harness.ts";
 
 const bench = useRedis();
@@ -9,8 +9,13 @@ const SECOND = 1000;
 const REQUEST = { type: "GENERAL", subject: "s", description: "d", to: "bob" } as const;
 const HERE = { host: "", port: 0, db: 0, tls: false } as const;
 
+const patience = (milliseconds: number): Patience => ({
+  deadline: performance.now() + milliseconds,
+  silentMilliseconds: milliseconds,
+});
+
 async function open(server: Partial<Server> = { path: bench.redis.socketPath }): Promise<Link> {
-  const link = await dial({ ...HERE, ...server }, performance.now() + SECOND, async (opened) => {
+  const link = await dial({ ...HERE, ...server }, patience(SECOND), async (opened) => {
     await opened.call("PING");
     return opened;
   });
@@ -184,7 +189,7 @@ describe("a server that is hostile", () => {
       });
     });
     await expect(
-      dial({ ...HERE, host: "127.0.0.1", port }, performance.now() + 20 * SECOND, (link) => link.call("PING")),
+      dial({ ...HERE, host: "127.0.0.1", port }, patience(20 * SECOND), (link) => link.call("PING")),
     ).rejects.toThrow("its answer is larger than 64 MiB");
     expect(written).toBeLessThan(100);
   });

@@ -1,9 +1,11 @@
 import { rmSync, symlinkSync } from "node:fs";
+import { connect } from "node:net";
 import { hostname } from "node:os";
 import path from "node:path";
 import { openRedis, type Redis } from "../raw-redis.ts";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { startThrowawayRedis, type ThrowawayRedis } from "../../src/server/throwaway.ts";
+import { startServer } from "../harness.ts";
 import { type Folder, plain, Stage } from "./stage.ts";
 
 let redis: ThrowawayRedis;
@@ -53,7 +55,7 @@ async function healthy(stage: Stage): Promise<Folder> {
 test("where all is well: a line each, exit 0, and nothing is changed", async () => {
   const stage = new Stage(redis.url);
   const repository = await healthy(stage);
-  const before = [repository.everything(), await raw.hgetall("coord:presence")];
+  const before = [repository.everything(), await raw.hgetall("coord-acme-shop:presence")];
   const { code, stdout, stderr } = await repository.coord(["doctor"]);
   expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
   const lines = plain(stdout, stage)
@@ -65,24 +67,49 @@ test("where all is well: a line each, exit 0, and nothing is changed", async () 
   expect(lines).toBe(
     [
       "✓ Node.js: version <node>",
-      "✓ identity: orchestrator, from instanceId in <home>/shop/.coord.json",
-      "✓ connection: from REDIS_URL",
-      "✓ namespace: coord, the default",
-      "✓ .coord.json: <home>/shop/.coord.json",
+      "✓ identity: orchestrator, from worktrees in <home>/.config/cli-coordination/projects.json",
+      "✓ connection: from server in <home>/.config/cli-coordination/projects.json",
+      "✓ namespace: coord-acme-shop, from keyPrefix in <home>/.config/cli-coordination/projects.json",
+      "✓ project: <home>/shop/.git in <home>/.config/cli-coordination/projects.json",
       "✓ Redis: <socket> answers",
+      "✓ distance: an answer takes less than 50 ms",
       "✓ version: Redis <n>",
       "✓ role: a primary",
       "✓ persistence: appendonly yes, appendfsync always",
       "✓ eviction: maxmemory-policy noeviction",
       "✓ memory: <n> MiB used, no limit",
       "✓ clock: the same as here, within a second",
-      "✓ protocol: nothing has been published in coord yet",
+      "✓ protocol: nothing has been published in coord-acme-shop yet",
       "✓ presence: orchestrator is offline, seen <n> s ago",
       "✓ claude: set up in .mcp.json and .claude/settings.json",
       "",
     ].join("\n"),
   );
-  expect([repository.everything(), await raw.hgetall("coord:presence")]).toEqual(before);
+  expect([repository.everything(), await raw.hgetall("coord-acme-shop:presence")]).toEqual(before);
+});
+
+test("a Redis that is far away, and one that hooks cannot wait for", async () => {
+  const repository = await healthy(new Stage(redis.url));
+  const found: unknown[] = [];
+  for (const milliseconds of [80, 600]) {
+    const { port } = await startServer((near) => {
+      const far = connect(redis.socketPath).on("error", () => near.destroy());
+      let first = true; // the connection is made: only what is asked then takes long
+      near.on("data", (bytes) => {
+        setTimeout(() => far.write(bytes), first ? 0 : milliseconds);
+        first = false;
+      });
+      far.on("data", (bytes) => near.write(bytes));
+      near.on("close", () => far.destroy());
+    });
+    const said = await findings(repository, { COORD_REDIS_URL: `redis://127.0.0.1:${port}` });
+    const told = said.filter(({ about }) => about === "distance");
+    found.push(told.map(({ level, message }) => [level, message.replaceAll(/\d/g, "")]));
+  }
+  expect(found).toEqual([
+    [["warning", "an answer takes  ms: a prompt waits . s, a tool call at most every  s"]],
+    [["problem", "an answer takes  ms: hooks give up and show no mail, only the tools do"]],
+  ]);
 });
 
 test("a Redis that forgets: off is a problem, everysec a warning, exit 1 for the problem only", async () => {
@@ -127,7 +154,7 @@ test("the user of coord acl sees little of the server: what was not seen is said
   const rule = (await repository.coord(["acl", "--user", "guest"])).stdout.trim().replace("PASSWORD", "secret");
   await raw.call("ACL", ...rule.split(" ").slice(1));
   const url = redis.url.replace("unix:", "unix://guest:secret@localhost");
-  const list = await troubles(repository, { REDIS_URL: url });
+  const list = await troubles(repository, { COORD_REDIS_URL: url, REDIS_URL: "" });
   expect(list.map(({ level, about }) => [level, about])).toEqual([
     ["warning", "version"],
     ["warning", "role"],
@@ -135,7 +162,7 @@ test("the user of coord acl sees little of the server: what was not seen is said
     ["warning", "memory"],
   ]);
   await raw.call("ACL", "SETUSER", "guest", "+info");
-  expect(await troubles(repository, { REDIS_URL: url })).toEqual([
+  expect(await troubles(repository, { COORD_REDIS_URL: url, REDIS_URL: "" })).toEqual([
     {
       level: "warning",
       about: "persistence",
@@ -160,9 +187,9 @@ test("replicas are counted against what publishing waits for", async () => {
 
 test("a Redis that is down, or settings that are wrong: the rest is still looked at", async () => {
   const repository = await healthy(new Stage(redis.url));
-  const down = await findings(repository, { REDIS_URL: "", REDIS_PORT: "1" });
+  const down = await findings(repository, { REDIS_URL: "", COORD_REDIS_PORT: "1" });
   expect(down.filter(({ about }) => about === "connection")).toMatchObject([
-    { level: "ok", message: "from REDIS_PORT" },
+    { level: "ok", message: "from COORD_REDIS_PORT" },
   ]);
   expect(down.filter(({ level }) => level !== "ok")).toMatchObject(
     [
@@ -170,7 +197,7 @@ test("a Redis that is down, or settings that are wrong: the rest is still looked
     ].map((finding) => ({ ...finding, remedy: expect.stringMatching(finding.remedy) as string })),
   );
   expect(down.at(-1)).toMatchObject({ level: "ok", about: "claude" });
-  const wrong = await findings(repository, { REDIS_URL: "http://x" });
+  const wrong = await findings(repository, { COORD_REDIS_URL: "http://x" });
   expect(wrong.map(({ level, about }) => [level, about])).toEqual([
     ["ok", "Node.js"],
     ["problem", "settings"],
@@ -180,7 +207,7 @@ test("a Redis that is down, or settings that are wrong: the rest is still looked
 
 test("a namespace of a newer version", async () => {
   const repository = await healthy(new Stage(redis.url));
-  await raw.hset("coord:meta", "protocol", "7");
+  await raw.hset("coord-acme-shop:meta", "protocol", "7");
   const list = await troubles(repository);
   expect(list).toContainEqual({
     level: "problem",
@@ -192,7 +219,7 @@ test("a namespace of a newer version", async () => {
 
 test("a namespace of an older version", async () => {
   const repository = await healthy(new Stage(redis.url));
-  await raw.hset("coord:meta", "protocol", "1");
+  await raw.hset("coord-acme-shop:meta", "protocol", "1");
   expect(await troubles(repository)).toContainEqual({
     level: "problem",
     about: "protocol",
@@ -206,24 +233,25 @@ test("identity, connection and prefix, and where each comes from", async () => {
   const folder = stage.repository("shop");
   const messages = async (settings: Record<string, string>): Promise<string[]> =>
     (await findings(folder, settings))
-      .filter(({ about }) => ["identity", "connection", "namespace", ".coord.json"].includes(about))
+      .filter(({ about }) => ["identity", "connection", "namespace", "project"].includes(about))
       .map(({ level, message }) => `${level}: ${plain(message, stage)}`);
   expect(await messages({})).toEqual([
     "problem: no name is set",
     "ok: from REDIS_URL",
     "ok: coord, the default",
-    "warning: there is none, so the name depends on the environment of each agent",
+    "warning: it is not in the register, so name and namespace depend on the environment of each agent",
   ]);
-  folder.write(".coord.json", JSON.stringify({ instanceId: "backend", redis: redis.url, keyPrefix: "mine" }));
+  await folder.coord(["init", "--instance", "backend", "--prefix", "mine"]);
   expect(await messages({ REDIS_URL: "" })).toEqual([
-    "ok: backend, from instanceId in <home>/shop/.coord.json",
-    "ok: from redis in <home>/shop/.coord.json",
-    "ok: mine, from keyPrefix in <home>/shop/.coord.json",
-    "ok: <home>/shop/.coord.json",
+    "ok: backend, from worktrees in <home>/.config/cli-coordination/projects.json",
+    "ok: from server in <home>/.config/cli-coordination/projects.json",
+    "ok: mine, from keyPrefix in <home>/.config/cli-coordination/projects.json",
+    "ok: <home>/shop/.git in <home>/.config/cli-coordination/projects.json",
   ]);
-  expect((await messages({ CLAUDE_INSTANCE_ID: "x", COORD_KEY_PREFIX: "other" })).slice(0, 3)).toEqual([
+  const elsewhere = { CLAUDE_INSTANCE_ID: "x", COORD_KEY_PREFIX: "other", COORD_REDIS_URL: redis.url };
+  expect((await messages(elsewhere)).slice(0, 3)).toEqual([
     "ok: x, from CLAUDE_INSTANCE_ID",
-    "ok: from REDIS_URL",
+    "ok: from COORD_REDIS_URL",
     "ok: other, from COORD_KEY_PREFIX",
   ]);
   const given = await folder.json(["doctor", "--instance", "me"]);
@@ -240,7 +268,7 @@ test("somebody else under the name: who, and where", async () => {
   const repository = await healthy(stage);
   const join = async (session: object): Promise<void> => {
     const entry = { last_heartbeat: new Date().toISOString(), left: false, session };
-    await raw.hset("coord:presence", "orchestrator", JSON.stringify(entry));
+    await raw.hset("coord-acme-shop:presence", "orchestrator", JSON.stringify(entry));
   };
   await join({ agent: "claude-code", host: hostname(), pid: 42, cwd: path.join(repository.path, "src") });
   expect(await troubles(repository)).toEqual([]);
@@ -254,29 +282,20 @@ test("somebody else under the name: who, and where", async () => {
       ) as string,
     },
   ]);
-  await raw.hdel("coord:presence", "orchestrator");
+  await raw.hdel("coord-acme-shop:presence", "orchestrator");
   expect(await troubles(repository)).toMatchObject([
     { level: "warning", about: "presence", message: "orchestrator is not known yet: broadcasts do not reach it" },
   ]);
 });
 
-test("the files of agents: programs or entries missing, broken, none at all, a name that git would take", async () => {
+test("the files of agents: programs or entries missing, broken, none at all", async () => {
   const stage = new Stage(redis.url);
   const repository = stage.repository("shop");
-  repository.write(".coord.json", '{"instanceId":"orchestrator"}');
-  await raw.hset(
-    "coord:presence",
-    "orchestrator",
-    JSON.stringify({ last_heartbeat: new Date().toISOString(), left: true }),
-  );
-  expect(await troubles(repository)).toMatchObject([
-    {
-      level: "warning",
-      about: "git",
-      message: ".coord.json is not kept out of git, and other worktrees would get this name",
-    },
-    { level: "warning", about: "agents", message: "none is set up here" },
-  ]);
+  expect((await troubles(repository)).at(-1)).toMatchObject({
+    level: "warning",
+    about: "agents",
+    message: "none is set up here",
+  });
   await repository.coord(["init", "--agent", "claude", "--agent", "codex"]);
   expect(await troubles(repository)).toEqual([]);
   rmSync(path.join(repository.path, ".codex/hooks.json"));
@@ -309,4 +328,99 @@ test("outside of git, with nothing at all", async () => {
   const folder = new Stage("redis://127.0.0.1:1").folder("notes");
   const { code, stderr } = await folder.coord(["doctor"]);
   expect({ code, stderr }).toEqual({ code: 1, stderr: "" });
+});
+
+test("a server of the project that nobody has allowed Claude Code to start", async () => {
+  const stage = new Stage(redis.url);
+  const repository = await healthy(stage);
+  const home = stage.folder(".");
+  const answered = (answers: object): void =>
+    home.write(".claude.json", JSON.stringify({ projects: { [repository.path]: answers } }));
+  answered({});
+  expect(await troubles(repository)).toEqual([
+    {
+      level: "warning",
+      about: "claude",
+      message: "nobody has allowed Claude Code to start the server coord of .mcp.json yet, so it has no tools",
+      remedy:
+        "Start claude here and approve it, or name coord in enabledMcpjsonServers of .claude/settings.local.json.",
+    },
+  ]);
+  answered({ disabledMcpjsonServers: ["coord"] });
+  expect(await troubles(repository)).toMatchObject([
+    {
+      level: "problem",
+      message: `disabledMcpjsonServers in ${stage.home}/.claude.json names coord, so it has no tools`,
+    },
+  ]);
+  answered({ enabledMcpjsonServers: ["coord"] });
+  expect(await troubles(repository)).toEqual([]);
+  answered({});
+  for (const said of [{ enableAllProjectMcpServers: true }, { enabledMcpjsonServers: ["coord"] }]) {
+    repository.write(".claude/settings.local.json", JSON.stringify(said));
+    expect(await troubles(repository)).toEqual([]);
+  }
+});
+
+test("the name in use in another project of the namespace", async () => {
+  const stage = new Stage(redis.url);
+  const repository = await healthy(stage);
+  const [blog, wiki] = [stage.repository("blog"), stage.repository("wiki")];
+  await blog.coord(["init"]); // orchestrator as well, in a namespace of its own
+  await wiki.coord(["init", "--prefix", "coord-acme-shop", "--instance", "wiki"]);
+  expect(await troubles(repository)).toEqual([]);
+  await wiki.coord(["init", "--instance", "orchestrator"]);
+  expect(await troubles(repository)).toEqual([
+    {
+      level: "warning",
+      about: "name",
+      message: `${wiki.path}/.git is in the namespace coord-acme-shop as well, and has the name orchestrator too: its mail and this one's are the same`,
+      remedy:
+        "Name one of them differently, coord init --instance <name>, or give it a namespace: coord init --prefix <prefix>.",
+    },
+  ]);
+});
+
+test("the name in use in another namespace of the server, from the same work tree", async () => {
+  const stage = new Stage(redis.url);
+  const repository = await healthy(stage);
+  const join = async (prefix: string, cwd: string): Promise<void> => {
+    const session = { agent: "claude-code", host: hostname(), pid: 42, cwd };
+    const entry = { last_heartbeat: new Date().toISOString(), left: false, session };
+    await raw.hset(`${prefix}:presence`, "orchestrator", JSON.stringify(entry));
+    await raw.hset(`${prefix}:meta`, "protocol", "2");
+  };
+  await join("coord-other-shop", "/projects/shop");
+  expect(await troubles(repository)).toEqual([]);
+  await join("coord", path.join(repository.path, "src"));
+  await join("coord-other-shop", repository.path);
+  expect((await troubles(repository)).map(({ level, message }) => `${level}: ${message}`)).toEqual(
+    ["coord", "coord-other-shop"].map(
+      (prefix) =>
+        `warning: orchestrator is active in the namespace ${prefix}, from here: what is sent to it in coord-acme-shop does not reach it`,
+    ),
+  );
+});
+
+test("what keeps Claude Code from starting what is set up", async () => {
+  const stage = new Stage(redis.url);
+  const repository = await healthy(stage);
+  const messages = async (): Promise<string[]> =>
+    (await troubles(repository)).map(({ message }) => plain(message, stage));
+  repository.write(
+    ".claude/settings.local.json",
+    JSON.stringify({ disableAllHooks: true, disabledMcpjsonServers: ["coord"] }),
+  );
+  stage
+    .folder(".claude")
+    .write("settings.json", JSON.stringify({ enabledPlugins: { "coord@cli-coordination": true } }));
+  expect(await messages()).toEqual([
+    "disableAllHooks in .claude/settings.local.json switches the hooks off",
+    "disabledMcpjsonServers in .claude/settings.local.json names coord, so it has no tools",
+    "the plugin in <home>/.claude/settings.json and coord init are both active: each message is shown once, but every hook runs twice",
+  ]);
+  rmSync(path.join(repository.path, ".claude/settings.local.json"));
+  rmSync(path.join(stage.home, ".claude/settings.json"));
+  repository.write(".claude/settings.json", `// mine\n${repository.read(".claude/settings.json")}`);
+  expect(await messages()).toEqual([".claude/settings.json is not strict JSON, so Claude Code ignores all of it"]);
 });

@@ -4,12 +4,12 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { CoordinationClient } from "../../src/client/client.ts";
 import { resolveSettings } from "../../src/client/settings.ts";
 import { startThrowawayRedis, type ThrowawayRedis } from "../../src/server/throwaway.ts";
-import { leastPrivilege } from "../least-privilege.ts";
+import { leastPrivilege, PROJECTS } from "../least-privilege.ts";
 import { plain, Stage } from "./stage.ts";
 
 let redis: ThrowawayRedis;
 beforeAll(async () => {
-  redis = await startThrowawayRedis({ args: leastPrivilege("coord", "mine") });
+  redis = await startThrowawayRedis({ args: leastPrivilege("coord", "mine", PROJECTS) });
 });
 afterAll(() => redis.stop());
 
@@ -24,17 +24,22 @@ describe("what each agent gets", () => {
     const first = await repository.coord(["init", "--agent", agent]);
     expect({ code: first.code, stderr: first.stderr }).toEqual({ code: 0, stderr: "" });
     expect(repository.files()).toMatchSnapshot();
-    expect(repository.git("status", "--short")).not.toContain(".coord.json");
+    expect(stage.project("shop")).toEqual({
+      keyPrefix: "coord-acme-shop",
+      server: { COORD_REDIS_URL: redis.url },
+      worktrees: { ".": "orchestrator" },
+    });
 
     const after = repository.everything();
     const second = await repository.coord(["init", "--agent", agent]);
-    expect(second.stdout).toMatch(/^Already set up: instance orchestrator/);
+    expect(second.stdout).toMatch(/^Already set up: instance orchestrator/m);
     expect(second.stdout).not.toMatch(/^ {2}(created|changed)/m);
     expect(repository.everything()).toEqual(after);
 
     const removal = await repository.coord(["init", "--agent", agent, "--remove"]);
     expect({ code: removal.code, stderr: removal.stderr }).toEqual({ code: 0, stderr: "" });
     expect(repository.everything()).toEqual(before);
+    expect(stage.project("shop")).toBeUndefined();
     expect((await repository.coord(["init", "--remove"])).stdout).toBe("Nothing of coord init is here.\n");
   });
 
@@ -42,11 +47,13 @@ describe("what each agent gets", () => {
     const stage = new Stage(redis.url);
     const { code, stdout, stderr } = await stage.repository("shop").coord(["init"]);
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
-    expect(stdout).toBe(
+    expect(plain(stdout, stage).replace(redis.url.slice("unix:".length), "<socket>")).toBe(
       [
-        "Set up: instance orchestrator (the branch main)",
-        "  created   .coord.json",
-        "  changed   .git/info/exclude",
+        "project   <home>/shop/.git",
+        "namespace coord-acme-shop (the remote origin)",
+        "server    <socket> (REDIS_URL)",
+        "name      orchestrator (the branch main)",
+        "Set up: instance orchestrator, written down in <home>/.config/cli-coordination/projects.json",
         "  created   .mcp.json",
         "  created   .claude/settings.json",
         "Broadcasts reach it from now on.",
@@ -65,7 +72,6 @@ describe("what each agent gets", () => {
       ".claude/settings.json",
       ".codex/config.toml",
       ".codex/hooks.json",
-      ".coord.json",
       ".gemini/settings.json",
       ".mcp.json",
     ]);
@@ -83,6 +89,27 @@ describe("what each agent gets", () => {
     expect((await repository.coord(["init", "--remove"])).code).toBe(0);
     const left = JSON.parse(repository.files()[".claude/settings.json"]!) as { hooks: object };
     expect(left.hooks).toEqual({ SessionStart: [{ hooks: [other] }] });
+  });
+
+  test("an entry of an earlier version passes on what it lacked; one that was changed by hand stays", async () => {
+    const repository = new Stage(redis.url).repository("shop");
+    const files = [".codex/config.toml", ".gemini/settings.json"];
+    await repository.coord(["init", "--agent", "codex", "--agent", "gemini"]);
+    const whole = files.map((file) => repository.read(file));
+    const [codex, gemini] = whole as [string, string];
+    repository.write(files[0]!, codex.replace(/^env_vars = .*$/m, 'env_vars = ["CLAUDE_INSTANCE_ID", "REDIS_URL"]'));
+    repository.write(files[1]!, gemini.replace(/^.*COORD_KEY_PREFIX.*\n/m, ""));
+    expect(files.map((file) => repository.read(file))).not.toEqual(whole);
+    await repository.coord(["init", "--agent", "codex", "--agent", "gemini"]);
+    expect(repository.read(files[0]!)).toBe(codex);
+    expect(JSON.parse(repository.read(files[1]!))).toEqual(JSON.parse(gemini));
+    const byHand = [
+      codex.replace(/^env_vars = .*$/m, 'env_vars = ["MINE"]'),
+      gemini.replace("${COORD_KEY_PREFIX:-}", "mine"),
+    ];
+    files.forEach((file, i) => repository.write(file, byHand[i]!));
+    await repository.coord(["init", "--agent", "codex", "--agent", "gemini"]);
+    expect(files.map((file) => repository.read(file))).toEqual(byHand);
   });
 
   test("an agent that is not known is a usage error", async () => {
@@ -105,7 +132,6 @@ describe("what each agent gets", () => {
 describe("what is there stays", () => {
   const present: Record<string, Record<string, string>> = {
     claude: {
-      ".coord.json": '{"redis": "redis://localhost:6379", "instanceId": "backend"}',
       ".mcp.json": '{\n\t"mcpServers": {\n\t\t"github": { "command": "gh-mcp" } // for issues\n\t}\n}\n',
       ".claude/settings.json":
         '{\n    // permissions of the team\n    "permissions": { "allow": ["Bash(ls)"] },\n    "hooks": {\n' +
@@ -133,16 +159,11 @@ describe("what is there stays", () => {
     expect((await repository.coord(["init", "--agent", agent])).code).toBe(0);
     expect(repository.files()).toMatchSnapshot();
     const after = repository.everything();
-    expect((await repository.coord(["init", "--agent", agent])).stdout).toMatch(/^Already set up/);
+    expect((await repository.coord(["init", "--agent", agent])).stdout).toMatch(/^Already set up/m);
     expect(repository.everything()).toEqual(after);
     expect((await repository.coord(["init", "--agent", agent, "--remove"])).code).toBe(0);
     const emptied: Record<string, string> =
-      agent === "claude"
-        ? // The name is what init gives; an agent that had one before keeps the other fields only.
-          { ".coord.json": '{"redis": "redis://localhost:6379"}', exclude: after["exclude"]! }
-        : agent === "gemini"
-          ? { ".gemini/settings.json": '{\r\n  "theme": "GitHub"\r\n}' }
-          : {};
+      agent === "gemini" ? { ".gemini/settings.json": '{\r\n  "theme": "GitHub"\r\n}' } : {};
     expect(repository.everything()).toEqual({ ...before, ...emptied });
   });
 
@@ -178,7 +199,7 @@ describe("what is there stays", () => {
     await repository.coord(["init"]);
     const text = repository.read(".claude/settings.json").replaceAll('"timeout": 5', '"timeout": 9');
     repository.write(".claude/settings.json", text);
-    expect((await repository.coord(["init"])).stdout).toMatch(/^Already set up/);
+    expect((await repository.coord(["init"])).stdout).toMatch(/^Already set up/m);
     expect(repository.read(".claude/settings.json")).toBe(text);
     await repository.coord(["init", "--remove"]);
     expect(repository.files()).toEqual({});
@@ -222,7 +243,7 @@ describe("--dry-run", () => {
       "--agent",
       "codex",
     ]);
-    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    expect({ code, stderr }).toEqual({ code: 0, stderr: expect.stringMatching(/^project .*\nname +dry-run-only/s) });
     expect(planned.files()).toEqual(before);
     expect(stdout).toMatchSnapshot();
     expect(Object.keys((await planned.json(["presence"]))["instances"] as object)).not.toContain("dry-run-only");
@@ -241,20 +262,14 @@ describe("--dry-run", () => {
     const before = repository.everything();
     expect(await repository.json(["init", "--dry-run", "--remove"])).toEqual({
       success: true,
+      project: `${repository.path}/.git`,
+      prefix: "coord-acme-shop",
       instance: "orchestrator",
-      instance_source: ".coord.json",
+      register: path.join(stage.home, ".config/cli-coordination/projects.json"),
       registered: false,
       root: repository.path,
       dry_run: true,
-      files: [
-        { path: "opencode.json", state: "removed", diff: expect.stringContaining("+++ /dev/null\n") as string },
-        {
-          path: ".coord.json",
-          state: "removed",
-          diff: '--- a/.coord.json\n+++ /dev/null\n@@ -1,3 +0,0 @@\n-{\n-  "instanceId": "orchestrator"\n-}\n',
-        },
-        { path: ".git/info/exclude", state: "changed", diff: expect.stringContaining("-.coord.json\n") as string },
-      ],
+      files: [{ path: "opencode.json", state: "removed", diff: expect.stringContaining("+++ /dev/null\n") as string }],
       warnings: [],
     });
     expect(repository.everything()).toEqual(before);
@@ -282,7 +297,6 @@ describe("nothing at all is written", () => {
       ".claude/settings.json, line 2, column 12: hooks is not an object.",
     ],
     ["claude", ".mcp.json", "[]", ".mcp.json, line 1, column 1: it is not an object."],
-    ["claude", ".coord.json", '{ "instanceId": "a" // me\n}', ".coord.json, line 1, column 21: invalid comment token."],
     [
       "codex",
       ".codex/config.toml",
@@ -343,9 +357,10 @@ describe("the name", () => {
     ["登录", "shop", "shop"],
     [`x${"y".repeat(80)}`, "shop", `x${"y".repeat(63)}`],
   ])("of branch %s in folder %s is %s", async (branch, folder, name) => {
-    const repository = new Stage(redis.url).repository(folder, branch);
+    const stage = new Stage(redis.url);
+    const repository = stage.repository(folder, branch);
     expect((await repository.json(["init"]))["instance"]).toBe(name);
-    expect(JSON.parse(repository.read(".coord.json"))).toEqual({ instanceId: name });
+    expect(stage.project(folder)?.["worktrees"]).toEqual({ ".": name });
   });
 
   test("of a linked worktree is its folder's, also from a folder inside it", async () => {
@@ -354,26 +369,24 @@ describe("the name", () => {
     const inside = repository.at("../log in/src/deep");
     mkdirSync(inside.path, { recursive: true });
     const result = await inside.json(["init"]);
-    expect([result["instance"], result["instance_source"], result["root"]]).toEqual([
-      "log-in",
-      "the name of this folder",
-      repository.at("../log in").path,
-    ]);
-    expect(repository.at("../log in").git("status", "--short")).not.toContain(".coord.json");
+    expect(result).toMatchObject({
+      instance: "log-in",
+      sources: { instance: "the name of this folder" },
+      root: repository.at("../log in").path,
+    });
     expect((await inside.coord(["init"])).stdout).toMatch(/Next: cd ..\/.. && claude\n$/);
   });
 
-  test("is kept, unless another is given; the rest of .coord.json stays", async () => {
-    const repository = new Stage(redis.url).repository("shop");
-    repository.write(".coord.json", '{ "orchestrator": "boss", "instanceId": "backend", "keyPrefix": "mine" }\n');
+  test("is kept, unless another is given", async () => {
+    const stage = new Stage(redis.url);
+    const repository = stage.repository("shop");
+    await repository.coord(["init", "--instance", "backend"]);
     expect((await repository.json(["init"]))["instance"]).toBe("backend");
     const renamed = await repository.coord(["init", "--instance", "api"]);
     expect(renamed.stderr).toBe(
       "warning: The name here was backend: coord forget backend takes it out of broadcasts.\n",
     );
-    expect(repository.read(".coord.json")).toBe(
-      '{ "orchestrator": "boss", "instanceId": "api", "keyPrefix": "mine" }\n',
-    );
+    expect(stage.project("shop")?.["worktrees"]).toEqual({ ".": "api" });
   });
 
   test("of an environment that would win over it is warned about, and one that another worktree has", async () => {
@@ -384,9 +397,9 @@ describe("the name", () => {
       .at("../two")
       .coord(["init", "--instance", "orchestrator"], { CLAUDE_INSTANCE_ID: "x" });
     expect(stderr).toBe(
-      `warning: ${repository.path} has the name orchestrator as well, and only one agent at a time speaks under a name: ` +
-        "give --instance.\n" +
-        'warning: CLAUDE_INSTANCE_ID is "x" in this shell and wins over .coord.json: unset it.\n',
+      "warning: Another worktree of this repository has the name orchestrator as well, and only one agent at a time " +
+        "speaks under it: give --instance.\n" +
+        'warning: CLAUDE_INSTANCE_ID is "x" in this shell and wins over orchestrator: unset it.\n',
     );
   });
 
@@ -395,7 +408,7 @@ describe("the name", () => {
     const { code, stdout } = await stage.folder("notes").coord(["init"]);
     expect(code).toBe(0);
     expect(plain(stdout, stage)).toMatch(
-      /^Set up: instance notes \(the name of this folder\) in <home>\/notes, which is outside of git\n/,
+      /^namespace coord-notes-[0-9a-f]{4} \(the name of this folder\)\n.*\nname +notes \(the name of this folder\)\nSet up: instance notes in <home>\/notes, which is outside of git,/m,
     );
   });
 
@@ -408,35 +421,18 @@ describe("the name", () => {
   });
 });
 
-describe("git", () => {
-  test("keeps the line for as long as another worktree has a name", async () => {
-    const repository = new Stage(redis.url).repository("shop");
-    const before = repository.read(".git/info/exclude");
-    repository.git("worktree", "add", "--quiet", "../two");
-    const two = repository.at("../two");
-    await repository.coord(["init"]);
-    await two.coord(["init"]);
-    await repository.coord(["init", "--remove"]);
-    expect(repository.read(".git/info/exclude")).toBe(`${before}.coord.json\n`);
-    await two.coord(["init", "--remove"]);
-    expect(repository.read(".git/info/exclude")).toBe(before);
-  });
-
-  test("gets no line where .gitignore has it", async () => {
-    const repository = new Stage(redis.url).repository("shop");
-    repository.write(".gitignore", ".coord.json\n");
-    const before = repository.read(".git/info/exclude");
-    await repository.coord(["init"]);
-    expect(repository.read(".git/info/exclude")).toBe(before);
-  });
-});
-
 describe("Redis", () => {
   test("knows the instance from then on: a broadcast reaches it before its first start (G6)", async () => {
     const stage = new Stage(redis.url);
     const repository = stage.repository("shop", "newcomer");
     expect((await repository.json(["init"]))["registered"]).toBe(true);
-    const settings = resolveSettings({ instanceId: "sender", redis: redis.url, env: {}, cwd: "/" });
+    const settings = resolveSettings({
+      instanceId: "sender",
+      redis: redis.url,
+      keyPrefix: "coord-acme-shop",
+      env: {},
+      cwd: "/",
+    });
     await using client = new CoordinationClient(settings);
     const { instances } = await client.getPresence();
     expect(instances["newcomer"]?.status).toBe("offline");
@@ -455,7 +451,7 @@ describe("Redis", () => {
         "Start one with `coord up`, or say where yours is with REDIS_URL or REDIS_HOST and REDIS_PORT.\n",
     );
     expect(stdout).not.toContain("Broadcasts");
-    expect(Object.keys(repository.files())).toEqual([".claude/settings.json", ".coord.json", ".mcp.json"]);
+    expect(Object.keys(repository.files())).toEqual([".claude/settings.json", ".mcp.json"]);
   });
 });
 
@@ -474,7 +470,7 @@ describe("an installation that is not on PATH", () => {
       expect(
         Object.fromEntries(Object.entries(repository.files()).map(([name, text]) => [name, plain(text, stage)])),
       ).toMatchSnapshot();
-      expect((await repository.coord(args)).stdout).toMatch(/^Already set up/);
+      expect((await repository.coord(args)).stdout).toMatch(/^Already set up/m);
 
       const portable = new Stage(redis.url).repository("shop");
       await portable.coord(args);

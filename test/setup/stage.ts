@@ -1,6 +1,7 @@
 /** A person's machine for one test: repositories, a PATH, and `coord` as built; nothing of the real one is seen. */
 import { execFileSync, spawn } from "node:child_process";
 import {
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -55,12 +56,23 @@ export class Stage {
     };
   }
 
-  /** A repository with one commit, in a folder of this name. */
+  /** A repository with one commit and a remote, in a folder of this name. */
   repository(name: string, branch = "main"): Folder {
     const folder = this.folder(name);
     folder.git("init", "--quiet", "--initial-branch", branch);
     folder.git("commit", "--quiet", "--allow-empty", "--message", "first");
+    folder.git("remote", "add", "origin", `git@example.org:acme/${name.replaceAll(" ", "-")}.git`);
     return folder;
+  }
+
+  /** What the register has of one project, that of a repository by its folder's name. */
+  project(name: string): Record<string, unknown> | undefined {
+    const file = path.join(this.home, ".config/cli-coordination/projects.json");
+    if (!existsSync(file)) return undefined;
+    const { projects } = JSON.parse(readFileSync(file, "utf8")) as {
+      projects: Record<string, Record<string, unknown>>;
+    };
+    return projects[path.join(this.home, name, ".git")] ?? projects[path.join(this.home, name)];
   }
 
   folder(name: string): Folder {

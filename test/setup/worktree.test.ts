@@ -2,12 +2,12 @@ import { chmodSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startThrowawayRedis, type ThrowawayRedis } from "../../src/server/throwaway.ts";
-import { leastPrivilege } from "../least-privilege.ts";
+import { leastPrivilege, PROJECTS } from "../least-privilege.ts";
 import { type Folder, plain, Stage } from "./stage.ts";
 
 let redis: ThrowawayRedis;
 beforeAll(async () => {
-  redis = await startThrowawayRedis({ args: leastPrivilege("coord") });
+  redis = await startThrowawayRedis({ args: leastPrivilege("coord", PROJECTS) });
 });
 afterAll(() => redis.stop());
 
@@ -25,9 +25,7 @@ test("a worktree, its branch and its instance, ready for claude", async () => {
   expect(plain(stdout, stage)).toBe(
     [
       "Worktree <home>/my shop-login on the new branch login",
-      "Set up: instance login (as given)",
-      "  created   .coord.json",
-      "  changed   ../my shop/.git/info/exclude",
+      "Set up: instance login, written down in <home>/.config/cli-coordination/projects.json",
       "  created   .mcp.json",
       "  created   .claude/settings.json",
       "Broadcasts reach it from now on.",
@@ -37,7 +35,10 @@ test("a worktree, its branch and its instance, ready for claude", async () => {
   );
   const worktree = repository.at("../my shop-login");
   expect(worktree.git("branch", "--show-current")).toBe("login");
-  expect(JSON.parse(worktree.read(".coord.json"))).toEqual({ instanceId: "login" });
+  expect(stage.project("my shop")).toMatchObject({
+    keyPrefix: "coord-acme-my-shop",
+    worktrees: { "my-shop-login": "login" },
+  });
   const presence = (await repository.json(["presence"]))["instances"] as Record<string, object>;
   expect(presence["login"]).toMatchObject({ status: "offline" });
 });
@@ -69,13 +70,15 @@ test("from inside a worktree it is made beside the main one; branch, place and b
   expect(two).toEqual({
     success: true,
     instance: "two",
-    instance_source: "as given",
+    project: `${repository.path}/.git`,
+    prefix: "coord-acme-shop",
+    server: redis.url.slice("unix:".length),
+    sources: { prefix: "the register", server: "the register", instance: "as given" },
+    register: repository.at("../.config/cli-coordination/projects.json").path,
     registered: true,
     root: repository.at("../shop-two").path,
     dry_run: false,
     files: [
-      { path: ".coord.json", state: "created" },
-      { path: "../shop/.git/info/exclude", state: "unchanged" },
       { path: ".codex/config.toml", state: "created" },
       { path: ".codex/hooks.json", state: "created" },
     ],
@@ -128,7 +131,6 @@ test("errors of git are shown as they are, and nothing is left", async () => {
   expect(outside.code).toBe(1);
   expect(outside.stderr).toContain("fatal: not a git repository");
   expect((await repository.json(["worktree", "add", "all"]))["code"]).toBe("IDENTITY");
-  expect((await repository.coord(["worktree", "remove", "login"])).code).toBe(64);
 });
 
 test("a later step that fails takes all of it back", async () => {

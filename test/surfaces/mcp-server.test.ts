@@ -20,19 +20,22 @@ const call = (id: number, name: string, args: Wire = {}): Wire => ({
 describe("what an agent is told about the server", () => {
   it("initialize: name, capabilities and instructions", async () => {
     const server = new RawServer(settings());
-    expect(await server.initialize()).toMatchSnapshot();
+    const answer = JSON.stringify(await server.initialize());
+    expect(JSON.parse(answer.replace(bench.redis.socketPath, "<socket>"))).toMatchSnapshot();
   });
 
   it("the instructions of the orchestrator", async () => {
     await using agent = await startAgent({ ...settings(), CLAUDE_INSTANCE_ID: "orchestrator" });
-    await expect(`${agent.client.getInstructions()}\n`).toMatchFileSnapshot(
+    await expect(`${agent.client.getInstructions()}\n`.replace(bench.redis.socketPath, "<socket>")).toMatchFileSnapshot(
       "../__snapshots__/mcp-instructions-orchestrator.md",
     );
   });
 
   it("the instructions of a feature, and of one whose orchestrator has another name", async () => {
     await using agent = await startAgent(settings());
-    await expect(`${agent.client.getInstructions()}\n`).toMatchFileSnapshot("../__snapshots__/mcp-instructions.md");
+    await expect(`${agent.client.getInstructions()}\n`.replace(bench.redis.socketPath, "<socket>")).toMatchFileSnapshot(
+      "../__snapshots__/mcp-instructions.md",
+    );
     await using other = await startAgent({ ...settings(), COORD_ORCHESTRATOR: "boss" });
     expect(other.client.getInstructions()).toBe(
       agent.client.getInstructions()!.replace('The orchestrator is "orchestrator"', 'The orchestrator is "boss"'),
@@ -79,7 +82,7 @@ describe("starting", () => {
   it("without an identity it refuses: a sentence on stderr, exit 1, nothing on stdout", async () => {
     const { code, stdout, stderr } = await new RawServer({ REDIS_URL: bench.redis.url }).ended;
     expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
-    expect(stderr).toMatch(/^error: No instance name is set\.\nSet CLAUDE_INSTANCE_ID, .*\n$/);
+    expect(stderr).toMatch(/^error: No instance name is set\.\nRun coord init here, .*\n$/);
   });
 });
 

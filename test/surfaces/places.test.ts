@@ -4,6 +4,7 @@ import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { useRedis } from "../harness.ts";
 import { lacks } from "../needs.ts";
+import { writeRegister } from "../register.ts";
 import {
   COORD,
   type Environment,
@@ -61,7 +62,7 @@ describe("completion", () => {
       ["coord pub", ["publish"]],
       ["coord publish REVIEW", ["REVIEW_COMPLETE", "REVIEW_FAILED"]],
       ["coord publish GENERAL s d --reply", ["--reply-to"]],
-      ["coord check --p", ["--pending"]],
+      ["coord check --pen", ["--pending"]],
       ["coord check --type NOT", ["NOTIFICATION"]],
       ["coord completion z", ["zsh"]],
       ["coord nope", []],
@@ -98,42 +99,46 @@ describe("who one is", () => {
     return (JSON.parse(sent.stdout) as Wire)["from"] ?? (JSON.parse(sent.stdout) as Wire)["code"];
   }
 
-  it("--instance wins over the environment, that over .coord.json, looked for as far as .git", async () => {
+  it("--instance wins over the environment, that over the register, and a file in the work tree counts for nothing", async () => {
     const folder = await temporaryFolder();
     const deep = path.join(folder, "work", "src", "deep");
     mkdirSync(deep, { recursive: true });
     mkdirSync(path.join(folder, "work", ".git"));
-    writeFileSync(path.join(folder, ".coord.json"), '{"instanceId": "outside"}');
+    writeFileSync(
+      path.join(folder, "work", ".coord.json"),
+      '{"instanceId": "by-file", "redis": "redis://127.0.0.1:1"}',
+    );
     expect(await speaker(deep, {})).toBe("IDENTITY");
-    writeFileSync(path.join(folder, "work", ".coord.json"), '{"instanceId": "by-file"}');
-    expect(await speaker(deep, {})).toBe("by-file");
-    expect(await speaker(deep, { CLAUDE_INSTANCE_ID: "" })).toBe("by-file");
-    expect(await speaker(deep, { CLAUDE_INSTANCE_ID: "by-variable" })).toBe("by-variable");
-    expect(await speaker(deep, { CLAUDE_INSTANCE_ID: "by-variable" }, "--instance", "by-option")).toBe("by-option");
+    const project = { keyPrefix: "coord", worktrees: { ".": "by-register" } };
+    const XDG_CONFIG_HOME = writeRegister(folder, path.join(folder, "work"), project);
+    expect(await speaker(deep, { XDG_CONFIG_HOME })).toBe("by-register");
+    expect(await speaker(deep, { XDG_CONFIG_HOME, CLAUDE_INSTANCE_ID: "" })).toBe("by-register");
+    const named = { XDG_CONFIG_HOME, CLAUDE_INSTANCE_ID: "by-variable" };
+    expect(await speaker(deep, named)).toBe("by-variable");
+    expect(await speaker(deep, named, "--instance", "by-option")).toBe("by-option");
   });
 
-  it(".coord.json names the Redis, the prefix and the orchestrator as well", async () => {
+  it("the register names the Redis, the prefix and the orchestrator as well, before an application's REDIS_URL", async () => {
     const folder = await temporaryFolder();
+    mkdirSync(path.join(folder, ".git"));
     await bench.admit("other");
-    const project = { instanceId: "backend", redis: bench.redis.url, keyPrefix: "other", orchestrator: "boss" };
-    writeFileSync(path.join(folder, ".coord.json"), JSON.stringify(project));
-    const sent = await coord(["publish", "GENERAL", "s", "d", "--json"], { env: environment(), cwd: folder });
+    const server = { COORD_REDIS_URL: bench.redis.url };
+    const project = { keyPrefix: "other", server, orchestrator: "boss", worktrees: { ".": "backend" } };
+    const XDG_CONFIG_HOME = writeRegister(folder, folder, project);
+    const settings = environment({ XDG_CONFIG_HOME, REDIS_URL: "redis://127.0.0.1:1" });
+    const sent = await coord(["publish", "GENERAL", "s", "d", "--json"], { env: settings, cwd: folder });
     expect(JSON.parse(sent.stdout)).toMatchObject({ from: "backend", to: "boss" });
     expect(await bench.raw.zcard("other:timeline")).toBe(1);
   });
 
-  it.each([
-    ["{", "is not JSON"],
-    ["[]", "is not a JSON object"],
-    ['{"instanceId": 7}', 'is "7": a name is text'],
-  ])(".coord.json that is malformed is refused by its path: %s", async (text, problem) => {
+  it("a register that is malformed is refused by its path", async () => {
     const folder = await temporaryFolder();
-    writeFileSync(path.join(folder, ".coord.json"), text);
-    const { code, stderr } = await coord(["check"], { env: env(), cwd: folder });
-    expect([code, stderr.includes(path.join(folder, ".coord.json")), stderr.includes(problem)]).toEqual([
+    const XDG_CONFIG_HOME = writeRegister(folder, folder, { keyPrefix: 7 });
+    const { code, stderr } = await coord(["check"], { env: env({ XDG_CONFIG_HOME }), cwd: folder });
+    expect([code, stderr]).toEqual([
       1,
-      true,
-      true,
+      `error: The register ${XDG_CONFIG_HOME}/cli-coordination/projects.json cannot be read: keyPrefix of ` +
+        `"${folder}/.git" is not what it should be.\nCorrect it, or remove it and run coord init.\n`,
     ]);
   });
 });

@@ -8,7 +8,7 @@ const bench = useRedis();
 
 const NAME_RULE = "A name has 1-64 letters, digits, dots, underscores or hyphens and starts with a letter or digit.";
 const IDENTITY_HINT =
-  "Set CLAUDE_INSTANCE_ID, give --instance <name>, name it in code, or put it into .coord.json. " + NAME_RULE;
+  "Run coord init here, set CLAUDE_INSTANCE_ID, give --instance <name>, or name it in code. " + NAME_RULE;
 const DETAILS = "Put the details into the description.";
 const FURTHER = "Put further lines into the description.";
 const LONG_TEXT = "Put long text into a file and say where it is.";

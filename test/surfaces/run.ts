@@ -25,7 +25,7 @@ export interface Ended {
 
 export interface RunOptions {
   env?: Environment;
-  /** Default the root folder, above which there is no `.coord.json`. */
+  /** Default the root folder, which is in no register. */
   cwd?: string;
   /** What it reads from standard input; default nothing. */
   input?: string | Uint8Array;

@@ -1,8 +1,10 @@
 /** What a program loads before it does its work, counted: a start is over in the time that this takes. */
+import { randomUUID } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import module from "node:module";
 import path from "node:path";
-import { beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { listRunRecords, removeRunRecord } from "../../src/client/run-record.ts";
 import { SCRIPTS } from "../../src/store/scripts.ts";
 import { useRedis } from "../harness.ts";
 import { type Environment, environment, ROOT, run, temporaryFolder } from "./run.ts";
@@ -13,7 +15,11 @@ beforeEach(async () => {
 });
 
 const DIST = path.join(ROOT, "dist");
-const PROMPT = JSON.stringify({ hook_event_name: "PostToolUse", session_id: "s1", cwd: "/" });
+const SESSION = randomUUID();
+const PROMPT = JSON.stringify({ hook_event_name: "PostToolUse", session_id: SESSION, cwd: "/" });
+afterEach(() => {
+  for (const record of listRunRecords()) if (record.sessions.includes(SESSION)) removeRunRecord(record);
+});
 /** Preloaded: says at the end which modules of Node were asked for, and which files of ours were loaded. */
 const PROBE = `
 const Module = require("node:module");

@@ -118,7 +118,7 @@ export class Stage implements AsyncDisposable {
   #environment(instance: string): Record<string, string> {
     // Only what a program needs to start: no setting of the person who watches may change the play.
     const { PATH = "", HOME = "" } = process.env;
-    const settings = { REDIS_URL: this.#redis.url, CLAUDE_INSTANCE_ID: instance, COORD_KEY_PREFIX: "demo" };
+    const settings = { COORD_REDIS_URL: this.#redis.url, CLAUDE_INSTANCE_ID: instance, COORD_KEY_PREFIX: "demo" };
     const defaults = { COORD_ORCHESTRATOR: "orchestrator", COORD_DIRECTION: "", COORD_UNKNOWN_RECIPIENT: "" };
     return { PATH, HOME, ...settings, ...defaults };
   }

@@ -48,6 +48,17 @@ export function about(name: OperationName, argument: string): string {
   return description ?? (minimum === undefined ? "" : `${minimum}-${maximum}`);
 }
 
+export function peek(): Option {
+  return new Option("--peek", "Only look: nothing is marked as presented, and nothing taken");
+}
+
+export function take(): Option {
+  return new Option(
+    "--take",
+    "Read for the agent of this name, though it has not asked: it is not shown this any more",
+  );
+}
+
 export function json(): Option {
   return new Option("--json", "Print JSON");
 }

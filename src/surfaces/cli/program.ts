@@ -15,6 +15,7 @@ const COMMANDS: Readonly<Record<string, (grammar: Grammar) => void>> = {
   check: messages.check,
   ack: messages.ack,
   presence: presence.presence,
+  whoami: presence.whoami,
   notifications: messages.notifications,
   show: messages.showMessage,
   stats: presence.stats,
@@ -24,6 +25,7 @@ const COMMANDS: Readonly<Record<string, (grammar: Grammar) => void>> = {
   import: upkeep.importNamespace,
   settings: upkeep.namespaceSettings,
   forget: upkeep.forget,
+  move: upkeep.move,
   watch: presence.watch,
   statusline: presence.statusline,
   mcp,
@@ -71,7 +73,8 @@ export function buildProgram(
 }
 
 const EPILOGUE = `
-Environment: CLAUDE_INSTANCE_ID, REDIS_URL or REDIS_HOST and REDIS_PORT, COORD_KEY_PREFIX; or .coord.json in the project.
+Environment: CLAUDE_INSTANCE_ID, REDIS_URL or REDIS_HOST and REDIS_PORT, COORD_KEY_PREFIX;
+in a project of coord init its register, and COORD_REDIS_URL or COORD_REDIS_HOST and COORD_REDIS_PORT before it.
 Exit codes: 0 done, 1 refused, 64 usage, 69 Redis unreachable, 74 output not written, 75 timed out.`;
 
 function mcp(grammar: Grammar): void {

@@ -16,6 +16,8 @@ import type {
   StatsResult,
   SweepResult,
 } from "../../protocol/results.ts";
+import type { MoveResult } from "../../client/moving.ts";
+import type { WhoAmI } from "../../client/whoami.ts";
 import { colorsFor } from "./terminal.ts";
 import { visible, visibleLine } from "../../protocol/text.ts";
 
@@ -163,6 +165,45 @@ export function renderEvent({
   const line =
     `${dim(visibleLine(timestamp ?? ""))} ${head ?? visibleLine(`${event} ${type ?? ""} ${subject ?? ""}`)}`.trimStart();
   return messageId === undefined ? line : `${line}\n${idLine(messageId)}`;
+}
+
+export function renderWhoAmI(me: WhoAmI): string {
+  const { instance, project, register, prefix, server, session, standing, status } = me;
+  const from = (source: string): string => dim(`(${visibleLine(source)})`);
+  const run = session && [
+    session.agent,
+    session.id,
+    session.pid === null ? null : `pid ${session.pid}`,
+    session.workTree,
+  ];
+  const rows: [string, string][] = [
+    ["name", `${instance === null ? yellow("none") : bold(instance)} ${from(me.instanceSource)}`],
+    ["project", `${visibleLine(project)} ${from(register ?? "not in the register: coord init")}`],
+    ["namespace", `${visibleLine(prefix)} ${from(me.prefixSource)}`],
+    ["server", `${visibleLine(server)} ${from(me.serverSource)}`],
+    [
+      "session",
+      run === null
+        ? "none: a plain shell"
+        : run
+            .filter((fact) => fact !== null)
+            .map(visibleLine)
+            .join(", "),
+    ],
+    ["standing", standing],
+  ];
+  if (instance !== null) rows.push(["presence", status === null ? "Redis does not answer" : colored(status)]);
+  return [columns(rows.map(([name, value]) => [dim(name), value])), me.change].join("\n");
+}
+
+export function renderMove({ instance, from, to, moved, kept }: MoveResult): string {
+  const lines = [
+    `${moved.length} of ${visibleLine(instance)}'s messages moved from ${visibleLine(from)} to ${visibleLine(to)}`,
+  ];
+  lines.push(...moved.map(idLine));
+  if (kept.length > 0)
+    lines.push(yellow(`${kept.length} stay there, since other messages here have their ids:`), ...kept.map(idLine));
+  return lines.join("\n");
 }
 
 export function renderStats(result: StatsResult): string {

@@ -8,10 +8,10 @@ import { visible } from "../../protocol/text.ts";
 import type { Agent } from "../../setup/agents.ts";
 import { examine } from "../../setup/doctor.ts";
 import type { Level } from "../../setup/finding.ts";
-import { type InitResult, setUp, tearDown } from "../../setup/init.ts";
+import { type Decision, type InitResult, setUp, tearDown } from "../../setup/init.ts";
 import { findPlace, type Place } from "../../setup/place.ts";
 import { shellLine } from "../../setup/programs.ts";
-import { addWorktree, type WorktreeOptions } from "../../setup/worktree.ts";
+import { addWorktree, removeWorktree, type WorktreeOptions } from "../../setup/worktree.ts";
 
 interface Reporting {
   json?: true | undefined;
@@ -22,6 +22,9 @@ export interface InitCommand extends Reporting {
   agent?: Agent[] | undefined;
   dryRun?: boolean | undefined;
   remove?: boolean | undefined;
+  prefix?: string | undefined;
+  local?: boolean | undefined;
+  takeOver?: boolean | undefined;
 }
 
 export interface WorktreeCommand extends Reporting, Omit<WorktreeOptions, "agents"> {
@@ -39,15 +42,26 @@ const START: Record<Agent, string> = {
 };
 
 /** @returns the exit code */
-export async function init({ instance, agent, dryRun = false, remove, json }: InitCommand): Promise<number> {
+export async function init({ agent, dryRun = false, remove, json, ...given }: InitCommand): Promise<number> {
   const place = findPlace(workingFolder());
   const agents = agent ?? (remove ? [] : DEFAULT_AGENTS);
-  const result = remove ? tearDown(place, { agents, dryRun }) : await setUp(place, { instance, agents, dryRun });
-  if (json) printJson(successToWire(result));
-  else if (dryRun) print(renderDiffs(result));
-  else print(remove ? renderRemoval(result) : renderSetUp(result, place, agents));
-  printWarnings(result.warnings);
-  return EXIT.done;
+  const announce = (decision: Decision): void => {
+    if (json) return;
+    if (dryRun) process.stderr.write(`${renderDecision(decision)}\n`);
+    else print(renderDecision(decision));
+  };
+  const report = (result: InitResult, text: () => string): number => {
+    if (json) printJson(successToWire(result));
+    else print(dryRun ? renderDiffs(result) : text());
+    printWarnings(result.warnings);
+    return EXIT.done;
+  };
+  if (remove) {
+    const result = tearDown(place, { agents, dryRun });
+    return report(result, () => renderRemoval(result));
+  }
+  const result = await setUp(place, { ...given, agents, dryRun, announce });
+  return report(result, () => renderSetUp(result, place, agents));
 }
 
 /** @returns the exit code */
@@ -59,6 +73,23 @@ export async function worktreeAdd(name: string, { agent, json, ...options }: Wor
     const { root, branch, branchCreated } = result;
     print(`Worktree ${bold(visible(root))} on ${branchCreated ? "the new branch" : "the branch"} ${visible(branch)}`);
     print(renderSetUp(result, findPlace(root), agents));
+  }
+  printWarnings(result.warnings);
+  return EXIT.done;
+}
+
+/** @returns the exit code */
+export async function worktreeRemove(name: string, { json }: Reporting): Promise<number> {
+  const result = await removeWorktree(workingFolder(), name);
+  if (json) printJson(successToWire(result));
+  else {
+    const { root, branch, branchDeleted, forgotten } = result;
+    const parts = [
+      `the worktree ${visible(root)}`,
+      ...(branchDeleted ? [`its branch ${visible(branch!)}`] : []),
+      forgotten ? `the instance ${bold(name)}, which gets no broadcasts any more` : `the name ${bold(name)}`,
+    ];
+    print(`Removed: ${parts.join(", ")}`);
   }
   printWarnings(result.warnings);
   return EXIT.done;
@@ -79,19 +110,31 @@ export async function doctor({ instance, json }: Reporting & { instance?: string
   return healthy ? EXIT.done : EXIT.refused;
 }
 
+/** Said before anything is written: the person may still stop it. */
+function renderDecision({ project, prefix, server, instance, sources }: Decision): string {
+  const line = (about: string, value: string, source: string): string =>
+    `${about.padEnd(9)} ${bold(visible(value))}${source === "" ? "" : ` (${visible(source)})`}`;
+  return [
+    line("project", project, ""),
+    line("namespace", prefix, sources.prefix),
+    line("server", server, sources.server),
+    line("name", instance, sources.instance),
+  ].join("\n");
+}
+
 function renderSetUp(
-  { instance, instanceSource, registered, files, root }: InitResult,
+  { instance, registered, files, root, register }: InitResult & Decision,
   place: Place,
   agents: readonly Agent[],
 ): string {
-  const where =
-    place.git === undefined && place.problem === undefined ? ` in ${visible(root)}, which is outside of git` : "";
+  const outside = place.tree.gitDirectory === undefined && place.tree.problem === undefined;
+  const where = outside ? ` in ${visible(root)}, which is outside of git` : "";
   const nothing = files.every(({ state }) => state === "unchanged");
   const folder = relative(workingFolder(), root);
   const start = agents.map((agent) => START[agent]).join(" or ");
   const next = folder === "" ? start : `cd ${shellLine([folder])} && ${start}`;
   return [
-    `${nothing ? "Already set up" : "Set up"}: instance ${bold(instance)} (${visible(instanceSource!)})${where}`,
+    `${nothing ? "Already set up" : "Set up"}: instance ${bold(instance)}${where}, written down in ${visible(register)}`,
     ...renderFiles(files),
     ...(registered ? ["Broadcasts reach it from now on."] : []),
     `Next: ${bold(next)}`,

@@ -12,7 +12,8 @@ export async function statusLine(instanceId: string | undefined): Promise<string
   const { bold, dim, green, yellow } = colorsFor({ isTTY: true });
   try {
     const settings = resolveSettings({ instanceId });
-    const client = new CoordinationClient(settings);
+    // Read for nobody: a status line goes on also where its agent is gone.
+    const client = new CoordinationClient({ ...settings, instanceId: undefined });
     try {
       const [{ instances }, stats] = await Promise.all([client.getPresence(), client.getStats()]);
       const me = settings.instanceId;

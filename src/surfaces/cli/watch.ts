@@ -1,10 +1,9 @@
 /** `coord watch`: a live tail of the namespace, or of what concerns one instance. */
-import { hostname } from "node:os";
 import { CoordinationClient } from "../../client/client.ts";
 import { Mailbox } from "../../client/mailbox.ts";
 import { onceToldToEnd } from "../../client/process.ts";
 import { readEvent } from "../../client/replies.ts";
-import { type Settings, workingFolder } from "../../client/settings.ts";
+import type { Settings } from "../../client/settings.ts";
 import type { CoordinationEvent } from "../../protocol/results.ts";
 import { checkInstance } from "../../protocol/validation.ts";
 import { toWire } from "../../protocol/wire.ts";
@@ -14,8 +13,6 @@ import { renderEvent } from "./render.ts";
 /** Runs until it is interrupted. */
 export async function followEvents(settings: Settings, only: string | undefined, json: boolean): Promise<void> {
   const concerned = only === undefined ? undefined : checkInstance(only, "only");
-  // A run of its own: in the shell of an agent, its end must not end the agent's session.
-  const run = { agent: "coord watch", host: hostname(), agentPid: process.pid, pid: process.pid, cwd: workingFolder() };
   const client = new CoordinationClient(settings);
   try {
     const stopFollowing = await new Mailbox(client).listenToAll((text) => {
@@ -29,13 +26,11 @@ export async function followEvents(settings: Settings, only: string | undefined,
       else print(renderEvent(event));
     });
     printProgress(`Following ${concerned ?? settings.keyPrefix}; end with Ctrl-C.`);
-    if (settings.instanceId !== undefined) await client.stay(run, { unlessTaken: true });
     await new Promise<void>((resolve) => {
       onceToldToEnd(resolve);
       watchOutput(resolve);
     });
     await stopFollowing();
-    if (settings.instanceId !== undefined) await client.leave();
   } finally {
     client.close();
   }

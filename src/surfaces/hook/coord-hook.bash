@@ -6,7 +6,10 @@
 # The build puts in the name by which Redis knows the script.
 GLANCE=@glance@
 # A server that stalls for so long has nothing to show in time: the real hook would give up as well.
-ANSWER_SECONDS=0.3
+ANSWER_SECONDS=0.5
+# Beyond this distance the real hook notes that Redis is to be left alone for a while.
+FAR_MICROSECONDS=50000
+QUIET_SECONDS=10
 # How long a host may take for what it has still to write: on a busy machine long, and nobody waits for it.
 DRAIN_SECONDS=5
 
@@ -15,79 +18,109 @@ is_word() { # word characters longest
   [[ -n $1 && ${#1} -le $3 && $1 != *[!$2]* ]]
 }
 
+# How far up the agent is looked for, as in src/client/agent-run.ts.
+ANCESTORS_MAXIMUM=8
+
+# The record of this hook's run (src/client/run-record.ts): that of an ancestor's process, or of a run without one, if it names
+# the session that the host names. Sets `record`. Fails where Node has to decide.
+find_record() { # session
+  local folder=/run/user/$UID pid=$PPID stat i
+  if [[ -d $folder && -O $folder && ! -L $folder ]]; then folder+=/cli-coordination; else folder=/tmp/cli-coordination-$UID; fi
+  [[ -d $folder && -O $folder && ! -L $folder ]] || return 1 # anybody may make one in /tmp
+  for ((i = 0; i < ANCESTORS_MAXIMUM && pid > 1; i++)); do
+    IFS= read -r stat <"/proc/$pid/stat" || return 1
+    read -r -a stat <<<"${stat##*) }"
+    if [[ -f $folder/$pid.hook. ]]; then
+      IFS= read -r -d '' record <"$folder/$pid.hook." && return 1 # a NUL
+      record=$'\n'$record
+      [[ $record == *$'\n'"started=${stat[19]}"$'\n'* && $record == *$'\n'"session=$1"$'\n'* ]]
+      return
+    fi
+    pid=${stat[1]}
+  done
+  [[ -f $folder/0.hook.$1 ]] || return 1
+  IFS= read -r -d '' record <"$folder/0.hook.$1" && return 1
+  record=$'\n'$record
+}
+
+# The value of a field of the record; empty where it has none. Sets `value`.
+take() { # field
+  value=
+  [[ $record != *$'\n'"$1="* ]] || { value=${record#*$'\n'"$1="} && value=${value%%$'\n'*}; }
+}
+
 # Returns 0 where the real hook would say nothing.
 nothing_waits() {
-  local session
+  local session record='' value
   case $* in
   'claude tool') session=${CLAUDE_CODE_SESSION_ID-} ;;
   'gemini tool') session=${GEMINI_SESSION_ID-} ;;
   *) return 1 ;;
   esac
   local LC_ALL=C # [a-z] is a letter of English
-  [[ -z $session ]] || is_word "$session" A-Za-z0-9_- 128 || return 1
+  is_word "$session" A-Za-z0-9_- 128 && [[ -z ${COORD_OFF-} ]] && find_record "$session" || return 1
 
-  local name
-  for name in ${!REDIS_@} ${!COORD_@}; do
-    case $name in
-    REDIS_HOST | REDIS_PORT | REDIS_DB | REDIS_URL | COORD_KEY_PREFIX) ;;
-    COORD_ORCHESTRATOR | COORD_PRESENCE_TIMEOUT_SECONDS | COORD_RETENTION_DAYS | COORD_MAX_MESSAGES) ;;
-    COORD_ACK_TIMEOUT_SECONDS | COORD_ACK_ATTEMPTS | COORD_ACK_INTERVAL_SECONDS) ;;
-    COORD_UNKNOWN_RECIPIENT | COORD_DIRECTION | COORD_WAKE_UNATTENDED | COORD_REDIS_SERVER) ;;
-    *) [[ -z ${!name} ]] || return 1 ;;
-    esac
-  done
-
-  # As src/client/settings.ts looks for it: the nearest file upwards, as far as the folder that holds .git.
-  local folder=${CLAUDE_PROJECT_DIR:-${GEMINI_PROJECT_DIR-}} text=
-  case $folder/ in / | [!/]* | *//* | */./* | */../*) return 1 ;; esac
-  while :; do
-    if [[ -e $folder/.coord.json ]]; then
-      IFS= read -r -d '' text <"$folder/.coord.json" && return 1 # a NUL
-      [[ -n $text ]] || return 1
-      break
-    fi
-    [[ -e $folder/.git || -z $folder ]] && break
-    folder=${folder%/*}
-  done
-  local space=$'[ \t\r\n]*' value='"[A-Za-z0-9._:/{}-]+"' instance='' prefix='' url=''
-  local pair="\"(instanceId|keyPrefix|redis|orchestrator)\"$space:$space$value"
-  if [[ -n $text ]]; then
-    [[ $text =~ ^$space\{$space($pair($space,$space$pair)*)?$space\}$space$ ]] || return 1
-    [[ $text =~ .*\"instanceId\"$space:$space\"([^\"]*)\" ]] && instance=${BASH_REMATCH[1]}
-    [[ $text =~ .*\"keyPrefix\"$space:$space\"([^\"]*)\" ]] && prefix=${BASH_REMATCH[1]}
-    [[ $text =~ .*\"redis\"$space:$space\"([^\"]*)\" ]] && url=${BASH_REMATCH[1]}
-  fi
-  instance=${CLAUDE_INSTANCE_ID:-$instance}
-  [[ -n $instance ]] || return 0 # this project does not take part
+  take standing
+  case $value in
+  out | guest) return 0 ;; # it takes no part, or is shown nothing
+  speaker) ;;
+  *) return 1 ;;
+  esac
+  take quiet_until
+  # By bash before 5 it is asked at each tool call.
+  ! is_word "$value" 0-9 10 || ((value <= ${EPOCHSECONDS-0} || value > ${EPOCHSECONDS-0} + QUIET_SECONDS)) || return 0
+  take instance
+  local instance=$value
   is_word "$instance" A-Za-z0-9._- 64 && [[ $instance == [A-Za-z0-9]* ]] || return 1
-  case $instance in [Aa][Ll][Ll] | [Uu][Nn][Kk][Nn][Oo][Ww][Nn]) return 1 ;; esac
-  prefix=${COORD_KEY_PREFIX:-${prefix:-coord}}
+  take prefix
+  local prefix=$value
   is_word "$prefix" 'A-Za-z0-9._:{}-' 64 || return 1
 
-  local host=localhost port=6379 db=0
-  if [[ -n ${REDIS_URL-} ]]; then
-    url=$REDIS_URL
-  elif [[ -n ${REDIS_HOST-}${REDIS_PORT-}${REDIS_DB-} ]]; then
-    host=${REDIS_HOST:-localhost} port=${REDIS_PORT:-6379} db=${REDIS_DB:-0} url=
-  fi
-  if [[ -n $url ]]; then
-    host=${url#redis://} port=6379 # not as a pattern, which would cost .3 ms; what is no host or number is refused below
-    [[ $host != "$url" ]] || return 1
-    [[ $host != */* ]] || db=${host#*/} host=${host%%/*}
-    [[ $host != *:* ]] || port=${host#*:} host=${host%%:*}
-    db=${db:-0}
-  fi
+  local host=localhost port=6379 db=0 rest=$record name
+  for name in URL HOST PORT DB; do # whatever else says how to connect is for Node
+    take "COORD_REDIS_$name"
+    [[ -n $value ]] || continue
+    rest=${rest/$'\n'"COORD_REDIS_$name="/}
+    case $name in
+    URL)
+      host=${value#redis://} # not as a pattern, which would cost .3 ms; what is no host or number is refused below
+      [[ $host != "$value" ]] || return 1
+      [[ $host != */* ]] || db=${host#*/} host=${host%%/*}
+      [[ $host != *:* ]] || port=${host#*:} host=${host%%:*}
+      db=${db:-0}
+      ;;
+    HOST) host=$value ;;
+    PORT) port=$value ;;
+    DB) db=$value ;;
+    esac
+  done
+  [[ $rest != *$'\n'COORD_* ]] || return 1
   # Bash cannot give up connecting: only where the answer comes at once.
   [[ $host == localhost || $host == 127.0.0.1 ]] || return 1
   is_word "$port" 0-9 5 && is_word "$db" 0-9 5 || return 1
 
   trap '' PIPE # a server may close at once, for example one with too many clients
   exec 3<>"/dev/tcp/$host/$port" || return 1
-  printf 'SELECT %s\r\nEVALSHA %s 1 %s:meta %s "%s"\r\n' "$db" "$GLANCE" "$prefix" "$instance" "${session:+id:$session}" >&3
+  local silent asked=${EPOCHREALTIME-} # bash before 5 has none, and measures nothing
+  printf 'SELECT %s\r\n' "$db" >&3
+  hears_nothing $'+OK\r\n+NOTHING\r\n' || return
+  [[ -n $asked && $silent == no ]] && ((${EPOCHREALTIME/./} - ${asked/./} > FAR_MICROSECONDS)) || return 0
+  asked=$EPOCHREALTIME # a busy machine is slow once, a distance each time
+  hears_nothing $'+NOTHING\r\n' || return
+  ((${EPOCHREALTIME/./} - ${asked/./} <= FAR_MICROSECONDS)) # else the real hook notes that it is far away
+}
+
+# Asks for `instance` and `session` under `prefix`, and returns 0 where the answer is that nothing waits, or where none comes,
+# which sets `silent`.
+hears_nothing() { # answer
+  printf 'EVALSHA %s 1 %s:meta %s "%s"\r\n' "$GLANCE" "$prefix" "$instance" "id:$session" >&3
   # By its length and not by lines: of a socket bash reads a line byte by byte, with four calls of the system for each.
-  local nothing=$'+OK\r\n+NOTHING\r\n' answer='' status=0
-  IFS= read -r -t "$ANSWER_SECONDS" -N ${#nothing} answer <&3 || status=$?
-  [[ $answer == "$nothing" ]] || { ((status > 128)) && [[ $nothing == "$answer"* ]]; } # stalled, with nothing else so far
+  local answer='' status=0
+  IFS= read -r -t "$ANSWER_SECONDS" -N ${#1} answer <&3 || status=$?
+  silent=no
+  [[ $answer != "$1" ]] || return 0
+  silent=yes
+  ((status > 128)) && [[ $1 == "$answer"* ]] # with nothing else so far
 }
 
 # Reads away what the host still writes: some take the end of its reader for a failure of the hook. Bash reads two bytes in a

@@ -6,6 +6,8 @@ export interface Host {
   readonly agent: string;
   /** Its hook events, as what they are to us. */
   readonly moments: Readonly<Record<string, MailMoment | "join" | "end">>;
+  /** One process of it may hold several sessions, each with an id of its own. */
+  readonly severalSessions?: true;
   /** The answer that shows the text to the model. */
   readonly answer: (event: string, text: string) => object;
 }
@@ -30,6 +32,7 @@ export const HOSTS: Readonly<Record<string, Host>> = {
   },
   codex: {
     agent: "codex",
+    severalSessions: true,
     moments: { SessionStart: "start", UserPromptSubmit: "turn", PostToolUse: "tool", Stop: "stop", SessionEnd: "end" },
     // Its Stop takes no additional context.
     answer: (event, text) => (event === "Stop" ? { decision: "block", reason: text } : additionalContext(event, text)),

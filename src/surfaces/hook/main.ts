@@ -1,22 +1,28 @@
 /**
  * `coord-hook`: shows an agent its mail at the moments at which its host asks. It never disturbs: whatever goes wrong, it
- * says nothing and succeeds, within half a second.
+ * says nothing and succeeds, half a second after Redis has last said something and within three seconds.
  */
-import { appendFileSync } from "node:fs";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { type AgentRun, identifyRun } from "../../client/agent-run.ts";
 import { CoordinationClient } from "../../client/client.ts";
 import { Mailbox } from "../../client/mailbox.ts";
+import { isQuiet, recordRun, settingsOfRun } from "../../client/recording.ts";
 import type { Mail, MailMoment } from "../../client/replies.ts";
-import { resolveSettings } from "../../client/settings.ts";
-import { CoordinationError, ErrorCode } from "../../protocol/errors.ts";
+import { isGuest } from "../../client/session.ts";
+import type { Settings } from "../../client/settings.ts";
+import { LIMITS } from "../../protocol/definition.ts";
+import { ErrorCode } from "../../protocol/errors.ts";
 import { type Host, HOSTS } from "./hosts.ts";
 import { type HookInput, projectFolder, readInput } from "./input.ts";
-import { CONTRACTS_HINT, MAIL_BOUND, MESSAGES_MAXIMUM, renderMail, renderSuperseded } from "./text.ts";
+import { CONTRACTS_HINT, LEGACY_HINT, MAIL_BOUND, MESSAGES_MAXIMUM, renderMail, renderSuperseded } from "./text.ts";
 
 /** Of the whole process, its start included. */
-const GIVE_UP_MILLISECONDS = 450;
-/** Where the start alone took that long, the machine is busy, not Redis: then this many times as long as the start. */
+const HOOK_MILLISECONDS = 3_000;
+/** Where the start alone took long, the machine is busy, not Redis silent: it is waited for so many times as long. */
 const BUSY_FACTOR = 3;
+/** Beyond this distance an agent would notice a question at each of its tool calls. */
+const FAR_MILLISECONDS = 50;
 
 const USAGE = `coord-hook shows a coding agent its messages; the agent runs it, with JSON on standard input.
 
@@ -27,6 +33,8 @@ const USAGE = `coord-hook shows a coding agent its messages; the agent runs it, 
 coord init sets it up.
 `;
 
+const started = process.uptime() * 1000;
+
 export async function runHook(argv: readonly string[]): Promise<number> {
   const [name = "claude"] = argv;
   if (process.stdin.isTTY || name === "--help" || name === "-h" || !(name === "wait" || Object.hasOwn(HOSTS, name))) {
@@ -34,9 +42,7 @@ export async function runHook(argv: readonly string[]): Promise<number> {
     return name === "--help" || name === "-h" ? 0 : 64;
   }
   if (name === "wait") return (await import("./waker.ts")).wakeWithMail();
-  // Not unref'd work but the process itself ends: a host waits for the end of its hook.
-  const started = process.uptime() * 1000;
-  setTimeout(() => process.exit(0), Math.max(GIVE_UP_MILLISECONDS, BUSY_FACTOR * started) - started);
+  endAfter(HOOK_MILLISECONDS - started);
   try {
     const input = await readInput(process.stdin);
     if (input !== undefined) await serve(input, HOSTS[name]!);
@@ -51,72 +57,120 @@ async function serve(input: HookInput, host: Host): Promise<void> {
   if (what === undefined || input.subagent) return;
   const cwd = projectFolder(input);
   const env = { ...process.env, ...(input.sessionId === undefined ? {} : { CLAUDE_CODE_SESSION_ID: input.sessionId }) };
-  const settings = resolveSettings({ cwd, env });
-  if (settings.instanceId === undefined) return; // this project does not take part
+  const run = identifyRun({ env: process.env, cwd, agent: host.agent, sessionId: input.sessionId });
+  const settings = settingsOfRun(run, { cwd, env });
+  const recorded = settings.sources.run;
+  if (what === "tool" && recorded !== undefined && isQuiet(recorded)) return;
+  if (what !== "end" && (what === "start" || recorded?.by !== "hook")) recordRun(run, settings, "hook");
+  const before = what === "start" && recorded?.by !== "hook" ? legacyHint(settings) : [];
+  if (settings.instanceId === undefined) {
+    // This project does not take part; but it did with an earlier version, and its person would wait for mail.
+    if (before.length > 0) await write(JSON.stringify(host.answer(input.event, before.join("\n"))));
+    return;
+  }
   const client = new CoordinationClient(settings);
   const mailbox = new Mailbox(client);
   try {
+    await mailbox.open(); // each step of it has a bound of its own
     if (what === "end") {
-      // The session goes on under a new id: /clear and resume only look like an end.
-      if (input.reason !== "clear" && input.reason !== "resume") await client.leave();
+      // The session goes on under a new id: /clear and resume only look like an end, unless each id is a session of its own.
+      if (host.severalSessions || (input.reason !== "clear" && input.reason !== "resume"))
+        await soon(client.session.leave(run));
       return;
     }
-    // Looked for only where it is said: it reads the processes above and the repository.
-    const run = (): AgentRun => identifyRun({ env, cwd, agent: host.agent, sessionId: input.sessionId });
     if (what === "join") {
-      await client.join(run());
+      await soon(client.session.join(run, { unlessTaken: !begins(input), surface: "hook" }));
       return;
     }
-    const said = await collect(client, mailbox, what, input, run, settings.instanceId);
+    const said = await collect(mailbox, what, input, run, settings, before);
     if (said === undefined) return;
     await write(JSON.stringify(host.answer(input.event, said.text)));
-    if (said.mail !== undefined) await mailbox.confirm(said.mail, said.shown);
+    if (said.mail !== undefined) await soon(mailbox.confirm(said.mail, said.shown));
   } finally {
     client.close();
   }
 }
 
 async function collect(
-  client: CoordinationClient,
   mailbox: Mailbox,
   moment: MailMoment,
   input: HookInput,
-  run: () => AgentRun,
-  instance: string,
+  run: AgentRun,
+  settings: Settings,
+  before: readonly string[],
 ): Promise<{ text: string; mail?: Mail; shown?: number } | undefined> {
-  const lines: string[] = [];
+  const lines = [...before];
+  const standing = settings.sources.run?.standing ?? "speaker";
   try {
-    if (moment === "start") exportIdentity(instance);
-    if (moment === "start" || moment === "turn") {
-      // Again at each prompt: the server may have left, or Redis may have been away at the start.
-      const joined = moment === "start" ? await client.join(run()) : await client.join(run(), { unlessTaken: true });
-      if (joined.superseded !== undefined) lines.push(renderSuperseded(instance, joined.superseded));
-      if (joined.first) lines.push(CONTRACTS_HINT);
-    }
-    if (moment === "turn") await mailbox.takeWakerPlace(""); // a session that works needs no waking
-    // Asked already by coord-hook.bash; asking again has Redis keep the script where it did not know it.
-    if (moment === "tool" && !(await mailbox.glance())) return undefined;
-    const mail = await mailbox.collect(momentOf(moment, input), MESSAGES_MAXIMUM, MAIL_BOUND);
+    if (moment === "tool" && !(await mayWait(mailbox, run, settings))) return undefined;
+    // Joins at each moment: another session may have ended, or Redis may have been away at the start.
+    const { joined, mail } = await soon(
+      mailbox.joinAndCollect(
+        run,
+        { unlessTaken: moment !== "start" || !begins(input), surface: "hook" },
+        momentOf(moment, input),
+        MESSAGES_MAXIMUM,
+        MAIL_BOUND,
+      ),
+    );
+    if (standing !== "speaker") recordRun(run, settings, "hook");
+    if (joined.superseded !== undefined) lines.push(renderSuperseded(settings.instanceId!, joined.superseded));
+    if (joined.first) lines.push(CONTRACTS_HINT);
     const rendered = renderMail(mail, lines);
     return rendered === undefined ? undefined : { text: rendered.text, mail, shown: rendered.shown };
   } catch (error) {
-    // Said at a prompt and not at every tool call.
-    if (CoordinationError.is(error) && error.code === ErrorCode.SUPERSEDED && moment === "turn") {
-      return { text: `${error.message} You get no messages for it any more. ${error.hint}` };
-    }
-    throw error;
+    if (!isGuest(error)) throw error;
+    if (standing !== "guest") recordRun(run, settings, "hook", { standing: "guest" });
+    if (moment !== "turn" && moment !== "start") return undefined; // said at a prompt and not at every tool call
+    const since = error.code === ErrorCode.SUPERSEDED ? " any more" : "";
+    return { text: `${error.message} You get no messages for it${since}. ${error.hint}` };
   }
+}
+
+/** Whether the tool moment may have something to show. A Redis that is far away is then left alone for a while. */
+async function mayWait(mailbox: Mailbox, run: AgentRun, settings: Settings): Promise<boolean> {
+  // Asked already by coord-hook.bash; asking again has Redis keep the script where it did not know it.
+  let asked = performance.now();
+  let something = await soon(mailbox.glance());
+  if (performance.now() - asked > FAR_MILLISECONDS) {
+    // A busy machine is slow once, a distance each time.
+    asked = performance.now();
+    something = await soon(mailbox.glance());
+    if (performance.now() - asked > FAR_MILLISECONDS) recordRun(run, settings, "hook", { quiet: true });
+  }
+  return something;
+}
+
+/** The hook ends where Redis is silent for longer. */
+async function soon<T>(answer: Promise<T>): Promise<T> {
+  const stop = endAfter(LIMITS.silent_milliseconds);
+  try {
+    return await answer;
+  } finally {
+    stop();
+  }
+}
+
+/** Not unref'd work but the process itself ends: a host waits for the end of its hook. */
+function endAfter(milliseconds: number): () => void {
+  const timer = setTimeout(() => process.exit(0), Math.max(milliseconds, BUSY_FACTOR * started));
+  return () => clearTimeout(timer);
+}
+
+/** Said once in a run: what earlier versions read lies there, and the project is not in the register. */
+function legacyHint({ sources: { surroundings } }: Settings): string[] {
+  const { project, tree } = surroundings;
+  return project === undefined && existsSync(join(tree.root, ".coord.json")) ? [LEGACY_HINT] : [];
+}
+
+/** A run that goes on, after a compaction for example, must not take the name from a session that came since. */
+function begins({ source }: HookInput): boolean {
+  return source !== "resume" && source !== "clear" && source !== "compact";
 }
 
 /** After resume and compaction it is the same session: what was shown is only reminded of. */
 function momentOf(moment: MailMoment, { source }: HookInput): MailMoment {
   return moment === "start" && (source === "resume" || source === "compact") ? "turn" : moment;
-}
-
-/** Shell calls of the agent then know who they are. */
-function exportIdentity(instance: string): void {
-  const file = process.env["CLAUDE_ENV_FILE"];
-  if (file) appendFileSync(file, `export CLAUDE_INSTANCE_ID=${instance}\n`);
 }
 
 async function write(text: string): Promise<void> {

@@ -144,3 +144,6 @@ export function renderSuperseded(instance: string, { agent, host, cwd }: Session
 
 export const CONTRACTS_HINT =
   'Contracts approved before you came: coord_check_messages {"all": true, "msg_type": "CONTRACT_APPROVED"}.';
+
+export const LEGACY_HINT =
+  "The .coord.json of this project is not read any more: tell your user to run coord init here, which shows what it holds.";

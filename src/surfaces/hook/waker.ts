@@ -7,9 +7,9 @@ import { identifyRun } from "../../client/agent-run.ts";
 import { CoordinationClient } from "../../client/client.ts";
 import { Mailbox } from "../../client/mailbox.ts";
 import { knowProcess, onceGone, onceToldToEnd } from "../../client/process.ts";
-import { resolveSettings } from "../../client/settings.ts";
+import { settingsOfRun } from "../../client/recording.ts";
 import { Bell } from "../../client/waiting.ts";
-import { CoordinationError, ErrorCode } from "../../protocol/errors.ts";
+import { isGuest } from "../../client/session.ts";
 import { projectFolder, readInput } from "./input.ts";
 import { MAIL_BOUND, MESSAGES_MAXIMUM, renderMail } from "./text.ts";
 
@@ -27,9 +27,9 @@ export async function wakeWithMail(): Promise<number> {
   if (input === undefined || input.subagent) return 0;
   const cwd = projectFolder(input);
   const env = { ...process.env, ...(input.sessionId === undefined ? {} : { CLAUDE_CODE_SESSION_ID: input.sessionId }) };
-  const settings = resolveSettings({ cwd, env });
+  const run = identifyRun({ env: process.env, cwd, sessionId: input.sessionId });
+  const settings = settingsOfRun(run, { cwd, env });
   if (settings.instanceId === undefined) return 0;
-  const run = identifyRun({ env, cwd, sessionId: input.sessionId });
   const client = new CoordinationClient(settings);
   const ended = new AbortController();
   const end = (): void => ended.abort();
@@ -51,7 +51,7 @@ export async function wakeWithMail(): Promise<number> {
       try {
         return await wakeOnce(new Mailbox(client), ended, begin);
       } catch (error) {
-        if (CoordinationError.is(error) && error.code === ErrorCode.SUPERSEDED) return 0;
+        if (isGuest(error)) return 0;
         await sleep(RETRY_MILLISECONDS, undefined, { signal: ended.signal }).catch(() => undefined); // Redis is away
       }
     }

@@ -4,7 +4,9 @@ import { StdioServerTransport } from "@modelcontextprotocol/server/stdio";
 import { identifyRun } from "../../client/agent-run.ts";
 import { CoordinationClient } from "../../client/client.ts";
 import { knowProcess, onceGone, onceToldToEnd } from "../../client/process.ts";
-import { requireIdentity, resolveSettings } from "../../client/settings.ts";
+import { serverAddress } from "../../client/inspection.ts";
+import { recordRun, settingsOfRun } from "../../client/recording.ts";
+import { requireIdentity, workingFolder } from "../../client/settings.ts";
 import { VERSION } from "../../protocol/version.ts";
 import { ringChannel } from "./channel.ts";
 import { acceptFrames } from "./frames.ts";
@@ -35,8 +37,14 @@ const LEAVE_MILLISECONDS = 500;
  * @throws CoordinationError IDENTITY, INVALID before anything is served
  */
 export async function serveMcp(instanceId: string | undefined): Promise<void> {
-  const settings = resolveSettings({ instanceId });
-  const instance = requireIdentity(settings);
+  const cwd = process.env["CLAUDE_PROJECT_DIR"] ?? workingFolder();
+  const run = identifyRun({ env: process.env, cwd });
+  const settings = settingsOfRun(run, { instanceId, cwd });
+  // An agent whose server ends at once would call it broken: kept out, it serves, and each tool refuses.
+  const keptOut = settings.instanceId === undefined && process.env["COORD_OFF"] === "1";
+  if (!keptOut) requireIdentity(settings);
+  // Where the host has hooks, theirs comes and wins.
+  if (settings.sources.run === undefined) recordRun(run, settings, "server");
   const client = new CoordinationClient(settings);
   const inputEnded = new AbortController();
   const calls = new Set<Promise<unknown>>();
@@ -51,7 +59,11 @@ export async function serveMcp(instanceId: string | undefined): Promise<void> {
     { name: "coord", title: "CLI Coordination", version: VERSION },
     {
       capabilities: { tools: {}, experimental: { "claude/channel": {} } },
-      instructions: instructions(instance, settings.orchestrator),
+      instructions: instructions(
+        settings.instanceId,
+        settings.orchestrator,
+        `${settings.keyPrefix} at ${serverAddress(settings)}`,
+      ),
     },
   );
   server.setRequestHandler("tools/list", () => ({ tools: describeTools() }));
@@ -75,7 +87,7 @@ export async function serveMcp(instanceId: string | undefined): Promise<void> {
   });
   server.oninitialized = () => {
     const name = server.getClientVersion()?.name;
-    if (name?.startsWith("claude-code")) void ringChannel(server, client);
+    if (name?.startsWith("claude-code") && !keptOut) void ringChannel(server, client);
   };
 
   // `connect` and not the SDK's `serveStdio`: that would negotiate the 2026-07-28 revision, in which a server cannot push.
@@ -93,9 +105,8 @@ export async function serveMcp(instanceId: string | undefined): Promise<void> {
     confirmations.delete(message.id);
     await confirm?.().catch(() => undefined); // not confirmed: they come again
   };
-  const cwd = process.env["CLAUDE_PROJECT_DIR"] ?? process.cwd();
-  const run = identifyRun({ env: process.env, cwd });
-  void client.stay({ ...run, pid: process.pid }); // no Redis yet: each beat tries again
+  // Nobody has asked for anything yet: it must not take the name from whoever speaks. No Redis yet: each beat tries again.
+  if (!keptOut) void client.session.stay({ ...run, pid: process.pid }, { unlessTaken: true, surface: "server" });
 
   setTimeout(() => process.getBuiltinModule("node:v8").setFlagsFromString(MEMORY_FLAG), STARTED_MILLISECONDS).unref();
 

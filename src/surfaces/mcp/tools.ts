@@ -77,6 +77,7 @@ export async function callTool(
   try {
     const [name, operation] = findOperation(tool);
     const request = readArguments(operation, given);
+    await client.session.claim();
     const call = CALLS[name](client, name === "check" ? { ...request, signal } : request, afterSending);
     const result = successToWire(await call);
     return { content: [{ type: "text", text: JSON.stringify(result) }], structuredContent: result };

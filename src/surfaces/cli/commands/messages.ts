@@ -2,11 +2,11 @@
 import { Mailbox } from "../../../client/mailbox.ts";
 import { LIMITS, MESSAGE_TYPES } from "../../../protocol/definition.ts";
 import type { CheckRequest, PublishRequest } from "../../../protocol/results.ts";
-import { about, command, type Grammar, json, numberOrText, operation, type Shared } from "../grammar.ts";
+import { about, command, type Grammar, json, numberOrText, operation, peek, type Shared, take } from "../grammar.ts";
 import { readText } from "../input.ts";
 import { EXIT, print, printWarnings } from "../outcome.ts";
 import { renderAck, renderCheck, renderNotifications, renderPublish } from "../render.ts";
-import { confirmWritten, show, withClient } from "../running.ts";
+import { confirmWritten, type ReadingOptions, saidLooking, show, withClient, withReader } from "../running.ts";
 
 const TYPES = MESSAGE_TYPES.join(", ");
 
@@ -84,14 +84,17 @@ export function check(grammar: Grammar): void {
       `Wait for a match, up to ${LIMITS.wait_seconds_maximum}; exit 75 when none came`,
       numberOrText,
     )
+    .addOption(peek())
+    .addOption(take())
     .addOption(json())
-    .action(async ({ pending, wait, ...options }: Shared & CheckOptions) => {
+    .action(async ({ pending, wait, ...options }: ReadingOptions & CheckOptions) => {
       const request: CheckRequest = { ...options, pendingOnly: pending, waitSeconds: wait };
-      await withClient(options, async (client) => {
-        const { result, confirm } = await client.takeMessages(request);
+      await withReader(options, async (client, look) => {
+        const { result, confirm } = await new Mailbox(client).lookAtMessages(request, look);
         show(options, result, renderCheck(result, pending ? "Nothing pending." : "No messages."));
         if (!options.json && result.more) print(`\nMore: coord check with ${moreHint(request, result)}`);
         await confirmWritten(confirm);
+        saidLooking(options, result);
         if (wait !== undefined && result.count + result.unreadable.length === 0) grammar.finish(EXIT.timedOut);
       });
     });
@@ -125,12 +128,15 @@ export function ack(grammar: Grammar): void {
 export function notifications(grammar: Grammar): void {
   operation(grammar, "notifications", "coord notifications", "coord notifications --limit 10 --json")
     .option("--limit <n>", `${about("notifications", "limit")}, default ${LIMITS.list_default}`, numberOrText)
+    .addOption(peek())
+    .addOption(take())
     .addOption(json())
-    .action(async (options: Shared & { limit?: number }) => {
-      await withClient(options, async (client) => {
-        const { result, confirm } = await client.takeNotifications({ limit: options.limit });
+    .action(async (options: ReadingOptions & { limit?: number }) => {
+      await withReader(options, async (client, look) => {
+        const { result, confirm } = await new Mailbox(client).lookAtNotifications(options.limit, look);
         show(options, result, renderNotifications(result));
         await confirmWritten(confirm);
+        saidLooking(options, result);
       });
     });
 }
@@ -145,12 +151,15 @@ export function showMessage(grammar: Grammar): void {
   )
     .argument("<message-id>")
     .option("--thread", "The whole conversation, oldest first")
+    .addOption(peek())
+    .addOption(take())
     .addOption(json())
-    .action(async (id: string, options: Shared & { thread?: true }) => {
-      await withClient(options, async (client) => {
-        const { result, confirm } = await new Mailbox(client).takeShown(id, options.thread === true);
+    .action(async (id: string, options: ReadingOptions & { thread?: true }) => {
+      await withReader(options, async (client, look) => {
+        const { result, confirm } = await new Mailbox(client).takeShown(id, options.thread === true, look);
         show(options, result, renderCheck(result, ""));
         await confirmWritten(confirm);
+        saidLooking(options, result);
       });
     });
 }

@@ -1,8 +1,9 @@
 /** The commands that say who is there and what goes on. */
 import { resolveSettings } from "../../../client/settings.ts";
+import { whoAmI } from "../../../client/whoami.ts";
 import { command, type Grammar, json, operation, type Shared } from "../grammar.ts";
 import { print } from "../outcome.ts";
-import { renderPresence, renderStats } from "../render.ts";
+import { renderPresence, renderStats, renderWhoAmI } from "../render.ts";
 import { show, withClient } from "../running.ts";
 import { statusLine } from "../statusline.ts";
 import { followEvents } from "../watch.ts";
@@ -23,6 +24,21 @@ export function presence(grammar: Grammar): void {
         const result = await client.getPresence();
         show(options, result, renderPresence(result));
       });
+    });
+}
+
+export function whoami(grammar: Grammar): void {
+  command(
+    grammar,
+    "whoami",
+    "Say who you are here, where that comes from, and what would change it",
+    "coord whoami",
+    "coord whoami --json | jq -r .instance",
+  )
+    .addOption(json())
+    .action(async (options: Shared) => {
+      const result = await whoAmI(resolveSettings({ instanceId: options.instance }));
+      show(options, result, renderWhoAmI(result));
     });
 }
 

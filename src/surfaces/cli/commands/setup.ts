@@ -11,10 +11,14 @@ export function init(grammar: Grammar): void {
     "Set up this worktree: a name, the tools and the hooks for its agent",
     "coord init",
     "coord init --instance backend --agent codex",
+    "coord init --prefix coord-acme-shop  another namespace than that of the repository's name",
     "coord init --dry-run       what would change",
     "coord init --remove        take it out again",
   )
     .addOption(agentOption())
+    .option("--prefix <prefix>", "The namespace of the project; default from the name of its remote")
+    .option("--local", "Claude Code's hooks into .claude/settings.local.json, which is yours alone")
+    .option("--take-over", "Take over what a .coord.json here holds, which is not read any more")
     .option("--dry-run", "Show the difference, write nothing")
     .option("--remove", "Take out what init added, of all agents or those given")
     .addOption(json())
@@ -25,20 +29,22 @@ export function worktree(grammar: Grammar): void {
   plainCommand(
     grammar,
     "worktree",
-    "Make a git worktree with its branch and instance, ready for its agent",
+    "Make a git worktree with its branch and instance, ready for its agent; or remove all three",
     "coord worktree add login",
     "coord worktree add login --branch feat/login --from main --agent codex",
+    "coord worktree remove login       the branch goes where it is merged",
   )
-    .addArgument(grammar.program.createArgument("<action>").choices(["add"]))
+    .addArgument(grammar.program.createArgument("<action>").choices(["add", "remove"]))
     .argument("<name>", "The name of the instance, and of the branch unless that is given")
     .option("--branch <branch>", "Created unless it exists")
     .option("--path <folder>", "Default ../<repository>-<name>")
     .option("--from <ref>", "Where a new branch begins; default what is checked out")
     .addOption(agentOption())
     .addOption(json())
-    .action(async (_action: string, name: string, options: SetUp.WorktreeCommand) =>
-      grammar.finish(await (await loadSetUp()).worktreeAdd(name, options)),
-    );
+    .action(async (action: string, name: string, options: SetUp.WorktreeCommand) => {
+      const { worktreeAdd, worktreeRemove } = await loadSetUp();
+      grammar.finish(await (action === "add" ? worktreeAdd(name, options) : worktreeRemove(name, options)));
+    });
 }
 
 export function doctor(grammar: Grammar): void {

@@ -1,13 +1,15 @@
 /** Commands that keep a namespace in order: what is dead, what is due, and the settings that act on everyone. */
 import { createReadStream } from "node:fs";
-import type { CoordinationClient } from "../../../client/client.ts";
+import { CoordinationClient } from "../../../client/client.ts";
+import { moveMail } from "../../../client/moving.ts";
+import { resolveSettings } from "../../../client/settings.ts";
 import { LIMITS, NAMESPACE_SETTINGS } from "../../../protocol/definition.ts";
 import type { CheckResult, ImportResult } from "../../../protocol/results.ts";
 import { checkSettingName, invalid, shown } from "../../../protocol/validation.ts";
 import { toWire } from "../../../protocol/wire.ts";
 import { flushed, outputWaits, print, printProgress } from "../outcome.ts";
 import { command, type Grammar, json, numberOrText, type Shared } from "../grammar.ts";
-import { renderCheck, renderForget, renderForgetUnseen, renderSettings, renderSweep } from "../render.ts";
+import { renderCheck, renderForget, renderForgetUnseen, renderMove, renderSettings, renderSweep } from "../render.ts";
 import { show, withClient } from "../running.ts";
 
 /** Each does at most 1,000 things: with so many sweeps a namespace of a million messages is done. */
@@ -136,6 +138,24 @@ export function namespaceSettings(grammar: Grammar): void {
             : await client.changeNamespaceSetting(name, numberOrText(value!) as number);
         show(options, settings, renderSettings(toWire(settings) as Record<string, unknown>));
       });
+    });
+}
+
+export function move(grammar: Grammar): void {
+  command(
+    grammar,
+    "move",
+    "Bring your open mail of another namespace along, as after coord init gave a project one of its own",
+    "coord move --from coord",
+  )
+    .requiredOption("--from <prefix>", "The namespace it is in, on the same server")
+    .addOption(json())
+    .action(async (options: Shared & { from: string }) => {
+      const here = { instanceId: options.instance };
+      await using source = new CoordinationClient(resolveSettings({ ...here, keyPrefix: options.from }));
+      await using target = new CoordinationClient(resolveSettings(here));
+      const result = await moveMail(source, target);
+      show(options, result, renderMove(result));
     });
 }
 

@@ -1,0 +1,51 @@
+/** How hooks and servers are one run: the settings that its record names, and the record that the first of them writes. */
+import { type AgentRun, isAgent } from "./agent-run.ts";
+import { knowProcess } from "./process.ts";
+import { findRunRecord, type RunRecord, writeRunRecord } from "./run-record.ts";
+import { resolveSettings, type Settings, workingFolder } from "./settings.ts";
+import type { SettingsOptions } from "./options.ts";
+import { findWorkTree } from "./work-tree.ts";
+
+/** @throws CoordinationError as `resolveSettings`, and IDENTITY where several records are as good as each other */
+export function settingsOfRun(run: AgentRun, options: SettingsOptions): Settings {
+  const folder = options.cwd ?? workingFolder();
+  const hints = { pid: processOf(run)?.pid, sessionId: run.id, folder: findWorkTree(folder).root };
+  return resolveSettings({ ...options, run: findRunRecord(hints) ?? null });
+}
+
+/** How long a hook between tools leaves a Redis alone that is far away. */
+const QUIET_SECONDS = 10;
+
+/** Whether a hook between tools leaves Redis alone now. */
+export function isQuiet({ quietUntil = 0 }: RunRecord): boolean {
+  const left = quietUntil - Date.now() / 1000;
+  return left > 0 && left <= QUIET_SECONDS; // more is a clock that was stepped back
+}
+
+/** Nothing for a run that only a parent names. */
+export function recordRun(
+  run: AgentRun,
+  { instanceId, keyPrefix, sources }: Settings,
+  by: RunRecord["by"],
+  { standing = "speaker", quiet = false }: { standing?: "speaker" | "guest"; quiet?: boolean } = {},
+): void {
+  const known = processOf(run);
+  const earlier = sources.run?.by === by ? sources.run.sessions : [];
+  const sessions = run.id === undefined ? earlier : [...earlier.filter((id) => id !== run.id), run.id];
+  writeRunRecord({
+    by,
+    standing: instanceId === undefined ? "out" : standing,
+    ...(run.agent === undefined ? {} : { agent: run.agent }),
+    ...(known === undefined ? {} : { process: known }),
+    sessions,
+    ...(instanceId === undefined ? {} : { instance: instanceId }),
+    prefix: keyPrefix,
+    server: sources.server,
+    tree: sources.surroundings.tree.root,
+    ...(quiet ? { quietUntil: Math.floor(Date.now() / 1000) + QUIET_SECONDS } : {}),
+  });
+}
+
+function processOf({ agentPid }: AgentRun): RunRecord["process"] {
+  return agentPid !== undefined && isAgent(agentPid) ? knowProcess(agentPid) : undefined;
+}
