@@ -5,7 +5,7 @@
 -- KEYS     P:meta
 -- ARGV     instance session comment message_id…
 -- Returns  for each id a JSON object: timestamp, already, and comment where there was one the first time; or code, error, hint
--- Refuses  SUPERSEDED, INTERNAL; for one id NOT_FOUND, NOT_RECIPIENT, INTERNAL
+-- Refuses  SUPERSEDED, TAKEN, INTERNAL; for one id NOT_FOUND, NOT_RECIPIENT, INTERNAL
 local me, session, comment = unpack(ARGV)
 local problem = superseded(me, session) or problem_of(acknowledge_keys(me))
 if problem then return problem end

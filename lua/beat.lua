@@ -1,12 +1,14 @@
 #!lua flags=allow-oom
 -- The heartbeat of a session, which never revives one that has left.
 --
+-- USES     doing
 -- KEYS     P:meta
--- ARGV     instance session activity
---          activity: one line for presence, from a command as well; "" is a heartbeat, a line break removes the line
+-- ARGV     instance session activity doing
+--          activity: one line for presence, from a command as well; "" is a heartbeat, a line break removes the line; doing: what
+--          the agent does from now on, "" as before
 -- Returns  "1", or "0" when the session is not known any more (its instance was forgotten) and has to join again
--- Refuses  SUPERSEDED, INTERNAL
-local me, session, activity = unpack(ARGV)
+-- Refuses  SUPERSEDED, TAKEN, INTERNAL
+local me, session, activity, doing = unpack(ARGV)
 local problem = superseded(me, session)
 if problem then return problem end
 local current = session_of(ENTRY)
@@ -18,5 +20,6 @@ if activity ~= '' then
   return '1'
 end
 if not current.number then return '0' end
+if doing ~= '' then keep_doing(me, session, doing) return '1' end
 if not left then keep_entry(me, presence_entry(false, cjson.encode(current))) end
 return '1'

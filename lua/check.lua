@@ -10,7 +10,7 @@
 -- Returns  JSON object: looking (only where the caller looks), more (there may be more), step (only because one call may
 --          read no more: go on from the cursor), examined (how many entries), bytes, next_since, next_before ("" for
 --          none), messages (see parts/messages.lua), unreadable
--- Refuses  NOT_FOUND (a cursor), SUPERSEDED, INTERNAL
+-- Refuses  NOT_FOUND (a cursor), SUPERSEDED, TAKEN, INTERNAL
 local me, session, inbox, from, kind, thread, since, before, pending, unread, limit, bytes, description_bytes,
   mark = unpack(ARGV)
 local BATCH = 500

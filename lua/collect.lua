@@ -1,16 +1,17 @@
 #!lua flags=allow-oom
 -- What an agent that did not ask should be shown: new messages and acknowledgements, lent until confirmed.
 --
--- USES     recipients receipts messages loans
+-- USES     recipients receipts messages loans doing
 -- KEYS     P:meta
 -- ARGV     instance session moment waker limit bytes description_bytes loan_seconds
 --          moment: "start" of a session, with all that is pending; "turn", a prompt, with reminders of what is pending;
+--          "resume" of a session, with the same reminders;
 --          "tool", within a turn; "stop", with what is pending, was shown and is neither answered nor was reminded of
 --          in this session; "wake", what wakes. At "stop" and "wake" acknowledgements come only beside something else
 --          waker: its token, at "wake"; bytes, description_bytes: as in check
 -- Returns  JSON object: loan, waiting (how many more messages wait; beyond 2,000 perhaps more), pending (how many), messages,
 --          events (JSON texts), reminders (the oldest pending messages, three, at "stop" those to be reminded of, without texts)
--- Refuses  SUPERSEDED, INTERNAL
+-- Refuses  SUPERSEDED, TAKEN, INTERNAL
 local me, session, moment, waker, limit, bytes, description_bytes, loan_seconds = unpack(ARGV)
 local about = { me = me, limit = tonumber(limit), bytes = tonumber(bytes), description_bytes = tonumber(description_bytes) }
 local REMINDED = 3
@@ -65,7 +66,7 @@ for _, id in ipairs(call('ZRANGE', loaned, 0, READ_MAXIMUM - 1)) do
 end
 
 local reminders = {}
-if moment == 'turn' or (moment == 'stop' and #page.messages == 0) then
+if moment == 'turn' or moment == 'resume' or (moment == 'stop' and #page.messages == 0) then
   local last = moment == 'stop' and READ_MAXIMUM - 1 or about.limit
   for _, id in ipairs(call('ZRANGE', pending, 0, last)) do
     if #reminders == REMINDED then break end
@@ -109,7 +110,16 @@ if hands_out and #queued > 0 then
 end
 local loan = lend(me, events, loan_seconds)
 
-touch(me, session)
+-- What is shown at a stop or wakes goes on with the turn, or begins one.
+local shows = #page.messages + #events + #reminders > 0
+local begun = moment == 'turn' or moment == 'tool'
+if (moment == 'stop' or moment == 'wake') and shows then begun = true end
+-- A host that tells of stops alone, as Cursor does, tells nothing: its agent would be idle for ever.
+if (moment == 'wake' and not shows) or (moment == 'stop' and not (ENTRY and ENTRY:find('"doing":"', 1, true))) then
+  touch(me, session)
+else
+  keep_doing(me, session, begun and 'working' or 'idle')
+end
 return cjson.encode({ loan = loan, waiting = waiting, pending = call('ZCARD', pending) }):sub(1, -2)
   .. ',"messages":' .. json_list(page.messages) .. ',"events":' .. json_list(events) .. ',"reminders":'
   .. json_list(reminders) .. '}'

@@ -7,7 +7,7 @@
 --          loan: "" where no events were handed out; reminded: how many ids, the first, are pending ones that the session was
 --          held back for when it stopped; shown: how many of the others were shown, the rest is only given back
 -- Returns  "OK"; also when the loan had run out, since then it comes again anyway
--- Refuses  SUPERSEDED, INTERNAL
+-- Refuses  SUPERSEDED, TAKEN, INTERNAL
 local me, session, loan, reminded, shown = unpack(ARGV)
 reminded, shown = tonumber(reminded), tonumber(shown)
 local problem = superseded(me, session) or wrong_type('hash', key('loans', me))

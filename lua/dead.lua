@@ -9,7 +9,7 @@
 --          not dead: later ones may meet what they themselves have done
 -- Returns  JSON object as check returns it, with `cursor` ("" when that was all): the dead messages, or those of which all
 --          receipts were retried or dropped in this step
--- Refuses  NOT_FOUND, SUPERSEDED, INTERNAL
+-- Refuses  NOT_FOUND, SUPERSEDED, TAKEN, INTERNAL
 local me, session, action, limit, cursor = unpack(ARGV)
 local about = { me = me, limit = tonumber(limit), bytes = 0, receipts = 'listed' }
 local page = new_page()

@@ -2,7 +2,7 @@
 -- Whether collect at "tool" would find nothing, as it mostly does: for a hook that would rather not start Node to hear
 -- that. In doubt there is something. Where there is nothing, this is the caller's sign of life, as collect would be.
 --
--- USES     loans
+-- USES     loans doing
 -- KEYS     P:meta
 -- ARGV     instance session
 --          session: "" where the caller does not know it, and cannot be told from a guest
@@ -21,5 +21,5 @@ if (session == '' and number) or call('ZCARD', key('unread', me))
   + call('LLEN', key('notifications', me)) + call('HLEN', key('loans', me)) > 0 then
   return redis.status_reply('SOMETHING')
 end
-touch(me, session)
+keep_doing(me, session, 'working') -- it is asked between two tool calls
 return redis.status_reply('NOTHING')

@@ -35,7 +35,7 @@ if not same and live then
   if mode ~= 'start' or not (own_tree or by_hand) or (known and known.hook) then
     if run ~= '' then
       guests[run] = { at = NOW_TEXT, hook = (known and known.hook) or surface == 'hook' or nil,
-        superseded = known and known.superseded or nil }
+        superseded = known and known.superseded or nil, ids = known and known.ids or nil }
     end
     current.guests = bounded_guests(guests)
     keep_session(me, entry, current)
@@ -59,7 +59,9 @@ else
   session.ids = {}
   current.news, current.guests = nil, nil
   session.news = { first = not current.number, superseded = live and cjson.encode(current) or nil }
-  if live and current.run then guests[current.run] = { at = NOW_TEXT, hook = current.hooks, superseded = true } end
+  if live and current.run then
+    guests[current.run] = { at = NOW_TEXT, hook = current.hooks, superseded = true, ids = current.ids }
+  end
   -- What the other session took and never showed is for this one, at once.
   call('DEL', key('loaned', me), key('reminded', me))
   return_loans(me, true)

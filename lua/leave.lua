@@ -20,6 +20,7 @@ end
 if session == '' or not is_session(ENTRY, session) or ENTRY:find(LEFT, 1, true) then return redis.status_reply('OK') end
 
 current.servers = server ~= '' and renewed(current.servers, server) or nil
+if server ~= '' and not current.servers then current.channel = nil end -- it rang for this server
 local goes_on = server ~= '' and (current.hooks or current.servers)
 local heartbeat = ENTRY:match(HEARTBEAT)
 call('HSET', key('presence'), me, presence_entry(not goes_on, cjson.encode(current), heartbeat))

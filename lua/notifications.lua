@@ -10,7 +10,7 @@
 --          look: as looks() takes it, "" hands out
 -- Returns  how many events remain, the loan ("" when nothing was handed out, "look" where the caller looks), then the
 --          events, oldest first
--- Refuses  SUPERSEDED, INTERNAL
+-- Refuses  SUPERSEDED, TAKEN, INTERNAL
 local me, session, limit, bytes, loan_seconds, confirmed, look = unpack(ARGV)
 local problem = superseded(me, session) or problem_of(mail_keys(me))
 if problem then return problem end

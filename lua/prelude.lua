@@ -140,7 +140,7 @@ local function session_of(entry)
   -- The fields that scripts use, with their types; of a list or an object here only the keys are looked at.
   local SESSION_TYPES = { number = 'number', ids = 'table', news = 'table', agent = 'string', host = 'string', cwd = 'string',
     joined = 'string', agent_pid = 'number', machine = 'string', process = 'string', run = 'string', work_tree = 'string',
-    guests = 'table', servers = 'table', hooks = 'boolean' }
+    guests = 'table', servers = 'table', hooks = 'boolean', doing = 'string', doing_at = 'string', channel = 'boolean' }
   local ok, decoded = pcall(cjson.decode, entry or '')
   local session = ok and type(decoded) == 'table' and decoded.session
   if type(session) ~= 'table' then return {} end
@@ -150,15 +150,17 @@ local function session_of(entry)
     if type(value) ~= (SESSION_TYPES[name] or unknown) then session[name] = nil end
   end
   if session.number and not whole(tostring(session.number)) then session.number = nil end
-  for _, list in ipairs({ 'ids', 'servers' }) do
-    for i, known in pairs(session[list] or {}) do
-      if type(i) ~= 'number' or type(known) ~= 'string' then session[list] = nil end
+  local function texts(list)
+    for i, known in pairs(list or {}) do
+      if type(i) ~= 'number' or type(known) ~= 'string' then return nil end
     end
+    return list
   end
+  session.ids, session.servers = texts(session.ids), texts(session.servers)
   for run, guest in pairs(session.guests or {}) do
     local at = type(run) == 'string' and type(guest) == 'table' and whole(guest.at)
     session.guests[run] = at and { at = guest.at, hook = guest.hook == true or nil,
-      superseded = guest.superseded == true or nil } or nil
+      superseded = guest.superseded == true or nil, ids = type(guest.ids) == 'table' and texts(guest.ids) or nil } or nil
   end
   local news = session.news
   if news then
@@ -205,16 +207,37 @@ local function speaks(entry, session)
   return entry:find(LEFT, 1, true) ~= nil and session:find('^id:') ~= nil
 end
 
-local SUPERSEDED_HINT = 'Use another instance name here, or end the other session; this one may speak again once it has ended.'
+-- What a guest is refused with: code, sentence and hint. Who once spoke for the name learns that another took it.
+local function refusal_to_guest(instance, session, has_spoken)
+  local who = (session.agent or 'an agent') .. ' on ' .. (session.host or 'an unknown host')
+    .. (session.cwd and ' in ' .. session.cwd or '') .. ', since ' .. (session.joined or 'an unknown time') .. '.'
+  if has_spoken then
+    return 'SUPERSEDED', 'A newer session speaks for ' .. instance .. ': ' .. who,
+      'Use another instance name here, or end the other session; this one may speak again once it has ended.'
+  end
+  return 'TAKEN', 'Another session speaks for ' .. instance .. ': ' .. who,
+    'Give this run a name of its own, with --instance or CLAUDE_INSTANCE_ID, or in a worktree of its own by coord worktree add; '
+    .. 'it may speak for ' .. instance .. ' once the other session has ended.'
+end
 
--- Fences a session that a newer one has superseded: two agents under one name would answer each other's mail.
+-- Whether the session of a caller is one that was superseded. A number is given only to who has joined; a run is a guest
+-- by now, and one with the agent's own session id may have been a guest ever since.
+local function has_spoken(current, session)
+  local kind, name = session:match('^(%a+):(.*)$')
+  if kind ~= 'id' then return true end
+  for _, guest in pairs(current.guests or {}) do
+    for _, id in ipairs(guest.superseded and guest.ids or {}) do
+      if id == name then return true end
+    end
+  end
+  return false
+end
+
+-- Fences a session that does not speak for the name: two agents under one name would answer each other's mail.
 local function superseded(instance, session)
   if session == '' or speaks(ENTRY, session) then return nil end
-  local newer = session_of(ENTRY)
-  return refuse('SUPERSEDED', 'A newer session speaks for ' .. instance .. ': ' .. (newer.agent or 'an agent') .. ' on '
-    .. (newer.host or 'an unknown host') .. (newer.cwd and ' in ' .. newer.cwd or '') .. ', since '
-    .. (newer.joined or 'an unknown time') .. '.',
-    SUPERSEDED_HINT)
+  local current = session_of(ENTRY)
+  return refuse(refusal_to_guest(instance, current, has_spoken(current, session)))
 end
 
 -- Keeps a queue of events, which has become so long, at its bound: the newest stay, and its head says how many went. The inbox

@@ -1,22 +1,29 @@
 #!lua
 -- Stores one message for everybody it is addressed to, and wakes those who listen: all of it or nothing (G1).
 --
--- USES     recipients receipts settings events indexes retention
+-- USES     recipients receipts settings events indexes retention doing
 -- KEYS     P:meta
 -- ARGV     instance session type to subject description requires_ack ack_within reply_to idempotency_key direction orchestrator
 --          unknown settings
 --          ack_within: seconds, "" for no deadline; settings: those of a namespace that has none yet, see parts/settings.lua
 -- Returns  names and values: message_id, timestamp, to, repeated, acknowledged; presence:{name} of each recipient, its entry, ""
---          when never seen; known, where the one recipient is unknown: names that it may mean, separated by spaces
--- Refuses  INVALID, NOT_FOUND, FULL, SUPERSEDED, INTERNAL; out of memory before the first write
+--          when never seen; asleep: those that are idle and that nobody wakes, separated by spaces; known, where the one
+--          recipient is unknown: names that it may mean, likewise
+-- Refuses  INVALID, NOT_FOUND, FULL, SUPERSEDED, TAKEN, INTERNAL; out of memory before the first write
 local me, session, kind, to, subject, description, requires_ack, ack_within, reply_to, idempotency_key, direction, orchestrator,
   unknown, settings = unpack(ARGV)
 
 local function receipt(id, timestamp, repeated, acknowledged, names, entries)
   local reply = { 'message_id', id, 'timestamp', timestamp, 'to', to, 'repeated', repeated and '1' or '0', 'acknowledged',
     acknowledged and '1' or '0' }
+  local asleep = {}
   for i, name in ipairs(names) do
     reply[9 + 2 * i], reply[10 + 2 * i] = 'presence:' .. name, entries[i]
+    if is_asleep(name, entries[i]) then asleep[#asleep + 1] = name end
+  end
+  if #asleep > 0 then
+    reply[#reply + 1] = 'asleep'
+    reply[#reply + 1] = table.concat(asleep, ' ')
   end
   if to ~= 'all' and entries[1] == '' then
     reply[#reply + 1] = 'known'
@@ -112,6 +119,10 @@ local function add(name, value)
   fields[#fields + 1] = value
 end
 if ack_within ~= '' then add('ack_within', ack_within) end
+-- A command beside the session that speaks for the sender: the agent knows nothing of it.
+if ENTRY and ENTRY:find(SESSION_NUMBER) and not ENTRY:find(LEFT, 1, true) and not is_session(ENTRY, session) then
+  add('outside', '1')
+end
 if root then
   add('reply_to', reply_to)
   add('thread', root)

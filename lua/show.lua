@@ -7,7 +7,7 @@
 --          instance: "" reads for nobody and marks nothing; thread: "1" for the conversation, its first limit messages after
 --          the id since ("" from the first on); mark: as check takes it
 -- Returns  JSON object as check returns it
--- Refuses  NOT_FOUND, SUPERSEDED, INTERNAL
+-- Refuses  NOT_FOUND, SUPERSEDED, TAKEN, INTERNAL
 local me, session, message_id, thread, since, limit, mark = unpack(ARGV)
 local about = { me = me, limit = tonumber(limit), bytes = 0, receipts = 'whole' }
 local problem = superseded(me, session)

@@ -5,7 +5,7 @@
 -- ARGV     instance session waker seconds
 --          waker: its token; "" sends the present one away without a new one
 -- Returns  "OK"
--- Refuses  SUPERSEDED, INTERNAL
+-- Refuses  SUPERSEDED, TAKEN, INTERNAL
 local me, session, waker, seconds = unpack(ARGV)
 local problem = superseded(me, session)
 if problem then return problem end

@@ -105,7 +105,7 @@ async function bundlePrograms(outdir) {
     },
     // A lazy import becomes a lazy require, which starts faster than Node's loader of ES modules.
     supported: { "dynamic-import": false },
-    plugins: [programsStaySeparate, luaScripts],
+    plugins: [programsStaySeparate, commanderStartsNothing, luaScripts],
     inject: ["tools/clock.mjs"],
     logLevel: "error",
   });
@@ -127,6 +127,20 @@ async function writeLicences(outdir, metafile) {
   }
   await writeFile(path.join(outdir, "THIRD-PARTY-LICENSES.txt"), texts.join(`\n${"-".repeat(80)}\n\n`));
 }
+
+/** Commander loads it at each start, for the commands of others that it can run; ours never does. It costs as much as all of commander. */
+const commanderStartsNothing = {
+  name: "commander-starts-nothing",
+  setup({ onResolve, onLoad }) {
+    const name = "child-process-when-called";
+    onResolve({ filter: /^node:child_process$/ }, ({ importer }) =>
+      importer.includes("/node_modules/commander/") ? { path: name, namespace: name } : undefined,
+    );
+    onLoad({ filter: /./, namespace: name }, () => ({
+      contents: `exports.spawn = (...of) => process.getBuiltinModule("node:child_process").spawn(...of);`,
+    }));
+  },
+};
 
 /** A lazy import of one program by another stays one, instead of being bundled in. */
 const programsStaySeparate = {

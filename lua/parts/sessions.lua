@@ -57,15 +57,3 @@ local function bounded_guests(guests)
   for i = GUESTS_MAXIMUM + 1, #runs do guests[runs[i]] = nil end
   return #runs > 0 and guests or nil
 end
-
--- What a guest is refused with: code, sentence and hint. Who once spoke for the name learns that another took it.
-local function refusal_to_guest(instance, session, superseded_before)
-  local who = (session.agent or 'an agent') .. ' on ' .. (session.host or 'an unknown host')
-    .. (session.cwd and ' in ' .. session.cwd or '') .. ', since ' .. (session.joined or 'an unknown time') .. '.'
-  if superseded_before then
-    return 'SUPERSEDED', 'A newer session speaks for ' .. instance .. ': ' .. who, SUPERSEDED_HINT
-  end
-  return 'TAKEN', 'Another session speaks for ' .. instance .. ': ' .. who,
-    'Give this run a name of its own, with --instance or CLAUDE_INSTANCE_ID, or in a worktree of its own by coord worktree add; '
-    .. 'it may speak for ' .. instance .. ' once the other session has ended.'
-end

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime, timezone
 from typing import Mapping, cast
 
 from .definition import LIMITS
-from .results import InstancePresence, PresenceStatus, SessionFacts
+from .results import Doing, InstancePresence, PresenceStatus, SessionFacts
 
 
 def parse_time(text: object) -> float | None:
@@ -38,24 +39,50 @@ def read_presence(
     if heartbeat is None:
         return _unreadable(instance, pending, "last_heartbeat is not a time")
     age = max(0.0, now_milliseconds - heartbeat) / 1000
+    status: PresenceStatus = "offline" if fields.get("left") is True else _status_at(age, timeout_seconds)
+    session = fields.get("session")
     return {
         "instance_id": instance,
-        "status": "offline" if fields.get("left") is True else _status_at(age, timeout_seconds),
+        "status": status,
+        "doing": _doing_at(session, now_milliseconds) if status == "active" else "away",
         "last_heartbeat": fields["last_heartbeat"],
         "seconds_since_heartbeat": int(age),
-        "session": read_session(fields.get("session")),
+        "session": read_session(session),
         "pending": pending,
+        "guests": _count_guests(session, now_milliseconds, timeout_seconds),
     }
+
+
+def _doing_at(session: object, now_milliseconds: float) -> Doing:
+    """What the events of its host last told."""
+    doing = session.get("doing") if isinstance(session, dict) else None
+    if doing == "waiting":
+        since = parse_time(cast(dict[str, object], session).get("doing_at"))
+        waits = since is not None and now_milliseconds - since < LIMITS["waiting_seconds_maximum"] * 1000
+        return "waiting" if waits else "idle"
+    return doing if doing in ("working", "idle") else "away"
+
+
+def _count_guests(session: object, now_milliseconds: float, timeout_seconds: int) -> int:
+    """Who has tried to speak for an instance, or spoke for it before, and was seen within the time of an offline session."""
+    guests = session.get("guests") if isinstance(session, dict) else None
+    if not isinstance(guests, dict):
+        return 0
+    oldest = (now_milliseconds - LIMITS["offline_factor"] * timeout_seconds * 1000) * 1000
+    times = [guest.get("at") for guest in guests.values() if isinstance(guest, dict)]
+    return sum(1 for at in times if isinstance(at, str) and _MICROSECONDS.fullmatch(at) and int(at) > oldest)
 
 
 def _unreadable(instance: str, pending: int, reason: str) -> InstancePresence:
     return {
         "instance_id": instance,
         "status": "unknown",
+        "doing": "away",
         "last_heartbeat": None,
         "seconds_since_heartbeat": None,
         "session": {},
         "pending": pending,
+        "guests": 0,
         "unreadable": reason,
     }
 
@@ -66,6 +93,8 @@ def _status_at(age_seconds: float, timeout_seconds: int) -> PresenceStatus:
     return "stale" if age_seconds < LIMITS["offline_factor"] * timeout_seconds else "offline"
 
 
+#: A time, as scripts write it.
+_MICROSECONDS = re.compile(r"[0-9]{1,16}")
 _TEXT = (str,)
 _NUMBER = (int, float)
 _FACTS: Mapping[str, tuple[type, ...]] = {

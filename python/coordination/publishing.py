@@ -29,6 +29,8 @@ from .waiting import AWAY
 
 #: How many publishes with unknown outcome are remembered; more than an agent has in flight.
 _UNCERTAIN_MAXIMUM = 100
+#: How many names a warning lists.
+_LISTED_NAMES = 10
 #: After these a publish is expected again with the same content.
 _UNSETTLED = (*AWAY, ErrorCode.NOT_REPLICATED)
 
@@ -132,19 +134,25 @@ def _read_publish(reply: Sequence[Any], arguments: Mapping[str, str], me: str, s
     fields = read_fields(reply)
     to = fields["to"]
     now = parse_time(fields["timestamp"]) or 0
-    recipients: list[Recipient] = [
-        {
-            "instance": name[len("presence:") :],
-            "presence": read_presence(name, entry or "{}", 0, now, settings.presence_timeout_seconds)["status"],
-        }
-        for name, entry in sorted(fields.items())
-        if name.startswith("presence:")
-    ]
+    unwoken = fields.get("asleep", "").split()
+    recipients: list[Recipient] = []
+    for field, entry in sorted(fields.items()):
+        if not field.startswith("presence:"):
+            continue
+        name = field[len("presence:") :]
+        presence = read_presence(name, entry or "{}", 0, now, settings.presence_timeout_seconds)
+        recipient: Recipient = {"instance": name, "presence": presence["status"]}
+        if presence["doing"] == "idle" and name in unwoken:  # not where it has gone without a word
+            recipient["asleep"] = True
+        recipients.append(recipient)
     warnings = []
     if "known" in fields:
         nearest = nearest_names(to, fields["known"].split())
         hint = f" Known names like it: {', '.join(nearest)}." if nearest else ""
         warnings.append(f'No instance "{to}" has ever been seen: it gets the message when it starts.{hint}')
+    asleep = [recipient["instance"] for recipient in recipients if "asleep" in recipient]
+    if asleep:
+        warnings.append(_asleep_warning(asleep))
     if to == BROADCAST and not recipients:
         warnings.append("Nobody else has been seen here: no instance gets this message.")
     direction = direction_problem(arguments["type"], me, to, settings.orchestrator)
@@ -162,6 +170,12 @@ def _read_publish(reply: Sequence[Any], arguments: Mapping[str, str], me: str, s
         "repeated": fields["repeated"] == "1",
         "acknowledged": fields["acknowledged"] == "1",
     }
+
+
+def _asleep_warning(names: Sequence[str]) -> str:
+    who = f"{len(names)} recipients" if len(names) > _LISTED_NAMES else ", ".join(names)
+    are, them, each = ("is", "it", "it sees") if len(names) == 1 else ("are", "them", "each sees")
+    return f"{who} {are} idle, and nobody wakes {them}: {each} this at its next prompt."
 
 
 def _require_replicas(receipt: PublishResult, replicas: int | None, replication: Replication) -> PublishResult:

@@ -65,9 +65,11 @@ def read_presences(pages: Sequence[Sequence[str]], timeout_seconds: int) -> Pres
     """The pages of all instances; one that was seen on two of them stands once."""
     listed = {}
     for *entries, about in pages:
-        _, now, *seen = json.loads(about)
+        _, now, asleep, *seen = json.loads(about)
         for name, pending, entry in zip(seen[::2], seen[1::2], entries):
-            listed[name] = read_presence(name, entry, pending, int(now), timeout_seconds)
+            listed[name] = presence = read_presence(name, entry, pending, int(now), timeout_seconds)
+            if presence["doing"] == "idle" and name in asleep.split(" "):
+                presence["asleep"] = True  # else it has gone without a word
     return {"instances": {name: listed[name] for name in sorted(listed)}}
 
 

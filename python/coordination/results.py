@@ -10,11 +10,20 @@ from typing import Literal, TypedDict
 #: `active` until the presence timeout after the last heartbeat, `offline` from three times that or once it has left.
 PresenceStatus = Literal["active", "stale", "offline", "unknown"]
 
+#: What an agent does, as the events of its host tell: it works, has ended its turn, or waits for a person (until its next
+#: event, ten minutes at most). `away` where its status is not `active`, or no host has told anything.
+Doing = Literal["working", "idle", "waiting", "away"]
 
-class Recipient(TypedDict):
+
+class _Recipient(TypedDict):
     instance: str
     #: `unknown`: nobody by that name has ever been seen.
     presence: PresenceStatus
+
+
+class Recipient(_Recipient, total=False):
+    #: It is idle and nobody wakes it: it sees the message at its next prompt.
+    asleep: bool
 
 
 _PublishResult = TypedDict(
@@ -99,6 +108,8 @@ class Message(_Message, total=False):
     reply_to: str
     #: The first message of the conversation, where this is a reply.
     thread: str
+    #: Sent from outside of the session that spoke for its sender, for example by a person in a terminal.
+    outside: bool
     #: Where it was announced again to the caller: for how long it has been waiting.
     waiting_seconds: int
     #: Only on messages the caller sent, or asked for by id: who has seen and acknowledged it, those who are missing first. Of a
@@ -175,14 +186,19 @@ class SessionFacts(TypedDict, total=False):
 class _InstancePresence(TypedDict):
     instance_id: str
     status: PresenceStatus
+    doing: Doing
     last_heartbeat: str | None
     seconds_since_heartbeat: int | None
     session: SessionFacts
     #: How many messages it still has to acknowledge.
     pending: int
+    #: How many other runs would like to speak for it, and get no messages.
+    guests: int
 
 
 class InstancePresence(_InstancePresence, total=False):
+    #: True where it is idle and nobody wakes it: it sees a message at its next prompt.
+    asleep: bool
     #: Why the entry could not be read in full.
     unreadable: str
 

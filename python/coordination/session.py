@@ -53,7 +53,7 @@ class Session:
         return self.settings.require_identity()
 
     async def run(self, name: str, arguments: Mapping[str, str], further: Sequence[str] = ()) -> Any:
-        """Raises SUPERSEDED, and what the script refuses."""
+        """Raises SUPERSEDED, TAKEN, and what the script refuses."""
         return await self._run_as(self.instance, name, arguments, further)
 
     async def run_replicated(self, name: str, arguments: Mapping[str, str]) -> Replicated:
@@ -84,9 +84,9 @@ class Session:
         try:
             return await call(self._fence if instance else "")
         except CoordinationError as error:
-            if error.code != ErrorCode.SUPERSEDED:
+            if error.code not in _GUEST:
                 raise
-            # The newer session may have gone since: a long-lived one then speaks again, a single command just goes through.
+            # The other session may have gone since: a long-lived one then speaks again, a single command just goes through.
             if self._facts is not None:
                 await self._join_again(self._facts, error)
             elif await self._somebody_is_there(instance):
@@ -190,7 +190,7 @@ class Session:
 
     async def _beat_once(self) -> Any:
         """Not by `run`: a superseded session that beats must not take the name back, which only a call may."""
-        arguments = {"instance": self.instance, "session": self._fence, "activity": ""}
+        arguments = {"instance": self.instance, "session": self._fence, "activity": "", "doing": ""}
         return await self.store.run("beat", arguments)
 
     async def speaks(self) -> bool:
@@ -198,7 +198,7 @@ class Session:
         if self._is_guest:
             return False
         try:
-            await self.run("beat", {"activity": ""})
+            await self.run("beat", {"activity": "", "doing": ""})
         except CoordinationError as error:
             if error.code in _GUEST:
                 return False
@@ -207,7 +207,7 @@ class Session:
 
     async def set_activity(self, activity: str) -> None:
         """One line about what the agent does; empty removes it."""
-        await self.run("beat", {"activity": activity or "\n"})
+        await self.run("beat", {"activity": activity or "\n", "doing": ""})
 
     async def leave(self) -> None:
         """Ends the session properly; a guest ends its asking."""

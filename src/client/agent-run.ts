@@ -5,11 +5,11 @@
  */
 import { hostname } from "node:os";
 import type { SessionFacts } from "../protocol/results.ts";
-import { knowProcess, lives, machine, readArguments, readProcess } from "./process.ts";
+import { ancestors, knowProcess, lives, machine, readArguments, readProcess } from "./process.ts";
 import { currentBranch, findWorkTree } from "./work-tree.ts";
 
 /** How far up the agent is looked for: npx, a shell or two, a version switcher. And again as far for one that started it. */
-const ANCESTORS_MAXIMUM = 8;
+const STEPS_MAXIMUM = 8;
 /** Names of agent programs, and of their scripts where the program is an interpreter. */
 const AGENT = /(?:^|[/\s])(claude|codex|gemini|opencode|cursor-agent)(?:[\s.]|$)/;
 const AGENT_NAMES: Record<string, string> = {
@@ -38,6 +38,8 @@ export interface AgentHints {
 
 /** What presence shows of a run, and what tells it from others; only `facts` and `runName` look at the rest. */
 export interface AgentRun extends SessionFacts {
+  /** A channel rings in its session. */
+  channel?: true;
   /** When the process of the agent began; with its number, host and machine it means one process. */
   started?: string | undefined;
   machine?: string | undefined;
@@ -48,7 +50,7 @@ export interface AgentRun extends SessionFacts {
 
 /** Looks at the environment, at the processes above, and at the repository. Never fails: what is not known is absent. */
 export function identifyRun({ env, cwd, agent, sessionId }: AgentHints): AgentRun {
-  const found = findAgent(process.ppid, env, sessionId);
+  const found = findAgent(env, sessionId);
   const id = sessionId ?? (found.inherited ? undefined : env["CLAUDE_CODE_SESSION_ID"]);
   const tree = findWorkTree(cwd);
   const branch = currentBranch(tree);
@@ -84,7 +86,7 @@ interface FoundAgent {
  * The process of the agent: the nearest ancestor that Claude Code's variable names or that is a known program. The variable
  * counts as well where its process is not to be seen among the ancestors, but the hook is told the session that it belongs to.
  */
-function findAgent(parent: number, env: AgentHints["env"], sessionId: string | undefined): FoundAgent {
+function findAgent(env: AgentHints["env"], sessionId: string | undefined): FoundAgent {
   const told = Number(env["CLAUDE_PID"]);
   const isTold = (pid: number): boolean => Number.isInteger(told) && told > 0 && pid === told;
   const nameOf = (pid: number, command: string): string | undefined => {
@@ -92,19 +94,18 @@ function findAgent(parent: number, env: AgentHints["env"], sessionId: string | u
     return name === undefined ? undefined : (AGENT_NAMES[name] ?? name);
   };
   let nearest: { pid: number; name: string; group: number } | undefined;
-  let pid = parent;
-  for (let i = 0; i < ANCESTORS_MAXIMUM && pid > 1; i++) {
-    const ancestor = readProcess(pid);
-    if (ancestor === undefined) break;
-    const name = nameOf(pid, ancestor.command);
-    if (name !== undefined && nearest === undefined) {
-      nearest = { pid, name, group: ancestor.group };
-      i = -1;
-    } else if (name !== undefined && (name !== nearest!.name || ancestor.group !== nearest!.group)) {
+  let steps = 0;
+  for (const { pid, command, group } of ancestors()) {
+    if (steps++ === STEPS_MAXIMUM) break;
+    const name = nameOf(pid, command);
+    if (name === undefined) continue;
+    if (nearest === undefined) {
+      nearest = { pid, name, group };
+      steps = 0;
+    } else if (name !== nearest.name || group !== nearest.group) {
       // Another program, or what a shell of the agent started. What only wraps the agent, as its launcher does, shares its group.
-      return { pid: nearest!.pid, name: nearest!.name, nested: true, inherited: foreign(nearest!, env, isTold) };
+      return { pid: nearest.pid, name: nearest.name, nested: true, inherited: foreign(nearest, env, isTold) };
     }
-    pid = ancestor.parent;
   }
   if (nearest !== undefined) {
     return { pid: nearest.pid, name: nearest.name, nested: false, inherited: foreign(nearest, env, isTold) };
@@ -118,7 +119,12 @@ function findAgent(parent: number, env: AgentHints["env"], sessionId: string | u
 
 export function isAgent(pid: number): boolean {
   const found = readProcess(pid);
-  return found !== undefined && AGENT.test(found.command);
+  return found !== undefined && isAgentProgram(found.command);
+}
+
+/** @param command the program and its first argument */
+export function isAgentProgram(command: string): boolean {
+  return AGENT.test(command);
 }
 
 function foreign(

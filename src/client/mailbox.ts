@@ -86,7 +86,7 @@ export class Mailbox {
   ): Promise<{ joined: Joined; mail: Mail }> {
     const seconds = String(WAKER_SECONDS);
     const { joined, followed } = await this.#session.joinAnd(run, options, async (speak) => {
-      const sent = moment === "turn" ? [speak("waker", { waker: "", seconds })] : [];
+      const sent = moment === "turn" || moment === "resume" ? [speak("waker", { waker: "", seconds })] : [];
       const [reply] = await Promise.all([speak("collect", this.#collecting(moment, limit, bound, "")), ...sent]);
       return reply;
     });

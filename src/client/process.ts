@@ -63,6 +63,21 @@ export function readProcess(pid: number): ProcessFacts | undefined {
   }
 }
 
+/** How far up is looked: agents that start agents, each with npx, a shell or two, a version switcher. */
+const ANCESTORS_MAXIMUM = 64;
+const above: (ProcessFacts & { pid: number })[] = [];
+
+/** The processes above this one, the nearest first. Each is read once: to ask `ps` for one costs as much as a small command. */
+export function* ancestors(): Generator<ProcessFacts & { readonly pid: number }> {
+  for (let i = 0; i < ANCESTORS_MAXIMUM; i++) {
+    const pid = i === 0 ? process.ppid : above[i - 1]!.parent;
+    const facts = above[i] ?? (pid > 1 ? readProcess(pid) : undefined);
+    if (facts === undefined) return;
+    above[i] ??= { ...facts, pid };
+    yield above[i]!;
+  }
+}
+
 /** proc(5): `pid (name) state ppid …`, the 22nd field is the start in ticks since boot. A name may hold spaces and parentheses. */
 function readProc(pid: number): ProcessFacts {
   const stat = readFileSync(`/proc/${pid}/stat`, "utf8");

@@ -3,7 +3,7 @@ import { asksForAcknowledgement, defaultRecipient, directionProblem, nearestName
 import { BROADCAST, type MessageType, TYPE_RULES } from "../protocol/definition.ts";
 import { CoordinationError, ErrorCode } from "../protocol/errors.ts";
 import { readPresence } from "../protocol/presence.ts";
-import type { NamespaceSettings, PublishRequest, PublishResult } from "../protocol/results.ts";
+import type { NamespaceSettings, PublishRequest, PublishResult, Recipient } from "../protocol/results.ts";
 import {
   checkAckWithin,
   checkDescription,
@@ -25,6 +25,8 @@ type PublishArguments = OwnArguments<"publish">;
 
 /** How many publishes with unknown outcome are remembered; more than an agent has in flight. */
 const UNCERTAIN_MAXIMUM = 100;
+/** How many names a warning lists. */
+const LISTED_NAMES = 10;
 /** After these a publish is expected again with the same content. */
 const UNSETTLED: ReadonlySet<ErrorCode> = new Set([...AWAY, ErrorCode.NOT_REPLICATED]);
 
@@ -137,6 +139,8 @@ interface PublishReply {
   acknowledged: string;
   /** Only where the one recipient is unknown; separated by spaces. */
   known?: string;
+  /** Who is idle and has nobody who wakes it; separated by spaces. */
+  asleep?: string;
   /** The presence entry of each recipient. */
   [presence: `presence:${string}`]: string;
 }
@@ -150,16 +154,20 @@ function readPublish(
   const fields = readFields(reply) as unknown as PublishReply;
   const { message_id: messageId, timestamp, to, known } = fields;
   const now = Date.parse(timestamp);
-  const recipients = [];
+  const recipients: Recipient[] = [];
+  const unwoken = new Set(fields.asleep?.split(" "));
   for (const [name, entry] of Object.entries(fields)) {
     if (!name.startsWith("presence:")) continue;
     const instance = name.slice("presence:".length);
-    const { status } = readPresence(instance, entry || "{}", 0, now, presenceTimeoutSeconds);
-    recipients.push({ instance, presence: status });
+    const { status, doing } = readPresence(instance, entry || "{}", 0, now, presenceTimeoutSeconds);
+    const asleep = doing === "idle" && unwoken.has(instance); // not where it has gone without a word
+    recipients.push({ instance, presence: status, ...(asleep ? { asleep } : {}) });
   }
   recipients.sort((a, b) => (a.instance < b.instance ? -1 : 1));
   const warnings = [];
   if (known !== undefined) warnings.push(unknownWarning(to, known.split(" ")));
+  const asleep = recipients.flatMap(({ instance, asleep: it }) => (it ? [instance] : []));
+  if (asleep.length > 0) warnings.push(asleepWarning(asleep));
   if (to === BROADCAST && recipients.length === 0)
     warnings.push("Nobody else has been seen here: no instance gets this message.");
   const direction = directionProblem(type as MessageType, me, to, orchestrator);
@@ -176,6 +184,12 @@ function readPublish(
     repeated: fields.repeated === "1",
     acknowledged: fields.acknowledged === "1",
   };
+}
+
+function asleepWarning(names: readonly string[]): string {
+  const who = names.length > LISTED_NAMES ? `${names.length} recipients` : names.join(", ");
+  const [are, each] = names.length === 1 ? ["is", "it sees"] : ["are", "each sees"];
+  return `${who} ${are} idle, and nobody wakes ${names.length === 1 ? "it" : "them"}: ${each} this at its next prompt.`;
 }
 
 function unknownWarning(to: string, known: readonly string[]): string {

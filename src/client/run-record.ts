@@ -9,8 +9,8 @@
 import * as fs from "node:fs";
 import { join, sep } from "node:path";
 import { CoordinationError, ErrorCode } from "../protocol/errors.ts";
-import { isAgent } from "./agent-run.ts";
-import { type KnownProcess, lives, machine, readProcess } from "./process.ts";
+import { isAgentProgram } from "./agent-run.ts";
+import { ancestors, type KnownProcess, lives, machine } from "./process.ts";
 import type { Variables } from "./variables.ts";
 
 export interface RunRecord {
@@ -49,8 +49,6 @@ const RECORDS_MAXIMUM = 1_000;
 const SESSIONS_MAXIMUM = 8;
 /** Without a process nothing tells that a run has ended: a day after its last hook it has. */
 const FORGOTTEN_MILLISECONDS = 24 * 3600 * 1000;
-/** How far up a run is looked for: agents that start agents, each with npx, a shell or two, a version switcher. */
-const ANCESTORS_MAXIMUM = 64;
 
 /** Nothing where the run has neither a process nor an id of its own, or where there is no private place that takes it. */
 export function writeRunRecord(record: RunRecord): boolean {
@@ -128,10 +126,10 @@ export function ownRunRecord(env: Variables, folder: string): RunRecord | undefi
   const place = recordFolder();
   const names = place === undefined ? [] : namesIn(place);
   if (names.length === 0) return undefined;
-  for (const pid of ancestors()) {
+  for (const { pid, command } of ancestors()) {
     const found = ofProcess(place!, names, pid);
     if (found.length > 0) return choose(found, ({ agent }) => env[SESSION_VARIABLES[agent ?? ""] ?? ""], folder);
-    if (isAgent(pid)) return undefined;
+    if (isAgentProgram(command)) return undefined;
   }
   const ids = new Set(Object.values(SESSION_VARIABLES).flatMap((name) => env[name] || []));
   for (const id of ids) {
@@ -149,15 +147,7 @@ export function outerRunRecords(own: number | undefined): RunRecord[] {
   const place = recordFolder();
   const names = place === undefined ? [] : namesIn(place);
   if (names.length === 0) return [];
-  return [...ancestors()].filter((pid) => pid !== own).flatMap((pid) => ofProcess(place!, names, pid));
-}
-
-function* ancestors(): Generator<number> {
-  let pid: number | undefined = process.ppid;
-  for (let i = 0; i < ANCESTORS_MAXIMUM && pid !== undefined && pid > 1; i++) {
-    yield pid;
-    pid = readProcess(pid)?.parent;
-  }
+  return [...ancestors()].filter(({ pid }) => pid !== own).flatMap(({ pid }) => ofProcess(place!, names, pid));
 }
 
 function ofProcess(folder: string, names: readonly string[], pid: number): RunRecord[] {

@@ -5,11 +5,11 @@
 import { LIMITS } from "../protocol/definition.ts";
 import { CoordinationError, ErrorCode } from "../protocol/errors.ts";
 import { readStoredSession } from "../protocol/presence.ts";
-import type { Joined, JoinOptions, PresenceResult, SweepResult } from "../protocol/results.ts";
+import type { Guest, Joined, JoinOptions, PresenceResult, SweepResult } from "../protocol/results.ts";
 import type { ScriptArguments, ScriptName } from "../store/scripts.ts";
 import { type Replicated, Store } from "../store/store.ts";
 import { type AgentRun, factsOf, numberOfDead, runName } from "./agent-run.ts";
-import { presencesCursor, readPresences, readSweep } from "./replies.ts";
+import { presencesCursor, readGuestsOf, readPresences, readSweep } from "./replies.ts";
 import { requireIdentity, type Settings } from "./settings.ts";
 import { Sweeper } from "./waiting.ts";
 
@@ -65,7 +65,7 @@ export class Session {
     return requireIdentity(this.settings);
   }
 
-  /** @throws CoordinationError SUPERSEDED, and what the script refuses */
+  /** @throws CoordinationError SUPERSEDED, TAKEN, and what the script refuses */
   async run<N extends ScriptName>(name: N, args: OwnArguments<N>, further?: readonly string[]): Promise<unknown> {
     const call = (session: string): Promise<unknown> =>
       this.store.run(name, withSession(this.instance, session, args), further);
@@ -91,8 +91,8 @@ export class Session {
     try {
       return await call(instance === "" ? "" : this.#fence);
     } catch (error) {
-      if (!isRefusal(error, ErrorCode.SUPERSEDED)) throw error;
-      // The newer session may have gone since: a long-lived one then speaks again, a single command just goes through.
+      if (!isGuest(error)) throw error;
+      // The other session may have gone since: a long-lived one then speaks again, a single command just goes through.
       if (this.#run !== undefined) await this.#joinAgain(this.#run, error);
       else if (await this.#somebodyIsThere(instance)) throw error;
       return call(this.#run === undefined ? "" : this.#fence);
@@ -119,14 +119,23 @@ export class Session {
 
   /** Every instance, in as many steps as that takes. */
   async presences(reader: string = this.settings.instanceId ?? ""): Promise<PresenceResult> {
-    const pages = [];
+    return readPresences(await this.#presencePages(reader), this.settings.presenceTimeoutSeconds);
+  }
+
+  /** The runs that would like to speak for an instance, where another one does. */
+  async guestsOf(instance: string): Promise<Guest[]> {
+    return readGuestsOf(await this.#presencePages(""), instance, this.settings.presenceTimeoutSeconds);
+  }
+
+  async #presencePages(reader: string): Promise<unknown[]> {
+    const pages: unknown[] = [];
     for (let cursor = FIRST; ;) {
       const page = await this.#speak(reader, (session) =>
         this.store.run("presence", { instance: reader, session, cursor }),
       );
       pages.push(page);
       cursor = presencesCursor(page);
-      if (cursor === FIRST) return readPresences(pages, this.settings.presenceTimeoutSeconds);
+      if (cursor === FIRST) return pages;
     }
   }
 
@@ -246,7 +255,14 @@ export class Session {
 
   /** Not by `run`: a superseded session that beats must not take the name back, which only a prompt or a call may. */
   async #beatOnce(): Promise<unknown> {
-    return this.store.run("beat", withSession(this.instance, this.#fence, { activity: "" }));
+    return this.store.run("beat", withSession(this.instance, this.#fence, { activity: "", doing: "" }));
+  }
+
+  /** A hook was told that the agent waits for a person. @throws CoordinationError SUPERSEDED, TAKEN */
+  async waitsForPerson(run: AgentRun): Promise<void> {
+    const fence = run.id === undefined ? `joined:${runName(run)}` : `id:${run.id}`;
+    // Not by `run`: whoever does not speak has nothing to say of the one who does.
+    await this.store.run("beat", withSession(this.instance, fence, { activity: "", doing: "waiting" }));
   }
 
   /**
@@ -265,7 +281,7 @@ export class Session {
   async speaks(): Promise<boolean> {
     if (this.#isGuest) return false;
     try {
-      await this.run("beat", { activity: "" });
+      await this.run("beat", { activity: "", doing: "" });
       return true;
     } catch (error) {
       if (isGuest(error)) return false;
@@ -275,7 +291,7 @@ export class Session {
 
   /** One line about what the agent does; empty removes it. */
   async setActivity(activity: string): Promise<void> {
-    await this.run("beat", { activity: activity === "" ? "\n" : activity });
+    await this.run("beat", { activity: activity === "" ? "\n" : activity, doing: "" });
   }
 
   /** Ends the session properly; a server ends only its own part, a guest only its asking. */

@@ -61,6 +61,8 @@ export interface Limits {
   readonly loan_seconds: number;
   readonly loan_seconds_maximum: number;
   readonly beat_seconds_maximum: number;
+  /** An agent that waits for a person counts as idle after so long: that the person has said no is told by no host. */
+  readonly waiting_seconds_maximum: number;
   readonly sweep_seconds_maximum: number;
   /** How long each step of connecting may be silent: a server that is far away takes long, one that is gone says nothing. */
   readonly silent_milliseconds: number;

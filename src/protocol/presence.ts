@@ -1,8 +1,10 @@
 /** Presence as the reader computes it from the stored heartbeat and Redis' clock. */
 import { LIMITS } from "./definition.ts";
-import type { InstancePresence, PresenceStatus, SessionFacts } from "./results.ts";
+import type { Doing, Guest, InstancePresence, PresenceStatus, SessionFacts } from "./results.ts";
 
-const UNREADABLE = { lastHeartbeat: null, secondsSinceHeartbeat: null, session: {} } as const;
+/** A time, as scripts write it. */
+const MICROSECONDS = /^\d{1,16}$/;
+const UNREADABLE = { lastHeartbeat: null, secondsSinceHeartbeat: null, session: {}, doing: "away", guests: 0 } as const;
 
 /**
  * Reads one value of the presence hash. A heartbeat from the future counts as now: the clock of Redis may have been
@@ -29,14 +31,49 @@ export function readPresence(
     return { instanceId, status: "unknown", ...UNREADABLE, pending, unreadable: "last_heartbeat is not a time" };
   }
   const age = Math.max(0, nowMilliseconds - heartbeat) / 1000;
+  const status = left === true ? "offline" : statusAt(age, timeoutSeconds);
   return {
     instanceId,
-    status: left === true ? "offline" : statusAt(age, timeoutSeconds),
+    status,
+    doing: status === "active" ? doingAt(session, nowMilliseconds) : "away",
     lastHeartbeat: lastHeartbeat as string,
     secondsSinceHeartbeat: Math.floor(age),
     session: readSession(session),
     pending,
+    guests: readGuests(session, nowMilliseconds, timeoutSeconds).length,
   };
+}
+
+/** What the events of its host last told. */
+function doingAt(session: unknown, nowMilliseconds: number): Doing {
+  const { doing, doing_at: since } = (session ?? {}) as Record<string, unknown>;
+  if (doing === "waiting") {
+    const age = nowMilliseconds - Date.parse(String(since));
+    return age < LIMITS.waiting_seconds_maximum * 1000 ? "waiting" : "idle";
+  }
+  return doing === "working" || doing === "idle" ? doing : "away";
+}
+
+/** The guests in one value of the presence hash; none where that cannot be read. */
+export function readGuestsIn(value: string, nowMilliseconds: number, timeoutSeconds: number): Guest[] {
+  try {
+    const entry = JSON.parse(value) as { session?: unknown } | null;
+    return readGuests(entry?.session, nowMilliseconds, timeoutSeconds);
+  } catch {
+    return [];
+  }
+}
+
+/** Who has tried to speak for an instance, or spoke for it before, and was seen within the time of an offline session. */
+function readGuests(session: unknown, nowMilliseconds: number, timeoutSeconds: number): Guest[] {
+  const { guests } = (session ?? {}) as { guests?: unknown };
+  if (typeof guests !== "object" || guests === null) return [];
+  const oldest = nowMilliseconds - LIMITS.offline_factor * timeoutSeconds * 1000;
+  return Object.entries(guests).flatMap(([run, guest]) => {
+    const { at, superseded } = (guest ?? {}) as Record<string, unknown>;
+    const seen = typeof at === "string" && MICROSECONDS.test(at) ? Number(at) / 1000 : 0;
+    return seen > oldest ? [{ run, superseded: superseded === true }] : [];
+  });
 }
 
 function statusAt(ageSeconds: number, timeoutSeconds: number): PresenceStatus {

@@ -26,6 +26,8 @@ export interface Recipient {
   instance: string;
   /** `unknown`: nobody by that name has ever been seen. */
   presence: PresenceStatus;
+  /** It is idle and nobody wakes it: it sees the message at its next prompt. */
+  asleep?: true;
 }
 
 export interface PublishResult {
@@ -115,6 +117,8 @@ export interface Message {
   replyTo?: string;
   /** The first message of the conversation, where this is a reply. */
   thread?: string;
+  /** Sent from outside of the session that spoke for its sender, for example by a person in a terminal. */
+  outside?: true;
   /** Where it was announced again to the caller: for how long it has been waiting. */
   waitingSeconds?: number;
   /**
@@ -190,14 +194,33 @@ export interface Joined {
   superseded?: SessionFacts;
 }
 
+/**
+ * What an agent does, as the events of its host tell: it works, has ended its turn, or waits for a person (until its next
+ * event, ten minutes at most). `away` where its status is not `active`, or no host has told anything.
+ */
+export type Doing = "working" | "idle" | "waiting" | "away";
+
+/** A run of an agent that may not speak for the name, since another one does. */
+export interface Guest {
+  /** As scripts name it: `pid HOST MACHINE PID STARTED`, or `id:` and the host's session id. */
+  run: string;
+  /** It spoke before. */
+  superseded: boolean;
+}
+
 export interface InstancePresence {
   instanceId: string;
   status: PresenceStatus;
+  doing: Doing;
   lastHeartbeat: string | null;
   secondsSinceHeartbeat: number | null;
   session: SessionFacts;
   /** How many messages it still has to acknowledge. */
   pending: number;
+  /** How many other runs would like to speak for it, and get no messages. */
+  guests: number;
+  /** It is idle and nobody wakes it: it sees a message at its next prompt. */
+  asleep?: true;
   /** Why the entry could not be read in full. */
   unreadable?: string;
 }

@@ -58,7 +58,7 @@ export function filesOf(agent: Agent, root: string, { coord, hook }: Programs): 
         file(".claude/settings.local.json", { isLocal: true, hooks: { grouped: true, events: claudeHooks(hook) } }),
       ];
     case "codex": {
-      const events = ["SessionStart", "UserPromptSubmit", "PostToolUse", "Stop"];
+      const events = ["SessionStart", "UserPromptSubmit", "PostToolUse", "PermissionRequest", "Stop"];
       const handler = { type: "command", command: "", timeout: HOOK_SECONDS };
       // It starts servers without the environment: these it passes on where they are set.
       const entry = { command, args, env_vars: HOST_VARIABLES };
@@ -68,7 +68,7 @@ export function filesOf(agent: Agent, root: string, { coord, hook }: Programs): 
       ];
     }
     case "gemini": {
-      const events = ["SessionStart", "BeforeAgent", "AfterTool", "AfterAgent", "SessionEnd"];
+      const events = ["SessionStart", "BeforeAgent", "AfterTool", "Notification", "AfterAgent", "SessionEnd"];
       const handler = { type: "command", command: "", timeout: HOOK_SECONDS * 1000 };
       return [
         file(".gemini/settings.json", {
@@ -126,6 +126,7 @@ function claudeHooks(hook: CommandLine): Record<string, EventHooks> {
     UserPromptSubmit: { handlers: [mail] },
     PostToolUse: { matcher: "*", handlers: [between] },
     PostToolUseFailure: { matcher: "*", handlers: [between] },
+    PermissionRequest: { handlers: [mail] },
     Stop: { handlers: [mail, wait] },
     SessionEnd: { handlers: [mail] },
   };

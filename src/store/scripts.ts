@@ -30,7 +30,7 @@ const ARGUMENTS = {
     "alive_seconds",
     "tell",
   ],
-  beat: ["instance", "session", "activity"],
+  beat: ["instance", "session", "activity", "doing"],
   leave: ["instance", "session", "server", "run"],
   waker: ["instance", "session", "waker", "seconds"],
   sweep: ["instance", "session", "orchestrator"],

@@ -235,7 +235,14 @@ class Model {
 
   presence(me: string): object {
     this.seen.add(me);
-    const facts = { status: "active", lastHeartbeat: "<time>", secondsSinceHeartbeat: 0, session: {} };
+    const facts = {
+      status: "active",
+      doing: "away",
+      guests: 0,
+      lastHeartbeat: "<time>",
+      secondsSinceHeartbeat: 0,
+      session: {},
+    };
     const entry = (instanceId: string): object => ({ instanceId, ...facts, pending: this.#pending(instanceId).length });
     return { instances: Object.fromEntries([...this.seen].map((name) => [name, entry(name)])) };
   }

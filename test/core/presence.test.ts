@@ -46,10 +46,12 @@ describe("status", () => {
     expect(await bench.plain(instances["fresh"])).toEqual({
       instanceId: "fresh",
       status: "active",
+      doing: "away",
       lastHeartbeat: "<time>",
       secondsSinceHeartbeat: expect.any(Number),
       session: {},
       pending: 1,
+      guests: 0,
     });
   });
 
@@ -83,6 +85,8 @@ describe("status", () => {
       expect(instances[name]).toEqual({
         instanceId: name,
         status: "unknown",
+        doing: "away",
+        guests: 0,
         lastHeartbeat: null,
         secondsSinceHeartbeat: null,
         session: {},

@@ -92,7 +92,7 @@ describe("the headers", () => {
   test.each(verbs)("%s: the codes it refuses with stand in its header, and those there are used", (verb) => {
     const source = read(verb);
     const used = [...source.matchAll(/\brefus(?:e|al)\('([A-Z_]+)'/g)].map(([, code]) => code!);
-    if (source.includes("superseded(")) used.push("SUPERSEDED"); // refused in the prelude
+    if (source.includes("superseded(")) used.push("SUPERSEDED", "TAKEN"); // refused in the prelude
     const stated =
       header(source)
         .sections["Refuses"]!.join(" ")

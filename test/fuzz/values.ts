@@ -75,7 +75,7 @@ async function due(raw: Redis): Promise<void> {
     await raw.zadd("coord:deadlines", "XX", "1", member);
 }
 
-const MOMENTS: readonly MailMoment[] = ["start", "turn", "tool", "stop", "wake"];
+const MOMENTS: readonly MailMoment[] = ["start", "resume", "turn", "tool", "stop", "wake"];
 
 /** Everything that reads or writes, with what its surfaces make of the result. */
 const OPERATIONS: Record<string, (scene: Scene) => Promise<unknown>> = {

@@ -120,6 +120,16 @@ describe("where nothing waits", () => {
     expect((await heartbeat()) > before).toBe(true);
   });
 
+  it("[G8] Node is not started, and an agent that had waited for a person works again", async () => {
+    const key = `${PREFIX}:presence`;
+    const at = new Date().toISOString();
+    const session = { number: 1, ids: [SESSION], doing: "waiting", doing_at: at };
+    await bench.raw.hset(key, "me", JSON.stringify({ last_heartbeat: at, left: false, session }));
+    expect(await hook()).toEqual(FAST);
+    const entry = JSON.parse((await bench.raw.hget(key, "me"))!) as { session: object };
+    expect(entry.session).toEqual({ ...session, doing: "working", doing_at: expect.stringMatching(/Z$/) as string });
+  });
+
   it("[G7] mail that could not be written, or that nobody reads, stays unread and disturbs nobody", async () => {
     const id = await send();
     const session = { CLAUDE_PROJECT_DIR: project, CLAUDE_CODE_SESSION_ID: SESSION, CLAUDE_INSTANCE_ID: "me" };

@@ -1,7 +1,7 @@
 /** [G11] A person who looks, in a terminal of the work tree of a live agent, takes nothing away from it. */
 import { describe, expect, it } from "vitest";
 import type { Agent, Ended, Stage } from "./agent.ts";
-import { COORD, PROMPT, START, until, useRedis } from "./agent.ts";
+import { COORD, END, PROMPT, START, until, useRedis } from "./agent.ts";
 import { run } from "../surfaces/run.ts";
 
 const bench = useRedis();
@@ -112,5 +112,33 @@ describe.concurrent("[G11] in the shell of the agent itself", () => {
     expect(read).toMatchObject({ success: true, count: 1 });
     expect(read).not.toHaveProperty("looking");
     expect(await agent.shown(PROMPT)).not.toContain("About login.");
+  });
+});
+
+describe.concurrent("[G11] what is sent from a terminal beside a live agent", () => {
+  it("says everywhere that it came from outside; what the agent sends does not, nor what is sent once it has left", async () => {
+    const { stage, agent } = await speaking();
+    const send = ["GENERAL", "hello", "", "--to", "reader"];
+    expect((await terminal(stage, "publish", ...send)).code).toBe(0);
+    expect((await agent.coord("publish", ...send)).code).toBe(0);
+    expect(
+      await (
+        await agent.mcp()
+      ).call("publish_message", {
+        msg_type: "GENERAL",
+        subject: "hello",
+        description: "",
+        to_instance: "reader",
+      }),
+    ).toMatchObject({ success: true });
+    await agent.hook(END);
+    expect((await terminal(stage, "publish", ...send)).code).toBe(0);
+    const reader = await stage.agent("reader");
+    const frames = (await reader.shown(START)).match(/<agent-message .*>/g) ?? [];
+    expect(frames.map((frame) => frame.includes(' outside="yes"'))).toEqual([true, false, false, false]);
+    const { messages } = (await reader.json("check", "--pending")) as { messages: { outside?: boolean }[] };
+    expect(messages.map(({ outside }) => outside)).toEqual([true, undefined, undefined, undefined]);
+    const shown = (await reader.coord("check", "--pending")).stdout;
+    expect(shown.split("\n").filter((line) => line === "  Sent from outside of its sender's session.")).toHaveLength(1);
   });
 });

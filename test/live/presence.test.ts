@@ -24,6 +24,8 @@ describe.concurrent("[G8] a surface that lasts", () => {
     expect(presence).toEqual({
       instanceId: "backend",
       status: "active",
+      doing: "away",
+      guests: 0,
       lastHeartbeat: expect.any(String) as string,
       secondsSinceHeartbeat: 0,
       pending: 2,

@@ -42,6 +42,8 @@ describe.concurrent("[G8] one run of an agent is one session", () => {
       run: expect.stringMatching(new RegExp(`^pid ${hostname()} \\S+ ${agent.pid} `)) as string,
       hooks: true,
       servers: [String(pid)],
+      doing: "working", // with what its stop was reminded of
+      doing_at: expect.stringMatching(/^\d{4}-.*Z$/) as string,
     });
     expect(pid).toBeGreaterThan(0);
   });

@@ -85,6 +85,8 @@ test("[G10] on a terminal no text moves the cursor, reorders a line, or poses as
         lastHeartbeat: TIME,
         secondsSinceHeartbeat: 1,
         pending: 1,
+        doing: "idle" as const,
+        guests: 1,
       };
       const facts = { id: odd, agent: odd, host: odd, cwd: odd, branch: odd, activity: odd, joined: odd };
       const counts = { inbox: 1, outbox: 1, pending: 1, unread: 1, notifications: 1 };

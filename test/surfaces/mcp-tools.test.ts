@@ -65,7 +65,7 @@ describe("the five tools", () => {
       description: "Branch feat/login",
     };
     const cursors = { more: false, next_since: "m1", next_before: "m1", unreadable: [] };
-    const instance = { status: "active", last_heartbeat: "<time>", session: {}, pending: 0 };
+    const instance = { status: "active", doing: "away", last_heartbeat: "<time>", session: {}, pending: 0, guests: 0 };
     const plain = await bench.plain({ published, pending, acknowledged, again, sent, heard });
     expect(plain).toEqual({
       published: {

@@ -51,9 +51,9 @@ async function loaded(argv: readonly string[], further: Environment = {}): Promi
   return JSON.parse(readFileSync(probed, "utf8")) as Loaded;
 }
 
-/** With crypto, tls or dns a start is a tenth longer. */
+/** With child_process, crypto, tls or dns a start is a tenth longer. */
 const COMMAND = {
-  node: ["child_process", "events", "fs", "module", "net", "os", "path", "process"],
+  node: ["events", "fs", "module", "net", "os", "path", "process"],
   ours: ["coord.cjs", "cli.cjs"],
 };
 

@@ -61,7 +61,7 @@ export function renderCheck(result: CheckResult, nothing: string): string {
 
 function renderMessage(message: Message): string {
   const { id, type, from, to, timestamp, requiresAck, acknowledged, subject, description, replyTo } = message;
-  const { waitingSeconds, receipts, receiptTotals: totals } = message;
+  const { waitingSeconds, outside, receipts, receiptTotals: totals } = message;
   const settled =
     totals === undefined
       ? receipts?.every(({ state: its }) => SETTLED.has(its)) === true
@@ -72,6 +72,7 @@ function renderMessage(message: Message): string {
     `${bold(visibleLine(type))} ${visibleLine(from)} → ${visibleLine(to)}  ${dim(visibleLine(timestamp))}  ${state}`,
     idLine(id),
     ...(replyTo === undefined ? [] : [`  Reply to: ${visibleLine(replyTo)}`]),
+    ...(outside === true ? [dim("  Sent from outside of its sender's session.")] : []),
     ...(waitingSeconds === undefined
       ? []
       : [yellow(`  Announced again: it has been waiting for ${duration(waitingSeconds)}.`)]),
@@ -108,15 +109,19 @@ export function renderAck(result: AckResult | AckRefusal): string {
 
 export function renderPresence({ instances }: PresenceResult): string {
   const rows = Object.values(instances).map((presence) => {
-    const { instanceId, status, secondsSinceHeartbeat: age, pending, session, unreadable } = presence;
+    const { instanceId, status, doing, secondsSinceHeartbeat: age, pending, guests, session, unreadable } = presence;
     const facts = [session.agent, session.host, session.cwd, session.branch, session.activity].filter(
       (fact) => fact !== undefined,
     );
+    const waiting = [
+      ...(pending === 0 ? [] : [`${pending} pending`]),
+      ...(guests === 0 ? [] : [`${guests} ${guests === 1 ? "guest" : "guests"}`]),
+    ].join(", ");
     return [
       visibleLine(instanceId),
-      colored(status),
+      doing === "away" ? colored(status) : `${colored(status)}, ${doing}`,
       age === null ? "" : `seen ${duration(age)} ago`,
-      pending === 0 ? "" : `${pending} pending`,
+      waiting,
       visibleLine(unreadable ?? facts.join(" · ")),
     ];
   });

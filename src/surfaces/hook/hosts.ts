@@ -4,8 +4,8 @@ import type { MailMoment } from "../../client/replies.ts";
 export interface Host {
   /** As presence shows it. */
   readonly agent: string;
-  /** Its hook events, as what they are to us. */
-  readonly moments: Readonly<Record<string, MailMoment | "join" | "end">>;
+  /** Its hook events, as what they are to us; "ask": it waits for a person. */
+  readonly moments: Readonly<Record<string, MailMoment | "join" | "ask" | "end">>;
   /** One process of it may hold several sessions, each with an id of its own. */
   readonly severalSessions?: true;
   /** The answer that shows the text to the model. */
@@ -25,6 +25,7 @@ export const HOSTS: Readonly<Record<string, Host>> = {
       UserPromptSubmit: "turn",
       PostToolUse: "tool",
       PostToolUseFailure: "tool",
+      PermissionRequest: "ask",
       Stop: "stop",
       SessionEnd: "end",
     },
@@ -33,7 +34,14 @@ export const HOSTS: Readonly<Record<string, Host>> = {
   codex: {
     agent: "codex",
     severalSessions: true,
-    moments: { SessionStart: "start", UserPromptSubmit: "turn", PostToolUse: "tool", Stop: "stop", SessionEnd: "end" },
+    moments: {
+      SessionStart: "start",
+      UserPromptSubmit: "turn",
+      PostToolUse: "tool",
+      PermissionRequest: "ask",
+      Stop: "stop",
+      SessionEnd: "end",
+    },
     // Its Stop takes no additional context.
     answer: (event, text) => (event === "Stop" ? { decision: "block", reason: text } : additionalContext(event, text)),
   },
@@ -49,6 +57,7 @@ export const HOSTS: Readonly<Record<string, Host>> = {
       SessionStart: "start",
       BeforeAgent: "turn",
       AfterTool: "tool",
+      Notification: "ask", // it has no other kind than ToolPermission
       AfterAgent: "stop",
       SessionEnd: "end",
     },

@@ -82,6 +82,10 @@ async function serve(input: HookInput, host: Host): Promise<void> {
       await soon(client.session.join(run, { unlessTaken: !begins(input), surface: "hook" }));
       return;
     }
+    if (what === "ask") {
+      await soon(client.session.waitsForPerson(run));
+      return;
+    }
     const said = await collect(mailbox, what, input, run, settings, before);
     if (said === undefined) return;
     await write(JSON.stringify(host.answer(input.event, said.text)));
@@ -170,7 +174,7 @@ function begins({ source }: HookInput): boolean {
 
 /** After resume and compaction it is the same session: what was shown is only reminded of. */
 function momentOf(moment: MailMoment, { source }: HookInput): MailMoment {
-  return moment === "start" && (source === "resume" || source === "compact") ? "turn" : moment;
+  return moment === "start" && (source === "resume" || source === "compact") ? "resume" : moment;
 }
 
 async function write(text: string): Promise<void> {

@@ -5,8 +5,11 @@
 import type { Server } from "@modelcontextprotocol/server";
 import type { CoordinationClient } from "../../client/client.ts";
 import { Mailbox } from "../../client/mailbox.ts";
+import { readArguments } from "../../client/process.ts";
 import { INSTANCE_PATTERN, MESSAGE_TYPES, type MessageType } from "../../protocol/definition.ts";
 
+/** How it is told that a server may ring. */
+const CHANNELS = /^--(dangerously-load-development-)?channels(=|$)/;
 const RETRY_MILLISECONDS = 30_000;
 
 interface PublishedEvent {
@@ -17,6 +20,11 @@ interface PublishedEvent {
 
 /** As we make them; an imported message may have another one, and rings no bell here. */
 const MESSAGE_ID = /^[A-Za-z0-9._-]{1,128}$/;
+
+/** Whether Claude Code was started with channels: without, it throws away what rings. */
+export function hearsChannels(agentPid: number | undefined): boolean {
+  return agentPid !== undefined && readArguments(agentPid).some((argument) => CHANNELS.test(argument));
+}
 
 export async function ringChannel(server: Server, client: CoordinationClient): Promise<void> {
   const ring = (text: string | undefined): void => {

@@ -8,7 +8,7 @@ import { serverAddress } from "../../client/inspection.ts";
 import { recordRun, settingsOfRun } from "../../client/recording.ts";
 import { requireIdentity, workingFolder } from "../../client/settings.ts";
 import { VERSION } from "../../protocol/version.ts";
-import { ringChannel } from "./channel.ts";
+import { hearsChannels, ringChannel } from "./channel.ts";
 import { acceptFrames } from "./frames.ts";
 import { instructions } from "./instructions.ts";
 import { reportProgress } from "./progress.ts";
@@ -106,7 +106,11 @@ export async function serveMcp(instanceId: string | undefined): Promise<void> {
     await confirm?.().catch(() => undefined); // not confirmed: they come again
   };
   // Nobody has asked for anything yet: it must not take the name from whoever speaks. No Redis yet: each beat tries again.
-  if (!keptOut) void client.session.stay({ ...run, pid: process.pid }, { unlessTaken: true, surface: "server" });
+  if (!keptOut)
+    void client.session.stay(
+      { ...run, pid: process.pid, ...(hearsChannels(run.agentPid) ? { channel: true } : {}) },
+      { unlessTaken: true, surface: "server" },
+    );
 
   setTimeout(() => process.getBuiltinModule("node:v8").setFlagsFromString(MEMORY_FLAG), STARTED_MILLISECONDS).unref();
 
