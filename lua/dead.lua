@@ -46,6 +46,8 @@ for i = 6, cursor == '' and #ARGV or 0 do
   if problem then return problem end
 end
 
+-- To change a receipt takes some ten commands, and the message is listed in the same step.
+local CHANGED_MAXIMUM = WRITE_MAXIMUM / 2
 local read, written = 0, 0
 
 local function change(id, message, name, history, event)
@@ -67,7 +69,7 @@ local function change_all(id, message)
   local names = recipients_of(id, message.to)
   local event = reminder_event('overdue', id, message)
   local changed, at, refusal = 0, looked, nil
-  while at < #names and read < READ_MAXIMUM and written < WRITE_MAXIMUM do
+  while at < #names and read < READ_MAXIMUM and written < CHANGED_MAXIMUM do
     local name = names[at + 1]
     local history = call('HGET', key('msg', id), 'history:' .. name)
     if read_history(history) == 'd' then

@@ -31,6 +31,7 @@ if part == 'messages' then
     'LIMIT', 0, EXPORTED_MESSAGES, 'WITHSCORES')
   local reply = { '' }
   local read, bytes = 0, 0
+  local unread = key('unread', '') -- once: see presence.lua
   for i = 1, #ids, 2 do
     local id = ids[i]
     local known = try('HMGET', key('msg', id), 'from', 'to', 'total', 'description')
@@ -40,7 +41,7 @@ if part == 'messages' then
       if i > 1 and (read > READ_MAXIMUM or bytes > EXPORTED_BYTES) then return reply end
       local new = {}
       for _, name in ipairs(recipients_of(id, known[2])) do
-        local score = try('ZSCORE', key('unread', name), id)
+        local score = try('ZSCORE', unread .. name, id)
         if type(score) == 'string' then new[#new + 1] = name end
       end
       reply[#reply + 1] = { id, call('HGETALL', key('msg', id)), new }

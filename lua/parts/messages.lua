@@ -5,7 +5,7 @@ local RECEIPTS_BATCH = 100
 -- What one answer holds: more would keep everybody else waiting while it is put together. All of it may be new, and is marked.
 local PAGE_MESSAGES = WRITE_MAXIMUM
 local STEP_BYTES = 1048576 -- of texts
-local RECEIPT_UNITS = 4 -- what it takes to show a receipt, in those that are only looked at
+local RECEIPT_UNITS = 20 -- what it takes to show a receipt, with its history, in those that are only looked at
 
 -- What this call has read so far, in messages and receipts.
 local units_read = 0

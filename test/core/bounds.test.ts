@@ -89,8 +89,8 @@ test("[G12] a retry that was interrupted leaves the rest dead, and is taken up b
       id!,
     )) as string,
   ) as object;
-  expect(step).toMatchObject({ messages: [], cursor: "0 100" });
-  expect(await histories(id!)).toEqual({ tdr: 100, td: CROWD - 100 });
+  expect(step).toMatchObject({ messages: [], cursor: "0 50" });
+  expect(await histories(id!)).toEqual({ tdr: 50, td: CROWD - 50 });
   expect(await alice.getStats()).toMatchObject({ pending: 1, dead: 0 });
   await alice.retryDead([id!]);
   expect(await histories(id!)).toEqual({ tdr: CROWD });
