@@ -4,17 +4,17 @@ import { knowProcess } from "./process.ts";
 import { findRunRecord, type RunRecord, writeRunRecord } from "./run-record.ts";
 import { resolveSettings, type Settings, workingFolder } from "./settings.ts";
 import type { SettingsOptions } from "./options.ts";
-import { findWorkTree } from "./work-tree.ts";
 
 /** @throws CoordinationError as `resolveSettings`, and IDENTITY where several records are as good as each other */
 export function settingsOfRun(run: AgentRun, options: SettingsOptions): Settings {
-  const folder = options.cwd ?? workingFolder();
-  const hints = { pid: processOf(run)?.pid, sessionId: run.id, folder: findWorkTree(folder).root };
+  const hints = { pid: processOf(run)?.pid, sessionId: run.id, folder: run.workTree ?? workingFolder() };
   return resolveSettings({ ...options, run: findRunRecord(hints) ?? null });
 }
 
+/** Beyond this distance an agent would notice a question at each of its tool calls; src/surfaces/hook/coord-hook.bash has the same. */
+export const FAR_MILLISECONDS = 50;
 /** How long a hook between tools leaves a Redis alone that is far away. */
-const QUIET_SECONDS = 10;
+export const QUIET_SECONDS = 10;
 
 /** Whether a hook between tools leaves Redis alone now. */
 export function isQuiet({ quietUntil = 0 }: RunRecord): boolean {

@@ -274,7 +274,10 @@ function serialize({ process: known, sessions, server, ...record }: RunRecord): 
 
 /** @returns undefined for what is gone by now, and for what we have not written so */
 function read(folder: string, name: string): RunRecord | undefined {
-  const fields = readFields(join(folder, name));
+  return recordOf(readFields(join(folder, name)));
+}
+
+function recordOf(fields: ReadonlyMap<string, string[]>): RunRecord | undefined {
   const [by, standing, prefix, tree] = ["by", "standing", "prefix", "tree"].map((field) => fields.get(field)?.[0]);
   const [agent, pid, started, instance, quietUntil] = ["agent", "pid", "started", "instance", "quiet_until"].map(
     (field) => fields.get(field)?.[0],
@@ -320,7 +323,7 @@ function sweep(folder: string): void {
     const path = join(folder, name);
     const age = Date.now() - (fs.lstatSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0);
     const fields = readFields(path);
-    const known = read(folder, name)?.process;
+    const known = recordOf(fields)?.process;
     // Of another container's processes, which share the folder, nothing is known here.
     const over =
       known !== undefined && fields.get("machine")?.[0] === here ? !lives(known) : age > FORGOTTEN_MILLISECONDS;

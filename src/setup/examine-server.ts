@@ -1,5 +1,6 @@
 /** The server against the guarantees: whether what is stored stays stored. */
 import type { ServerFacts } from "../client/inspection.ts";
+import { FAR_MILLISECONDS, QUIET_SECONDS } from "../client/recording.ts";
 import type { Settings } from "../client/settings.ts";
 import { LIMITS, PROTOCOL_VERSION } from "../protocol/definition.ts";
 import { type Finding, ok, problem, warning } from "./finding.ts";
@@ -8,8 +9,6 @@ import { type Finding, ok, problem, warning } from "./finding.ts";
 const MEMORY_NEARLY_FULL = 0.9;
 /** Times are read by people: what they do not notice is no difference. */
 const CLOCK_MILLISECONDS = 1000;
-/** From there on a hook between tools leaves Redis alone for ten seconds. */
-const FAR_MILLISECONDS = 50;
 const HOOK_ROUND_TRIPS = 4;
 const MEBIBYTE = 1024 ** 2;
 const ADMINISTRATOR = "Ask whoever runs this Redis.";
@@ -39,7 +38,7 @@ function distance({ roundTripMilliseconds: milliseconds }: ServerFacts): Finding
   if (milliseconds >= LIMITS.silent_milliseconds)
     return problem("distance", `${told}: hooks give up and show no mail, only the tools do`, nearer);
   const wait = ((HOOK_ROUND_TRIPS * milliseconds) / 1000).toFixed(1);
-  return warning("distance", `${told}: a prompt waits ${wait} s, a tool call at most every 10 s`, nearer);
+  return warning("distance", `${told}: a prompt waits ${wait} s, a tool call at most every ${QUIET_SECONDS} s`, nearer);
 }
 
 function version({ name, version: number, redisVersion }: ServerFacts): Finding {

@@ -18,7 +18,7 @@ is_word() { # word characters longest
   [[ -n $1 && ${#1} -le $3 && $1 != *[!$2]* ]]
 }
 
-# How far up the agent is looked for, as in src/client/agent-run.ts.
+# How far up the agent is looked for; as many steps as in src/client/agent-run.ts.
 ANCESTORS_MAXIMUM=8
 
 # The record of this hook's run (src/client/run-record.ts): that of an ancestor's process, or of a run without one, if it names

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { type AgentRun, identifyRun } from "../../client/agent-run.ts";
 import { CoordinationClient } from "../../client/client.ts";
 import { Mailbox } from "../../client/mailbox.ts";
-import { isQuiet, recordRun, settingsOfRun } from "../../client/recording.ts";
+import { FAR_MILLISECONDS, isQuiet, recordRun, settingsOfRun } from "../../client/recording.ts";
 import type { Mail, MailMoment } from "../../client/replies.ts";
 import { isGuest } from "../../client/session.ts";
 import type { Settings } from "../../client/settings.ts";
@@ -21,8 +21,6 @@ import { CONTRACTS_HINT, LEGACY_HINT, MAIL_BOUND, MESSAGES_MAXIMUM, renderMail, 
 const HOOK_MILLISECONDS = 3_000;
 /** Where the start alone took long, the machine is busy, not Redis silent: it is waited for so many times as long. */
 const BUSY_FACTOR = 3;
-/** Beyond this distance an agent would notice a question at each of its tool calls. */
-const FAR_MILLISECONDS = 50;
 
 const USAGE = `coord-hook shows a coding agent its messages; the agent runs it, with JSON on standard input.
 
