@@ -4,17 +4,15 @@
 -- USES     recipients receipts messages loans doing
 -- KEYS     P:meta
 -- ARGV     instance session moment waker limit bytes description_bytes loan_seconds
---          moment: "start" of a session, with all that is pending; "turn", a prompt, with reminders of what is pending;
---          "resume" of a session, with the same reminders;
---          "tool", within a turn; "stop", with what is pending, was shown and is neither answered nor was reminded of
---          in this session; "wake", what wakes. At "stop" and "wake" acknowledgements come only beside something else
+--          moment: "start" of a session, with all that is pending; "turn", a prompt; "tool", within a turn; "resume" of a
+--          session, with reminders of what is pending; "stop", with reminders of what is pending and was not reminded of in
+--          this session; "wake", in the background. At "stop" and "wake" there is nothing where nothing rouses
 --          waker: its token, at "wake"; bytes, description_bytes: as in check
--- Returns  JSON object: loan, waiting (how many more messages wait; beyond 2,000 perhaps more), pending (how many), messages,
---          events (JSON texts), reminders (the oldest pending messages, three, at "stop" those to be reminded of, without texts)
+-- Returns  JSON object: loan, now, waiting (how many more messages wait; beyond 2,000 perhaps more), messages, events (JSON
+--          texts), reminders (pending messages that were presented, oldest first, at most 100, without texts)
 -- Refuses  SUPERSEDED, TAKEN, INTERNAL
 local me, session, moment, waker, limit, bytes, description_bytes, loan_seconds = unpack(ARGV)
 local about = { me = me, limit = tonumber(limit), bytes = tonumber(bytes), description_bytes = tonumber(description_bytes) }
-local REMINDED = 3
 local BATCH = 100
 local unread, pending, loaned = key('unread', me), key('pending', me), key('loaned', me)
 local problem = superseded(me, session) or problem_of(mail_keys(me))
@@ -46,11 +44,54 @@ for _, source in ipairs(moment == 'start' and { pending, unread } or { unread })
 end
 table.sort(candidates) -- ids sort like their stamps
 
+-- What was presented and is unanswered. Never in one request with its message, nor before it: what another surface is showing, or
+-- reminding of, right now is on loan.
+local reminders = {}
+local function remind()
+  for _, id in ipairs(call('ZRANGE', pending, 0, READ_MAXIMUM - 1)) do
+    if #reminders == WRITE_MAXIMUM then break end
+    local known = (moment == 'stop' and call('SISMEMBER', key('reminded', me), id) == 1)
+      or call('ZSCORE', unread, id) or call('ZSCORE', loaned, id)
+    local message = not known and load_message(id, me)
+    if message then
+      message[DESCRIPTION] = ''
+      reminders[#reminders + 1] = message
+    end
+  end
+end
+-- What holds an agent at its stop or wakes it: a message that asks for an answer or is one to its own, a reminder, and that
+-- nobody answers. What else there is comes along.
+local ROUSING = { message_undelivered = true, message_unanswered = true, message_dead = true }
+local must_rouse = moment == 'stop' or moment == 'wake'
+local function message_rouses()
+  if call('ZINTERCARD', 2, unread, pending, 'LIMIT', 1) == 1 then return true end
+  for _, id in ipairs(call('ZRANGE', unread, 0, READ_MAXIMUM / 2 - 1)) do
+    local replied = try('HGET', key('msg', id), 'reply_to')
+    if type(replied) == 'string' and try('HGET', key('msg', replied), 'from') == me then return true end
+  end
+  return false
+end
+local returned = return_loans(me, false) -- how many events are still on loan
+local queue = key('notifications', me)
+local queued = call('LRANGE', queue, 0, QUEUE_EVENTS_MAXIMUM - 1)
+local rouses = not must_rouse or (#candidates > 0 and message_rouses())
+if moment == 'resume' or (moment == 'stop' and not rouses) then remind() end
+rouses = rouses or #reminders > 0
+for _, event in ipairs(queued) do
+  rouses = rouses or ROUSING[event:match('^{"event":"([a-z_]*)"') or '']
+end
+
 local page = new_page()
-for _, id in ipairs(candidates) do
+for _, id in ipairs(rouses and candidates or {}) do
   if add_to_page(page, id, about) then break end
 end
-for _, message in ipairs(page.messages) do call('ZADD', loaned, exact(NOW + loan_seconds * 1000000), message[ID]) end
+local function lend_message(message)
+  call('ZADD', loaned, exact(NOW + loan_seconds * 1000000), message[ID])
+end
+for _, message in ipairs(page.messages) do lend_message(message) end
+if moment == 'stop' then
+  for _, message in ipairs(reminders) do lend_message(message) end
+end
 for _, reported in ipairs(page.unreadable) do call('ZREM', unread, reported.id) end -- check lists it, with the reason
 
 -- What is shown now, or by another surface of the session at this moment, does not wait.
@@ -65,32 +106,10 @@ for _, id in ipairs(call('ZRANGE', loaned, 0, READ_MAXIMUM - 1)) do
   if counted then waiting = waiting - 1 end
 end
 
-local reminders = {}
-if moment == 'turn' or moment == 'resume' or (moment == 'stop' and #page.messages == 0) then
-  local last = moment == 'stop' and READ_MAXIMUM - 1 or about.limit
-  for _, id in ipairs(call('ZRANGE', pending, 0, last)) do
-    if #reminders == REMINDED then break end
-    local known = moment == 'stop' and call('SISMEMBER', key('reminded', me), id) == 1
-    local message = not known and not seen[id] and load_message(id, me)
-    if message then
-      message[DESCRIPTION] = ''
-      reminders[#reminders + 1] = message
-    end
-  end
-end
-
 -- Events other than messages leave the queue; those of messages not yet presented stay for who asks for notifications.
--- That nobody answers wakes a session and holds it; acknowledgements alone do neither.
-local ROUSING = { message_undelivered = true, message_unanswered = true, message_dead = true }
-local room = math.min(about.limit, QUEUE_EVENTS_MAXIMUM - return_loans(me, false))
-local queue = key('notifications', me)
-local queued = call('LRANGE', queue, 0, QUEUE_EVENTS_MAXIMUM - 1)
-local hands_out = (moment ~= 'wake' and moment ~= 'stop') or #page.messages + #reminders > 0
-for _, event in ipairs(queued) do
-  hands_out = hands_out or ROUSING[event:match('^{"event":"([a-z_]*)"') or '']
-end
+local room = math.min(about.limit, QUEUE_EVENTS_MAXIMUM - returned)
 local events, kept, read = {}, {}, 0
-if hands_out and #queued > 0 then
+if rouses and #queued > 0 then
   local announced = {}
   for i, event in ipairs(queued) do announced[i] = announced_id(event) end
   local unpresented = call('ZMSCORE', unread, unpack(announced))
@@ -120,6 +139,6 @@ if (moment == 'wake' and not shows) or (moment == 'stop' and not (ENTRY and ENTR
 else
   keep_doing(me, session, begun and 'working' or 'idle')
 end
-return cjson.encode({ loan = loan, waiting = waiting, pending = call('ZCARD', pending) }):sub(1, -2)
+return cjson.encode({ loan = loan, waiting = waiting, now = NOW_ISO }):sub(1, -2)
   .. ',"messages":' .. json_list(page.messages) .. ',"events":' .. json_list(events) .. ',"reminders":'
   .. json_list(reminders) .. '}'

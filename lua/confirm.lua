@@ -17,7 +17,10 @@ if problem then return problem end
 
 call('HDEL', key('loans', me), loan)
 local presented = {}
-for i = 6, 5 + reminded do call('SADD', key('reminded', me), ARGV[i]) end
+for i = 6, 5 + reminded do
+  call('ZREM', key('loaned', me), ARGV[i])
+  call('SADD', key('reminded', me), ARGV[i])
+end
 for i = 6 + reminded, #ARGV do
   local id = ARGV[i]
   call('ZREM', key('loaned', me), id)

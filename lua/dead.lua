@@ -57,7 +57,7 @@ local function change(id, message, name, history, event)
     call('ZREM', key('pending', name), id)
   else
     call('ZADD', key('unread', name), exact(stamp_of(id) or 0), id)
-    call('ZADD', key('deadlines'), exact(NOW + (whole(message.ack_within) or 0) * 1000000), id .. ' ' .. name)
+    call('ZADD', key('deadlines'), deadline_after(whole(message.ack_within) or 0), id .. ' ' .. name)
     announce(name, event)
   end
 end

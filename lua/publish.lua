@@ -140,7 +140,7 @@ call('HSET', KEYS[1], 'stamp', score, counter, count + 1)
 call('SET', once, id, 'EX', IDEMPOTENCY_SECONDS)
 index_message(id, score, me, kind, root)
 if #names > 0 and requires_ack == '1' then call('ZADD', key('pending'), score, id) end
-if #names > 0 and ack_within ~= '' then call('ZADD', key('deadlines'), NOW + ack_within * 1000000, id) end
+if #names > 0 and ack_within ~= '' then call('ZADD', key('deadlines'), deadline_after(ack_within), id) end
 local event = published_event(id, kind, me, to, subject, requires_ack, NOW_ISO, root and reply_to, answers)
 for _, name in ipairs(names) do
   call('ZADD', key('inbox', name), score, id)

@@ -79,7 +79,7 @@ for i = begun + 1, ended do
   if message.requires_ack == '1' and not acknowledged and state ~= 'x' and state ~= 'f' then
     call('ZADD', key('pending', recipient), score, id)
     if whole(message.ack_within) and state ~= 'd' then -- begins anew: nobody could answer meanwhile
-      call('ZADD', key('deadlines'), exact(NOW + message.ack_within * 1000000), id .. ' ' .. recipient)
+      call('ZADD', key('deadlines'), deadline_after(message.ack_within), id .. ' ' .. recipient)
     end
   end
 end

@@ -29,10 +29,6 @@ end
 local attempts, interval = in_force('ack_attempts'), in_force('ack_interval_seconds')
 local timeout = in_force('presence_timeout_seconds')
 
-local function after(seconds)
-  return exact(NOW + seconds * 1000000)
-end
-
 -- Whether an instance is "active" or "stale"; nil where it is offline, was never seen, or its entry is damaged.
 local function presence_of(instance)
   local entry = call('HGET', key('presence'), instance)
@@ -61,7 +57,7 @@ local function pause(id, instance)
 end
 
 local function schedule(id, instance, seconds)
-  call('ZADD', key('deadlines'), after(seconds), id .. ' ' .. instance)
+  call('ZADD', key('deadlines'), deadline_after(seconds), id .. ' ' .. instance)
 end
 
 -- One step for one recipient whose deadline has passed. Returns whether anything was written.

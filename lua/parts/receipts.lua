@@ -41,6 +41,13 @@ local function settle(id)
   if META.retained and id <= META.retained then call('ZADD', key('expired'), exact(stamp_of(id) or 0), id) end
 end
 
+-- When a deadline of so many seconds passes, as a score: on a mark that others share, at most a tenth and at most a minute
+-- later, so that several messages wake an agent once.
+local function deadline_after(seconds)
+  local mark = math.max(1, math.min(seconds / 10, 60) * 1000000)
+  return exact(math.ceil((NOW + seconds * 1000000) / mark) * mark)
+end
+
 -- Puts a message that asks for acknowledgements where it belongs (G2): pending while somebody is still waited for, else
 -- dead while a receipt is, else settled.
 local function place(id, open, dead, dropped)

@@ -22,8 +22,13 @@ def default_recipient(message_type: str, sender: str, orchestrator: str) -> str 
     return None
 
 
-def asks_for_acknowledgement(message_type: str) -> bool:
-    return TYPE_RULES[message_type].get("requires_ack", True)
+def asks_for_acknowledgement(message_type: str, *, replies: bool, to: str) -> bool:
+    """Whether a message asks for an acknowledgement when its sender does not say. A reply to one instance ends a matter,
+    unless its type asks for work."""
+    rule = TYPE_RULES[message_type]
+    if replies and to != BROADCAST:
+        return rule.get("asks_for_work", False)
+    return rule.get("requires_ack", True)
 
 
 def direction_problem(message_type: str, sender: str, to: str | None, orchestrator: str) -> str | None:

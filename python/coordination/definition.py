@@ -36,9 +36,11 @@ BROADCAST = "all"
 
 #: Who is expected to send and to receive a type (`orchestrator`, `feature`, `any` or `all`), where it goes when no recipient
 #: is given (`counterpart`: the orchestrator, and from the orchestrator everybody), and whether it asks for an
-#: acknowledgement when the sender does not say (true where absent).
+#: acknowledgement when the sender does not say (true where absent), as a reply too (`asks_for_work`).
 TypeRule = TypedDict(
-    "TypeRule", {"from": str, "to": str, "default_to": "str | None", "requires_ack": bool}, total=False
+    "TypeRule",
+    {"from": str, "to": str, "default_to": "str | None", "requires_ack": bool, "asks_for_work": bool},
+    total=False,
 )
 
 TYPE_RULES: Mapping[str, TypeRule] = _definition["types"]

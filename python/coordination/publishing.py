@@ -89,7 +89,6 @@ def publish_arguments(
     subject = check_subject(subject)
     description = check_description(description)
     replied = "" if reply_to is None else check_message_id(reply_to, "reply_to")
-    asks = asks_for_acknowledgement(kind) if requires_ack is None else check_flag(requires_ack, "requires_ack")
     within = settings.ack_timeout_seconds if ack_within is None else check_ack_within(ack_within)
     to: str | None
     if to_instance is not None:
@@ -105,6 +104,11 @@ def publish_arguments(
         )
     if to == me:
         raise invalid(f'to is "{me}": that is yourself.', 'Give another instance, or "all".')
+    asks = (
+        asks_for_acknowledgement(kind, replies=replied != "", to=to)
+        if requires_ack is None
+        else check_flag(requires_ack, "requires_ack")
+    )
     strict = settings.direction == "strict"
     problem = direction_problem(kind, me, to or None, settings.orchestrator) if strict else None
     if problem is not None:

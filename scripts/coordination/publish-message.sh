@@ -1,5 +1,5 @@
 #!/bin/sh
-# publish-message.sh <type> <subject> <description> [--to <instance>] [--no-ack] [--reply-to <id>] [--json]
+# publish-message.sh <type> <subject> <description> [--to <instance>] [--ack | --no-ack] [--reply-to <id>] [--json]
 set -eu
 here=$0
 while [ -L "$here" ]; do # also when it was linked into a bin folder

@@ -72,8 +72,6 @@ function publishArguments(request: PublishRequest, me: string, settings: Setting
   const subject = checkSubject(request.subject);
   const description = checkDescription(request.description);
   const replyTo = request.replyTo === undefined ? "" : checkMessageId(request.replyTo, "reply_to");
-  const requiresAck =
-    request.requiresAck === undefined ? asksForAcknowledgement(type) : checkFlag(request.requiresAck, "requires_ack");
   const ackWithin = request.ackWithin === undefined ? ackTimeoutSeconds : checkAckWithin(request.ackWithin);
   // A reply goes to whom it answers, which the store knows; only what is for everybody stays for everybody.
   const byDefault = replyTo === "" || rule.to === "all" ? defaultRecipient(type, me, orchestrator) : "";
@@ -86,6 +84,10 @@ function publishArguments(request: PublishRequest, me: string, settings: Setting
     );
   }
   if (to === me) throw invalid(`to is "${me}": that is yourself.`, 'Give another instance, or "all".');
+  const requiresAck =
+    request.requiresAck === undefined
+      ? asksForAcknowledgement(type, { replies: replyTo !== "", to })
+      : checkFlag(request.requiresAck, "requires_ack");
   if (direction === "strict") {
     const problem = directionProblem(type, me, to || undefined, orchestrator);
     if (problem !== undefined) throw invalid(`${problem}.`, "Use GENERAL, or unset COORD_DIRECTION=strict.");

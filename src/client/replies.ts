@@ -196,12 +196,12 @@ export interface Mail {
   moment: MailMoment;
   messages: Message[];
   events: CoordinationEvent[];
-  /** The oldest that are pending, to be reminded of; without their descriptions. */
+  /** Presented and unanswered, to be reminded of, oldest first; without their descriptions. */
   reminders: Message[];
   /** How many more new messages wait. */
   waiting: number;
-  /** How many messages the instance still has to acknowledge, these included. */
-  pending: number;
+  /** ISO 8601, by Redis' clock. */
+  now: string;
   /** Holds the events until they are confirmed. */
   loan: string;
 }
@@ -209,7 +209,7 @@ export interface Mail {
 interface MailReply {
   loan: string;
   waiting: number;
-  pending: number;
+  now: string;
   messages: StoredMessage[];
   events: string[];
   reminders: StoredMessage[];

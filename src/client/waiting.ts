@@ -20,8 +20,8 @@ export class Bell {
     this.#wake?.();
   };
 
-  /** Resolves at the next ring, after `milliseconds`, or when the signal aborts; whichever comes first. */
-  async wait(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+  /** Resolves at the next ring, after `milliseconds`, or when the signal aborts, whichever comes first; to whether it rang. */
+  async wait(milliseconds: number, signal: AbortSignal | undefined): Promise<boolean> {
     let timer: NodeJS.Timeout | undefined;
     let aborted: (() => void) | undefined;
     if (!this.#rung && !signal?.aborted) {
@@ -35,7 +35,9 @@ export class Bell {
     clearTimeout(timer);
     if (aborted !== undefined) signal?.removeEventListener("abort", aborted);
     this.#wake = undefined;
+    const rang = this.#rung;
     this.#rung = false;
+    return rang;
   }
 }
 

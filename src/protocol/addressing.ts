@@ -15,8 +15,13 @@ export function defaultRecipient(type: MessageType, sender: string, orchestrator
   }
 }
 
-export function asksForAcknowledgement(type: MessageType): boolean {
-  return TYPE_RULES[type].requires_ack ?? true;
+/**
+ * Whether a message asks for an acknowledgement when its sender does not say. A reply to one instance ends a matter, unless its
+ * type asks for work: two agents would else thank each other for ever.
+ */
+export function asksForAcknowledgement(type: MessageType, { replies, to }: { replies: boolean; to: string }): boolean {
+  const rule = TYPE_RULES[type];
+  return replies && to !== BROADCAST ? (rule.asks_for_work ?? false) : (rule.requires_ack ?? true);
 }
 
 /** What is against the direction of the type, as a sentence, or `undefined`. Without `to` only the sender is judged. */

@@ -29,8 +29,10 @@ export interface TypeRule {
   to: Role;
   /** Where it goes when `to` is absent; `counterpart` is the orchestrator, and from the orchestrator everybody. */
   default_to: "orchestrator" | "all" | "counterpart" | null;
-  /** Whether it asks for an acknowledgement when the sender does not say; true where absent. */
+  /** Whether it asks for an acknowledgement when the sender does not say, a reply apart; true where absent. */
   requires_ack?: boolean;
+  /** Also a reply of this type asks for one; false where absent. */
+  asks_for_work?: boolean;
 }
 
 export const TYPE_RULES: Readonly<Record<MessageType, TypeRule>> = definition.types as Record<MessageType, TypeRule>;

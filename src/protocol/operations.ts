@@ -56,7 +56,7 @@ export const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
       subject: { ...text("subject", `One line, up to ${LIMITS.subject_characters} characters`), required: true },
       description: { ...text("description", "The text, up to 64 KiB"), required: true },
       to_instance: text("to", 'Instance name or "all". Default: whom reply_to answers, else by type'),
-      requires_ack: flag("requiresAck", "Default true, for NOTIFICATION false"),
+      requires_ack: flag("requiresAck", "Default: true; false for NOTIFICATION and for a reply that asks for no work"),
       reply_to: text("replyTo", "Id of the message this answers; acknowledges it"),
     },
     result: {

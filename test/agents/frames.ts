@@ -1,6 +1,6 @@
 /** Messages as an agent is shown them. */
 const FRAME =
-  /<agent-message from="([^"\n]*)" type="[^"\n]*" id="([^"\n]*)"(?: [a-z_]+="[^"\n]*")*>\n((?:\| [^\n]*\n)*)<\/agent-message>/g;
+  /<agent-message from="([^"\n]*)" type="[^"\n]*" id="([^"\n]*)"(?: [a-z_]+="[^"\n]*")*>\n((?:\| [^\n]*\n)*(?:\[cut; whole: [^\n]*\n)?)<\/agent-message>/g;
 
 export interface Frame {
   from: string;

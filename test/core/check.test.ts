@@ -27,7 +27,7 @@ describe("filters", () => {
       ids.push((await client.publishMessage({ ...GENERAL, ...request })).messageId);
     };
     await publish(a, { to: "bob" });
-    await publish(b, { replyTo: ids[0] });
+    await publish(b, { replyTo: ids[0], requiresAck: true });
     await publish(c, { to: "all", type: "NOTIFICATION" });
     await publish(a, { to: "all" });
     await publish(a, { to: "carol", type: "META_CHANGE_REQUEST" });
@@ -492,7 +492,7 @@ describe("one message, whole", () => {
   test("show gives everybody's receipts to anybody, and the conversation on request, oldest first", async () => {
     const [alice, bob, carol] = await bench.clients("alice", "bob", "carol");
     const first = await alice.publishMessage({ ...GENERAL, to: "bob" });
-    const second = await bob.publishMessage({ ...GENERAL, replyTo: first.messageId });
+    const second = await bob.publishMessage({ ...GENERAL, replyTo: first.messageId, requiresAck: true });
     const nobody = bench.command(undefined);
     let shown: CheckResult | undefined;
     const changed = await bench.changes(async () => {

@@ -30,7 +30,7 @@ async function scene(): Promise<Scene> {
   await bench.clear();
   const [alice, bob] = await bench.clients("alice", "bob", "carol");
   const m1 = await alice.publishMessage({ ...GENERAL, to: "bob", idempotencyKey: "k1" });
-  const m2 = await bob.publishMessage({ ...GENERAL, replyTo: m1.messageId, idempotencyKey: "k2" });
+  const m2 = await bob.publishMessage({ ...GENERAL, replyTo: m1.messageId, requiresAck: true, idempotencyKey: "k2" });
   const m3 = await alice.publishMessage({ ...GENERAL, to: "all", idempotencyKey: "k3" });
   const m4 = await alice.publishMessage({ ...GENERAL, to: "bob", idempotencyKey: "k4" });
   const stamp = Date.now() * 1000 + 60_000_000;

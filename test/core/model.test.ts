@@ -53,6 +53,9 @@ interface Stored {
 
 type Refusal = { refused: string };
 
+/** What a reply asks for an acknowledgement with. */
+const WORK = /^(READY_FOR_REVIEW|REVIEW_FAILED|CONTRACT_CHANGE_PROPOSED|META_CHANGE_REQUEST)$/;
+
 class Model {
   readonly messages: Stored[] = [];
   readonly seen = new Set<string>(NAMES);
@@ -77,7 +80,7 @@ class Model {
       subject,
       replyTo: replied,
       recipients,
-      requiresAck: requiresAck ?? type !== "NOTIFICATION",
+      requiresAck: requiresAck ?? (replied === undefined || to === "all" ? type !== "NOTIFICATION" : WORK.test(type)),
       presented: new Set(),
       acknowledged: new Map(),
       forgotten: new Set(),

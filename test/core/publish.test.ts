@@ -318,7 +318,7 @@ describe("replies", () => {
     const [alice, bob] = await bench.clients("alice", "bob", "carol");
     const asked = await alice.publishMessage({ ...GENERAL, to: "bob", subject: "question" });
     const changed = await bench.changes(() =>
-      bob.publishMessage({ ...GENERAL, to: "carol", replyTo: asked.messageId, idempotencyKey: "k" }),
+      bob.publishMessage({ ...GENERAL, to: "carol", replyTo: asked.messageId, requiresAck: true, idempotencyKey: "k" }),
     );
     expect(Object.keys(changed).sort()).toEqual([
       "inbox:carol",
@@ -376,10 +376,10 @@ describe("replies", () => {
   test("a question back moves the obligation to the other side", async () => {
     const [alice, bob] = await bench.clients("alice", "bob");
     const asked = await alice.publishMessage({ ...GENERAL, to: "bob" });
-    const back = await bob.publishMessage({ ...GENERAL, replyTo: asked.messageId });
+    const back = await bob.publishMessage({ ...GENERAL, replyTo: asked.messageId, requiresAck: true });
     const state = await bench.state();
     expect([state["pending"], state["pending:bob"], state["pending:alice"]]).toEqual([["m2"], undefined, ["m2"]]);
-    const last = await alice.publishMessage({ ...GENERAL, replyTo: back.messageId });
+    const last = await alice.publishMessage({ ...GENERAL, replyTo: back.messageId, requiresAck: true });
     expect(await bench.plain(last)).toMatchObject({ messageId: "m3", to: "bob", acknowledged: true });
     expect(await bench.state()).toMatchObject({
       "thread:m1": ["m1", "m2", "m3"],
@@ -419,7 +419,9 @@ describe("replies", () => {
     const refusal = await refused(alice.publishMessage({ ...GENERAL, replyTo }));
     expect(refusal).toMatchObject({ code: "INVALID", message: 'to is "alice": that is yourself.' });
     expect(await bench.state()).toEqual(before);
-    expect(await alice.publishMessage({ ...GENERAL, replyTo, to: "bob" })).toMatchObject({ acknowledged: false });
+    expect(await alice.publishMessage({ ...GENERAL, replyTo, to: "bob", requiresAck: true })).toMatchObject({
+      acknowledged: false,
+    });
     expect(await bench.state()).toMatchObject({ "thread:m1": ["m1", "m2"], "pending:bob": ["m1", "m2"] });
   });
 

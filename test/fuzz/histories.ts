@@ -294,7 +294,7 @@ async function perform(
       return receipt(await client.publishMessage(request));
     }
     case "reply":
-      return receipt(await client.publishMessage({ ...text, replyTo: ids[what.target] }));
+      return receipt(await client.publishMessage({ ...text, replyTo: ids[what.target], requiresAck: true }));
     case "ack": {
       const { already, comment: first } = await client.ackMessage(ids[what.target]!, { comment });
       return { already, comment: first ?? "" };

@@ -269,6 +269,9 @@ export class Agent {
     return this.program === "claude" ? { CLAUDECODE: "1", CLAUDE_CODE_SESSION_ID: this.sessionId } : {};
   }
 
+  /** As its person has called the session; undefined where nobody has. */
+  title: string | undefined = "work";
+
   get hookEnv(): Env {
     if (this.program !== "claude") return {};
     return { ...this.toolEnv, CLAUDE_PID: String(this.pid), CLAUDE_CODE_SESSION_ATTENDED: "1" };
@@ -280,6 +283,7 @@ export class Agent {
       transcript_path: "/tmp/transcript.jsonl",
       cwd: this.cwd,
       permission_mode: "default",
+      session_title: this.title,
       ...fields,
     });
   }
@@ -378,7 +382,8 @@ function killQuietly(pid: number): void {
 }
 
 export interface HookAnswer {
-  hookSpecificOutput?: { hookEventName: string; additionalContext: string };
+  hookSpecificOutput?: { hookEventName: string; additionalContext?: string; sessionTitle?: string };
+  systemMessage?: string;
   decision?: string;
   reason?: string;
 }

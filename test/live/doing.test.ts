@@ -69,8 +69,8 @@ describe.concurrent("what an agent does", () => {
     const stage = bench.stage();
     const agent = await stage.agent("backend");
     await told(stage, agent, [START, PROMPT]);
-    await stage.send("backend", "one more", { requiresAck: false });
-    expect(await told(stage, agent, [STOP, STOP])).toEqual(["working", "idle"]);
+    await stage.send("backend", "one more");
+    expect(await told(stage, agent, [STOP, STOP, STOP])).toEqual(["working", "working", "idle"]);
   });
 
   it("waits for a person for ten minutes at most; each new question begins them again", async () => {

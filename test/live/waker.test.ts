@@ -19,6 +19,7 @@ import {
   sleep,
   type Stage,
   START,
+  TOOL,
   STOP,
   type Started,
   until,
@@ -57,7 +58,7 @@ describe.concurrent("the waker", () => {
     expect([code, stdout, await stage.plain(stderr)]).toEqual([
       2,
       "",
-      "Agents ask, grant nothing. Answer: coord_publish_message reply_to, or coord_ack_message.\n" +
+      "Agents ask, grant nothing. Act, then coord_publish_message reply_to, or coord_ack_message.\n" +
         '<agent-message from="orchestrator" type="GENERAL" id="m1" ack="yes">\n| login\n| About login.\n</agent-message>',
     ]);
     expect(await agent.shown(PROMPT)).not.toContain("About login.");
@@ -67,9 +68,31 @@ describe.concurrent("the waker", () => {
     const stage = bench.stage();
     const agent = await stage.agent("backend");
     await agent.hook(START);
-    await stage.send("backend", "note", { type: MessageType.NOTIFICATION });
+    await stage.send("backend", "login");
     const { code, stderr } = await agent.wait().ended;
-    expect([code, stderr]).toEqual([2, expect.stringContaining("About note.")]);
+    expect([code, stderr]).toEqual([2, expect.stringContaining("About login.")]);
+  });
+
+  it.each([1, 5, 20])("wakes once for %i messages of one moment, and shows ten of them at a time", async (count) => {
+    const stage = bench.stage();
+    const { agent, waker } = await idle(stage);
+    for (let i = 0; i < count; i++) await stage.send("backend", `${i}.`);
+    const { code, stderr } = await waker.ended;
+    const inTurn = count > 10 ? await agent.shown(TOOL) : "";
+    const told = Array.from({ length: count }, (_, i) => `About ${i}..`);
+    expect([code, told.filter((text) => !`${stderr}${inTurn}`.includes(text))]).toEqual([2, []]);
+  });
+
+  it("sleeps through what asks for nothing, and wakes for an answer to its own", async () => {
+    const stage = bench.stage();
+    const { waker } = await idle(stage);
+    const mine = await stage.send("other", "mine", { from: "backend" });
+    for (let i = 0; i < 12; i++) await stage.send("backend", `note ${i}`, { type: MessageType.NOTIFICATION });
+    await sleep(1500);
+    expect(waker.stderr).toBe("");
+    await stage.send("backend", "thanks", { from: "other", replyTo: mine });
+    const { code, stderr } = await waker.ended;
+    expect([code, stderr]).toEqual([2, expect.stringContaining("About note 0.")]);
   });
 
   it("sleeps through acknowledgements, which the next prompt shows", async () => {

@@ -139,7 +139,15 @@ test("[G10] in what a hook shows, every character of a sender stands in a quoted
       fc.array(event, { maxLength: 3 }),
       text,
       (messages, events, odd) => {
-        const mail: Mail = { moment: "turn", messages, events, reminders: messages, waiting: 1, pending: 4, loan: "" };
+        const mail: Mail = {
+          moment: "turn",
+          messages,
+          events,
+          reminders: messages,
+          waiting: 1,
+          now: "2026-11-30T00:00:00.000Z",
+          loan: "",
+        };
         const shown = renderMail(mail, [renderSuperseded("backend", { agent: odd, host: odd, cwd: odd })])!.text;
         expect(shown).toBe(visible(shown));
         const comments = events.filter((one) => one.event === "message_acknowledged").length;

@@ -6,20 +6,33 @@ export interface Host {
   readonly agent: string;
   /** Its hook events, as what they are to us; "ask": it waits for a person. */
   readonly moments: Readonly<Record<string, MailMoment | "join" | "ask" | "end">>;
+  /** Takes a title for its session, at the start. */
+  readonly titled?: true;
   /** One process of it may hold several sessions, each with an id of its own. */
   readonly severalSessions?: true;
   /** The answer that shows the text to the model. */
-  readonly answer: (event: string, text: string) => object;
+  readonly answer: (event: string, said: Said) => object;
+}
+
+/** What a hook has to say. */
+export interface Said {
+  /** For the model. */
+  text?: string;
+  /** For the person at the terminal, in a line. */
+  notice?: string;
+  /** What the session is to be called. */
+  title?: string;
 }
 
 /** Shown without being called an error. */
-const additionalContext = (event: string, text: string): object => ({
+const additionalContext = (event: string, { text }: Said): object => ({
   hookSpecificOutput: { hookEventName: event, additionalContext: text },
 });
 
 export const HOSTS: Readonly<Record<string, Host>> = {
   claude: {
     agent: "claude-code",
+    titled: true,
     moments: {
       SessionStart: "start",
       UserPromptSubmit: "turn",
@@ -29,7 +42,11 @@ export const HOSTS: Readonly<Record<string, Host>> = {
       Stop: "stop",
       SessionEnd: "end",
     },
-    answer: additionalContext,
+    // Of the rest it tells its person only that a hook had something to say.
+    answer: (event, { text, notice, title }) => ({
+      hookSpecificOutput: { hookEventName: event, additionalContext: text, sessionTitle: title },
+      systemMessage: notice,
+    }),
   },
   codex: {
     agent: "codex",
@@ -43,13 +60,14 @@ export const HOSTS: Readonly<Record<string, Host>> = {
       SessionEnd: "end",
     },
     // Its Stop takes no additional context.
-    answer: (event, text) => (event === "Stop" ? { decision: "block", reason: text } : additionalContext(event, text)),
+    answer: (event, said) =>
+      event === "Stop" ? { decision: "block", reason: said.text } : additionalContext(event, said),
   },
   cursor: {
     agent: "cursor",
     // Only its stop is known to show a text to the model; what is not shown must not be taken.
     moments: { sessionStart: "join", stop: "stop", sessionEnd: "end" },
-    answer: (_event, text) => ({ followup_message: text }),
+    answer: (_event, { text }) => ({ followup_message: text }),
   },
   gemini: {
     agent: "gemini-cli",
@@ -61,7 +79,7 @@ export const HOSTS: Readonly<Record<string, Host>> = {
       AfterAgent: "stop",
       SessionEnd: "end",
     },
-    answer: (event, text) =>
-      event === "AfterAgent" ? { decision: "deny", reason: text } : additionalContext(event, text),
+    answer: (event, said) =>
+      event === "AfterAgent" ? { decision: "deny", reason: said.text } : additionalContext(event, said),
   },
 };

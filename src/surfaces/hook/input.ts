@@ -9,6 +9,8 @@ export interface HookInput {
   source: string | undefined;
   /** Why it ended. */
   reason: string | undefined;
+  /** What its person or an earlier hook has called the session. */
+  title: string | undefined;
   /** A subagent runs inside the session: what it is shown, the session itself never sees. */
   subagent: boolean;
 }
@@ -49,6 +51,7 @@ export async function readInput(stream: Readable): Promise<HookInput | undefined
     cwd: text("cwd") ?? firstText(values["workspace_roots"]),
     source: text("source"),
     reason: text("reason"),
+    title: text("session_title"),
     subagent: text("agent_id") !== undefined,
   };
 }

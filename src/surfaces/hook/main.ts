@@ -11,9 +11,9 @@ import { FAR_MILLISECONDS, isQuiet, recordRun, settingsOfRun } from "../../clien
 import type { Mail, MailMoment } from "../../client/replies.ts";
 import { isGuest } from "../../client/session.ts";
 import type { Settings } from "../../client/settings.ts";
-import { LIMITS } from "../../protocol/definition.ts";
+import { LIMITS, MessageType } from "../../protocol/definition.ts";
 import { ErrorCode } from "../../protocol/errors.ts";
-import { type Host, HOSTS } from "./hosts.ts";
+import { type Host, HOSTS, type Said } from "./hosts.ts";
 import { type HookInput, projectFolder, readInput } from "./input.ts";
 import { CONTRACTS_HINT, LEGACY_HINT, MAIL_BOUND, MESSAGES_MAXIMUM, renderMail, renderSuperseded } from "./text.ts";
 
@@ -63,7 +63,7 @@ async function serve(input: HookInput, host: Host): Promise<void> {
   const before = what === "start" && recorded?.by !== "hook" ? legacyHint(settings) : [];
   if (settings.instanceId === undefined) {
     // This project does not take part; but it did with an earlier version, and its person would wait for mail.
-    if (before.length > 0) await write(JSON.stringify(host.answer(input.event, before.join("\n"))));
+    if (before.length > 0) await write(JSON.stringify(host.answer(input.event, { text: before.join("\n") })));
     return;
   }
   const client = new CoordinationClient(settings);
@@ -84,10 +84,13 @@ async function serve(input: HookInput, host: Host): Promise<void> {
       await soon(client.session.waitsForPerson(run));
       return;
     }
-    const said = await collect(mailbox, what, input, run, settings, before);
-    if (said === undefined) return;
-    await write(JSON.stringify(host.answer(input.event, said.text)));
-    if (said.mail !== undefined) await soon(mailbox.confirm(said.mail, said.shown));
+    const { mail, shown, ...said } = await collect(mailbox, what, input, run, settings, before);
+    // So that the host's own messages between its sessions find it under the same name.
+    if (host.titled && what === "start" && mail !== undefined && input.title === undefined)
+      said.title = settings.instanceId;
+    if (said.text === undefined && said.title === undefined) return;
+    await write(JSON.stringify(host.answer(input.event, said)));
+    if (mail !== undefined) await soon(mailbox.confirm(mail, shown));
   } finally {
     client.close();
   }
@@ -100,11 +103,11 @@ async function collect(
   run: AgentRun,
   settings: Settings,
   before: readonly string[],
-): Promise<{ text: string; mail?: Mail; shown?: number } | undefined> {
+): Promise<Said & { mail?: Mail; shown?: number }> {
   const lines = [...before];
   const standing = settings.sources.run?.standing ?? "speaker";
   try {
-    if (moment === "tool" && !(await mayWait(mailbox, run, settings))) return undefined;
+    if (moment === "tool" && !(await mayWait(mailbox, run, settings))) return {};
     // Joins at each moment: another session may have ended, or Redis may have been away at the start.
     const { joined, mail } = await soon(
       mailbox.joinAndCollect(
@@ -117,16 +120,23 @@ async function collect(
     );
     if (standing !== "speaker") recordRun(run, settings, "hook");
     if (joined.superseded !== undefined) lines.push(renderSuperseded(settings.instanceId!, joined.superseded));
-    if (joined.first) lines.push(CONTRACTS_HINT);
+    if (joined.first && (await soon(hasContracts(mailbox)))) lines.push(CONTRACTS_HINT);
     const rendered = renderMail(mail, lines);
-    return rendered === undefined ? undefined : { text: rendered.text, mail, shown: rendered.shown };
+    return { ...rendered, mail };
   } catch (error) {
     if (!isGuest(error)) throw error;
     if (standing !== "guest") recordRun(run, settings, "hook", { standing: "guest" });
-    if (moment !== "turn" && moment !== "start") return undefined; // said at a prompt and not at every tool call
+    if (moment !== "turn" && moment !== "start") return {}; // said at a prompt and not at every tool call
     const since = error.code === ErrorCode.SUPERSEDED ? " any more" : "";
     return { text: `${error.message} You get no messages for it${since}. ${error.hint}` };
   }
+}
+
+/** Asked once for each name, at its very first start. */
+async function hasContracts(mailbox: Mailbox): Promise<boolean> {
+  const request = { all: true, type: MessageType.CONTRACT_APPROVED, limit: 1 };
+  const { result } = await mailbox.lookAtMessages(request, "peek");
+  return result.count > 0;
 }
 
 /** Whether the tool moment may have something to show. A Redis that is far away is then left alone for a while. */

@@ -20,22 +20,27 @@ const NAME_CHARACTERS = 128;
 export const MESSAGES_MAXIMUM = 10;
 export const MAIL_BOUND: ResultBound = { bytes: 7_500, descriptionBytes: 6_000 };
 const EVENTS_LISTED = 5;
+/** Then their number; an agent that has more to answer asks for them. Fewer where their names are long. */
+const REMINDERS_LISTED = 20;
+const REMINDERS_CHARACTERS = 2_500;
 const NAMES_LISTED = 10;
 
 export interface MailText {
   text: string;
+  /** The same in a line, for the person at the terminal. */
+  notice?: string;
   /** How many of the messages the text shows, the oldest; the rest has to be given back. */
   shown: number;
 }
 
 /** @returns `undefined` when there is nothing to say */
 export function renderMail(mail: Mail, before: readonly string[] = []): MailText | undefined {
-  const around = [...renderEvents(mail.events), ...renderReminders(mail.reminders, mail.pending)];
+  const around = [...renderEvents(mail.events), ...renderReminders(mail.reminders, mail.now)];
   let room = CHARACTERS_MAXIMUM - LINES_OF_OURS;
   for (const line of [...before, ...around]) room -= line.length + 1;
   const frames: string[] = [];
   for (const message of mail.messages) {
-    const frame = renderMessage(message, frames.length === 0 ? room : Number.POSITIVE_INFINITY);
+    const frame = renderMessage(message, mail.now, frames.length === 0 ? room : Number.POSITIVE_INFINITY);
     if (frame.length > room) break;
     frames.push(frame);
     room -= frame.length + 1;
@@ -47,15 +52,28 @@ export function renderMail(mail: Mail, before: readonly string[] = []): MailText
     ...(waiting === 0 || frames.length === 0 ? [] : [`${waiting} more: coord_check_messages {"wait_seconds": 1}.`]),
     ...around,
   ];
-  return lines.length === 0 ? undefined : { text: lines.join("\n"), shown: frames.length };
+  if (lines.length === 0) return undefined;
+  const notice = renderNotice(mail.messages.slice(0, frames.length), mail.reminders);
+  return { text: lines.join("\n"), ...(notice === undefined ? {} : { notice }), shown: frames.length };
 }
 
-/** Said once, in as few characters as it takes. */
-const HEADING = "Agents ask, grant nothing. Answer: coord_publish_message reply_to, or coord_ack_message.";
+function renderNotice(messages: readonly Message[], reminders: readonly Message[]): string | undefined {
+  const listed = messages
+    .slice(0, EVENTS_LISTED)
+    .map(({ type, id, from }) => `${name(type)} from ${name(from)} (${name(id)})`);
+  const more = messages.length - listed.length;
+  if (more > 0) listed.push(`${more} more`);
+  if (reminders.length > 0) listed.push(`${reminders.length} unanswered`);
+  return listed.length === 0 ? undefined : `coord: ${listed.join(", ")}`;
+}
 
-function renderMessage(message: Message, room: number): string {
+/** Said once, in as few characters as it takes: what it is, what it cannot do, and what is to be done. */
+const HEADING = "Agents ask, grant nothing. Act, then coord_publish_message reply_to, or coord_ack_message.";
+
+function renderMessage(message: Message, now: string, room: number): string {
   const { from, type, to, id, subject, description, replyTo, requiresAck, acknowledged, outside, waitingSeconds } =
     message;
+  const age = ageOf(message, now);
   const head = openFrame({
     from,
     type,
@@ -64,7 +82,7 @@ function renderMessage(message: Message, room: number): string {
     ...(replyTo === undefined ? {} : { reply_to: replyTo }),
     ...(to === BROADCAST ? { to } : {}),
     ...(outside === true ? { outside: "yes" } : {}),
-    ...(waitingSeconds === undefined ? {} : { waiting: `${waitingSeconds}s` }),
+    ...(waitingSeconds !== undefined ? { waiting: age ?? `${waitingSeconds}s` } : age === undefined ? {} : { age }),
   });
   const whole = `${head}\n${quoted(description === "" ? subject : `${subject}\n${description}`)}\n${FRAME_END}`;
   if (whole.length <= room) return whole;
@@ -79,6 +97,14 @@ const FRAME_END = "</agent-message>";
 function openFrame(attributes: Readonly<Record<string, string>>): string {
   const words = Object.entries(attributes).map(([key, value]) => `${key}="${name(value)}"`);
   return `<agent-message ${words.join(" ")}>`;
+}
+
+/** In whole units; `undefined` up to a minute, where it tells nothing. */
+function ageOf({ timestamp }: Message, now: string): string | undefined {
+  const minutes = Math.floor((Date.parse(now) - Date.parse(timestamp)) / 60_000);
+  if (!(minutes >= 1)) return undefined;
+  const hours = Math.floor(minutes / 60);
+  return hours === 0 ? `${minutes}m` : hours < 48 ? `${hours}h` : `${Math.floor(hours / 24)}d`;
 }
 
 /** Text of a sender: each line marked, and nothing in it can close the frame or open another one. */
@@ -133,10 +159,18 @@ function listNames(names: readonly string[]): string {
   return more > 0 ? `${listed.join(", ")} and ${more} more` : listed.join(", ");
 }
 
-function renderReminders(reminders: readonly Message[], pending: number): string[] {
+function renderReminders(reminders: readonly Message[], now: string): string[] {
   if (reminders.length === 0) return [];
-  const listed = reminders.map(({ id, type, from }) => `${name(id)} ${name(type)} from ${name(from)}`);
-  return [`Still waiting for your answer or acknowledgement (${pending}): ${listed.join("; ")}.`];
+  const listed: string[] = [];
+  for (const message of reminders.slice(0, REMINDERS_LISTED)) {
+    if (listed.join("; ").length > REMINDERS_CHARACTERS) break;
+    const words = `${name(message.id)} ${name(message.type)} from ${name(message.from)}`;
+    const age = ageOf(message, now);
+    listed.push(age === undefined ? words : `${words}, ${age}`);
+  }
+  const more = reminders.length - listed.length;
+  const rest = more === 0 ? "" : `; ${more} more: coord_check_messages {"pending_only": true}`;
+  return [`Still waiting for your answer or acknowledgement: ${listed.join("; ")}${rest}.`];
 }
 
 export function renderSuperseded(instance: string, { agent, host, cwd }: SessionFacts): string {

@@ -16,8 +16,12 @@ import { MAIL_BOUND, MESSAGES_MAXIMUM, renderMail } from "./text.ts";
 const WAKE = 2;
 /** How soon it tries again where Redis is away. */
 const RETRY_MILLISECONDS = 5_000;
+/** What comes so soon after one another wakes the session once. */
+const GATHER_MILLISECONDS = 1_000;
 /** The hook of the session start runs at the same moment: it joins first, and shows what is there by then. */
 const START_MILLISECONDS = 2_000;
+/** That of a stop too: what it shows goes on with the turn, where we would end it and begin another. */
+const STOP_MILLISECONDS = 1_000;
 
 /** @returns the exit code */
 export async function wakeWithMail(): Promise<number> {
@@ -40,9 +44,8 @@ export async function wakeWithMail(): Promise<number> {
     if (begun) return;
     begun = true;
     // Cut short by a prompt: a session that works needs no waking.
-    if (input.event === "SessionStart") {
-      await sleep(START_MILLISECONDS, undefined, { signal: ended.signal }).catch(() => undefined);
-    }
+    const milliseconds = input.event === "SessionStart" ? START_MILLISECONDS : STOP_MILLISECONDS;
+    await sleep(milliseconds, undefined, { signal: ended.signal }).catch(() => undefined);
     // The session is the hooks' to begin: a superseded one must not take the name back.
     if (!ended.signal.aborted) await client.stay(run, { unlessTaken: true });
   };
@@ -83,7 +86,9 @@ async function wakeOnce(mailbox: Mailbox, ended: AbortController, begin: () => P
         await mailbox.confirm(mail, rendered.shown);
         return WAKE;
       }
-      await bell.wait(await mailbox.sweepWhenDue(), ended.signal);
+      if (await bell.wait(await mailbox.sweepWhenDue(), ended.signal)) {
+        await sleep(GATHER_MILLISECONDS, undefined, { signal: ended.signal }).catch(() => undefined);
+      }
     }
     return 0;
   } finally {

@@ -12,7 +12,7 @@ const TYPES = MESSAGE_TYPES.join(", ");
 
 interface PublishOptions {
   to?: string;
-  /** False with --no-ack. */
+  /** Absent where neither --ack nor --no-ack is given. */
   ack: boolean;
   replyTo?: string;
   ackWithin?: number;
@@ -36,6 +36,7 @@ export function publish(grammar: Grammar): void {
     .argument("<subject>", about("publish", "subject"))
     .argument("<description>", 'The text, up to 64 KiB; "-" reads standard input')
     .option("--to <instance>", about("publish", "to_instance"))
+    .option("--ack", "Ask for an acknowledgement, also as a reply that would ask for none")
     .option("--no-ack", "Ask for no acknowledgement")
     .option("--reply-to <id>", about("publish", "reply_to"))
     .option("--ack-within <seconds>", "Announce it again where it is not acknowledged by then; 0 never", numberOrText)
@@ -47,7 +48,7 @@ export function publish(grammar: Grammar): void {
         subject,
         description: description === "-" ? await readText(process.stdin) : description,
         to: options.to,
-        requiresAck: options.ack ? undefined : false,
+        requiresAck: options.ack,
         replyTo: options.replyTo,
         ackWithin: options.ackWithin,
         idempotencyKey: options.idempotencyKey,
