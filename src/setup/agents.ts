@@ -17,6 +17,8 @@ export interface AgentFile {
   readonly skeleton: Entry;
   /** The MCP server under its path of keys. */
   readonly server?: { readonly at: readonly string[]; readonly entry: Entry };
+  /** The list of what the agent may do without asking, and what of ours belongs into it. */
+  readonly allow?: { readonly at: readonly string[]; readonly tool: string };
   /** Of two files of which one has the hooks, whether this is the one user's own. */
   readonly isLocal?: boolean;
   /** Hooks by event. `matcher` is of the group they stand in; without groups the handlers stand in the event's list. */
@@ -35,7 +37,8 @@ const WAIT_SECONDS = 86_400;
 /** How often mail that arrives on stop may keep Cursor going before it asks its user. */
 const CURSOR_LOOP_LIMIT = 10;
 
-export function filesOf(agent: Agent, root: string, { coord, hook }: Programs): AgentFile[] {
+/** @param allow whether the agent may call our tools without asking */
+export function filesOf(agent: Agent, root: string, { coord, hook }: Programs, allow = true): AgentFile[] {
   const file = (path: string, rest: Partial<AgentFile>): AgentFile => ({
     path: join(root, path),
     format: "json",
@@ -51,12 +54,19 @@ export function filesOf(agent: Agent, root: string, { coord, hook }: Programs): 
     );
 
   switch (agent) {
-    case "claude":
+    case "claude": {
+      // A session that is woken before its first prompt has no tool else, and would stand at a dialog that nobody sees.
+      const entry = { type: "stdio", command, args, alwaysLoad: true };
+      const settings = {
+        hooks: { grouped: true, events: claudeHooks(hook) },
+        ...(allow ? { allow: { at: ["permissions", "allow"], tool: "mcp__coord" } } : {}),
+      };
       return [
-        file(".mcp.json", { server: { at: ["mcpServers", "coord"], entry: { type: "stdio", command, args } } }),
-        file(".claude/settings.json", { isLocal: false, hooks: { grouped: true, events: claudeHooks(hook) } }),
-        file(".claude/settings.local.json", { isLocal: true, hooks: { grouped: true, events: claudeHooks(hook) } }),
+        file(".mcp.json", { server: { at: ["mcpServers", "coord"], entry } }),
+        file(".claude/settings.json", { isLocal: false, ...settings }),
+        file(".claude/settings.local.json", { isLocal: true, ...settings }),
       ];
+    }
     case "codex": {
       const events = ["SessionStart", "UserPromptSubmit", "PostToolUse", "PermissionRequest", "Stop"];
       const handler = { type: "command", command: "", timeout: HOOK_SECONDS };

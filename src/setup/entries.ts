@@ -9,11 +9,12 @@ import { hasBlock, parseToml, withBlock, withoutBlock } from "./toml.ts";
 export type Edit = (text: string | undefined, file: AgentFile, warn: (sentence: string) => void) => string | undefined;
 
 export const addEntries: Edit = (text, file, warn) => {
-  const { server, hooks } = file;
+  const { server, hooks, allow } = file;
   if (file.format === "toml") return addTable(text ?? "", file, warn);
   const json = openJson(file, text?.trim() ? text : "{\n}\n");
   if (!text?.trim()) for (const [key, value] of Object.entries(file.skeleton)) json.set([key], value);
   if (server !== undefined) addServer(json, file, server, warn);
+  if (allow !== undefined && !json.list(allow.at).includes(allow.tool)) json.append(allow.at, allow.tool);
   for (const [event, wanted] of Object.entries(hooks?.events ?? {})) {
     const found = handlersIn(json, event, hooks!.grouped).filter(({ line }) => isHook(line));
     const same = isDeepStrictEqual(
@@ -42,12 +43,16 @@ export const removeEntries: Edit = (text, file, warn) => {
     return rest.trim() === "" ? undefined : rest;
   }
   const json = openJson(file, text);
-  const { server, hooks } = file;
+  const { server, hooks, allow } = file;
+  const allowed = allow === undefined ? -1 : json.list(allow.at).indexOf(allow.tool);
+  if (allowed !== -1) json.remove([...allow!.at, allowed]);
   const entry = server === undefined ? undefined : json.get(server.at);
   if (server !== undefined && isOurs(entry)) {
-    const { command, args } = server.entry;
-    const plain = (given: Entry): Entry => ({ ...withoutOurVariables(given), command, args });
-    if (isDeepStrictEqual(plain(entry), plain(server.entry))) json.remove(server.at);
+    // Of an earlier version, where a field is missing.
+    const ours = withoutOurVariables(server.entry);
+    const { command, args } = ours;
+    const plain = (given: Entry): Entry => ({ ...given, command, args });
+    if (isDeepStrictEqual(plain({ ...ours, ...withoutOurVariables(entry) }), plain(ours))) json.remove(server.at);
     else warn(`${file.path}: the server ${server.at.join(".")} was changed by hand and stays.`);
   }
   if (hooks !== undefined)
@@ -77,6 +82,9 @@ function addServer(json: JsonText, file: AgentFile, { at, entry }: Server, warn:
   if (!isDeepStrictEqual(lineOf(present), lineOf(entry))) {
     for (const field of ["command", "args"]) if (entry[field] !== undefined) json.set([...at, field], entry[field]);
   }
+  // As an earlier version wrote it, without.
+  if (entry["alwaysLoad"] !== undefined && present["alwaysLoad"] === undefined)
+    json.set([...at, "alwaysLoad"], entry["alwaysLoad"]);
   const env = entry["env"] as Entry | undefined;
   if (env === undefined) return;
   if (present["env"] === undefined) json.set([...at, "env"], env);

@@ -43,7 +43,7 @@ function examineAgent(agent: Agent, place: Place, programs: Programs): Finding[]
         ),
       ];
     }
-    const { changes, warnings } = planSetUp(place, [agent], programs, false, false);
+    const { changes, warnings } = planSetUp(place, [agent], programs, { local: false, takeOver: false, allow: false });
     const open = changes.filter((change) => stateOf(change) !== "unchanged");
     if (open.length > 0)
       return [warning(agent, `${names(open, root)} lacks entries or has older ones`, `Run ${again}.`)];

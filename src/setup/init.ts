@@ -25,6 +25,8 @@ export interface InitOptions {
   agents: readonly Agent[];
   /** Claude's hooks into the file of the one user. */
   local?: boolean | undefined;
+  /** Whether agents may call our tools without asking; true where absent. */
+  allow?: boolean | undefined;
   /** What `.coord.json` holds. */
   takeOver?: boolean | undefined;
   dryRun: boolean;
@@ -99,7 +101,8 @@ export async function setUp(place: Place, options: InitOptions): Promise<InitRes
     warnings.push(`The server has ${names} for a repository of this name as well: --prefix chooses one of them.`);
   }
   const programs = findPrograms();
-  const plan = planSetUp(place, agents, programs, options.local === true, legacy !== undefined);
+  const { local = false, allow = true } = options;
+  const plan = planSetUp(place, agents, programs, { local, allow, takeOver: legacy !== undefined });
   warnings.push(...plan.warnings);
   if (!programs.portable) {
     warnings.push(

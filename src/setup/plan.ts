@@ -19,11 +19,10 @@ export function planSetUp(
   place: Place,
   agents: readonly Agent[],
   programs: Programs,
-  local: boolean,
-  takeOver: boolean,
+  { local, takeOver, allow }: { local: boolean; takeOver: boolean; allow: boolean },
 ): Plan {
   const warnings: string[] = [];
-  const files = agents.flatMap((agent) => filesOf(agent, place.root, programs));
+  const files = agents.flatMap((agent) => filesOf(agent, place.root, programs, allow));
   const isLocal = local || files.some((file) => file.isLocal === true && has(file));
   const entries = files.map((file) => {
     // Hooks in both files of Claude Code would run twice.

@@ -56,6 +56,7 @@ describe("what each agent gets", () => {
         "Set up: instance orchestrator, written down in <home>/.config/cli-coordination/projects.json",
         "  created   .mcp.json",
         "  created   .claude/settings.json",
+        "Claude Code calls the tools of coord without asking; coord init --no-allow leaves that out.",
         "Broadcasts reach it from now on.",
         "Next: claude",
         "",
@@ -185,7 +186,7 @@ describe("what is there stays", () => {
   test("our server with an environment that somebody added stays, also when the rest is taken out", async () => {
     const repository = new Stage(redis.url).repository("shop");
     const text =
-      '{ "mcpServers": { "coord": { "command": "coord", "args": ["mcp"], "env": { "REDIS_PORT": "7000" } } } }\n';
+      '{ "mcpServers": { "coord": { "command": "coord", "args": ["mcp"], "env": { "REDIS_PORT": "7000" }, "alwaysLoad": false } } }\n';
     repository.write(".mcp.json", text);
     const first = await repository.coord(["init"]);
     expect(first.stderr).toBe("");
@@ -221,6 +222,16 @@ describe("what is there stays", () => {
     await repository.coord(["init", "--remove"]);
     expect(dotfiles.files()).toEqual({ "settings.json": '{\n  "model": "opus"\n}\n' });
   });
+});
+
+test("--no-allow has Claude Code ask before each call, and a later init allows them", async () => {
+  const repository = new Stage(redis.url).repository("shop");
+  const allowed = (): unknown =>
+    (JSON.parse(repository.read(".claude/settings.json")) as Record<string, unknown>)["permissions"];
+  const { stdout } = await repository.coord(["init", "--no-allow"]);
+  expect([allowed(), stdout]).toEqual([undefined, expect.not.stringContaining("without asking")]);
+  await repository.coord(["init"]);
+  expect(allowed()).toEqual({ allow: ["mcp__coord"] });
 });
 
 describe("--dry-run", () => {

@@ -28,6 +28,7 @@ test("a worktree, its branch and its instance, ready for claude", async () => {
       "Set up: instance login, written down in <home>/.config/cli-coordination/projects.json",
       "  created   .mcp.json",
       "  created   .claude/settings.json",
+      "Claude Code calls the tools of coord without asking; coord init --no-allow leaves that out.",
       "Broadcasts reach it from now on.",
       "Next: cd '../my shop-login' && claude",
       "",

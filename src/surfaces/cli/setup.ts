@@ -24,6 +24,7 @@ export interface InitCommand extends Reporting {
   remove?: boolean | undefined;
   prefix?: string | undefined;
   local?: boolean | undefined;
+  allow?: boolean | undefined;
   takeOver?: boolean | undefined;
 }
 
@@ -61,7 +62,7 @@ export async function init({ agent, dryRun = false, remove, json, ...given }: In
     return report(result, () => renderRemoval(result));
   }
   const result = await setUp(place, { ...given, agents, dryRun, announce });
-  return report(result, () => renderSetUp(result, place, agents));
+  return report(result, () => renderSetUp(result, place, agents, given.allow !== false));
 }
 
 /** @returns the exit code */
@@ -126,6 +127,7 @@ function renderSetUp(
   { instance, registered, files, root, register }: InitResult & Decision,
   place: Place,
   agents: readonly Agent[],
+  allow = true,
 ): string {
   const outside = place.tree.gitDirectory === undefined && place.tree.problem === undefined;
   const where = outside ? ` in ${visible(root)}, which is outside of git` : "";
@@ -136,6 +138,9 @@ function renderSetUp(
   return [
     `${nothing ? "Already set up" : "Set up"}: instance ${bold(instance)}${where}, written down in ${visible(register)}`,
     ...renderFiles(files),
+    ...(allow && agents.includes("claude")
+      ? ["Claude Code calls the tools of coord without asking; coord init --no-allow leaves that out."]
+      : []),
     ...(registered ? ["Broadcasts reach it from now on."] : []),
     `Next: ${bold(next)}`,
   ].join("\n");

@@ -18,6 +18,10 @@ export function init(grammar: Grammar): void {
     .addOption(agentOption())
     .option("--prefix <prefix>", "The namespace of the project; default from the name of its remote")
     .option("--local", "Claude Code's hooks into .claude/settings.local.json, which is yours alone")
+    .option(
+      "--no-allow",
+      "Have Claude Code ask before it calls a tool of coord; one that is woken then stands at a dialog",
+    )
     .option("--take-over", "Take over what a .coord.json here holds, which is not read any more")
     .option("--dry-run", "Show the difference, write nothing")
     .option("--remove", "Take out what init added, of all agents or those given")
