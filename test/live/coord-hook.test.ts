@@ -95,7 +95,7 @@ async function hook(settings: Environment = {}, args = ["claude", "tool"], progr
   const connection = { CLAUDE_INSTANCE_ID: "me", REDIS_PORT: String(PORT) };
   const env = environment({ ...session, ...connection, ...settings, PATH });
   const { code, stdout, stderr } = await run(program, args, { env, cwd: folder, input: JSON.stringify(TOOL) });
-  return { node: existsSync(started), code, stderr, shown: stdout.match(/msg-[0-9a-z]{10}/g) ?? [] };
+  return { node: existsSync(started), code, stderr, shown: [...new Set(stdout.match(/msg-[0-9a-z]{10}/g))] };
 }
 
 const SILENT = { code: 0, stderr: "", shown: [] };
