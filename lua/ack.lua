@@ -4,7 +4,8 @@
 -- USES     recipients receipts events
 -- KEYS     P:meta
 -- ARGV     instance session comment message_id…
--- Returns  for each id a JSON object: timestamp, already, and comment where there was one the first time; or code, error, hint
+-- Returns  for each id a JSON object: timestamp, already, and of the first time comment where there was one, outside where that
+--          came from outside of the agent's session; or code, error, hint
 -- Refuses  SUPERSEDED, TAKEN, INTERNAL; for one id NOT_FOUND, NOT_RECIPIENT, INTERNAL
 local me, session, comment = unpack(ARGV)
 local problem = superseded(me, session) or problem_of(acknowledge_keys(me))
@@ -33,21 +34,24 @@ local function refusal_of(id, message)
     'Acknowledge only your own messages; check lists them.')
 end
 
+-- A command beside the session that speaks: the agent knows nothing of it.
+local outside = looks('look', session) and not ENTRY:find(LEFT, 1, true)
 local reply = {}
 for i = 4, #ARGV do
   local id = ARGV[i]
   local message = read_for(me, id)
   local answer = refusal_of(id, message)
   if not answer then
-    local time, already, first_comment = acknowledge(me, id, message, comment)
+    local time, already, first_comment, first_outside = acknowledge(me, id, message, comment, outside)
     if not already then
-      local event = acknowledged_event(id, message, me, comment)
+      local event = acknowledged_event(id, message, me, comment, outside)
       announce(message.from, event)
       call('PUBLISH', key('events'), event)
     end
     -- Put together by hand, as events are: this is what most calls return.
     answer = '{"timestamp":' .. cjson.encode(already and shown_time(time) or NOW_ISO) .. ',"already":' .. tostring(already)
-      .. (first_comment ~= '' and ',"comment":' .. cjson.encode(first_comment) or '') .. '}'
+      .. (first_comment ~= '' and ',"comment":' .. cjson.encode(first_comment) or '')
+      .. (first_outside and ',"outside":true' or '') .. '}'
   end
   reply[#reply + 1] = answer
 end

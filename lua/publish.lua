@@ -120,9 +120,8 @@ local function add(name, value)
 end
 if ack_within ~= '' then add('ack_within', ack_within) end
 -- A command beside the session that speaks for the sender: the agent knows nothing of it.
-if ENTRY and ENTRY:find(SESSION_NUMBER) and not ENTRY:find(LEFT, 1, true) and not is_session(ENTRY, session) then
-  add('outside', '1')
-end
+local outside = looks('look', session) and not ENTRY:find(LEFT, 1, true)
+if outside then add('outside', '1') end
 if root then
   add('reply_to', reply_to)
   add('thread', root)
@@ -149,7 +148,7 @@ for _, name in ipairs(names) do
   queue_event(name, event)
 end
 -- A reply from one of its recipients answers a message: that acknowledges it.
-local already = not answers or select(2, acknowledge(me, reply_to, replied, ''))
+local already = not answers or select(2, acknowledge(me, reply_to, replied, '', outside))
 touch(me, session)
 
 -- Tell. The sender of the original learns that it is acknowledged from this message's own event, where it gets one.
@@ -159,5 +158,5 @@ for _, name in ipairs(names) do
   already = already or name == replied.from
 end
 call('PUBLISH', key('events'), event)
-if not already then tell_sender(replied, acknowledged_event(reply_to, replied, me, '')) end
+if not already then tell_sender(replied, acknowledged_event(reply_to, replied, me, '', outside)) end
 return receipt(id, NOW_ISO, false, answers, names, entries)

@@ -20,12 +20,12 @@ local function published_event(id, kind, from, to, subject, requires_ack, timest
     .. (reply_to and ',"reply_to":' .. cjson.encode(reply_to) or '') .. (acknowledged and ',"acknowledged":true' or '') .. '}'
 end
 
--- What tells the sender of a message, as read_for() reads it, that `instance` has acknowledged it.
-local function acknowledged_event(id, message, instance, comment)
+-- What tells the sender of a message, as read_for() reads it, that `instance` has acknowledged it; `outside` of its session.
+local function acknowledged_event(id, message, instance, comment, outside)
   local event = '{"event":"message_acknowledged","message_id":' .. cjson.encode(id) .. ',"type":'
     .. cjson.encode(message.type or '') .. ',"from":"' .. instance .. '","to":"' .. message.from .. '","subject":'
     .. cjson.encode(message.subject or '') .. ',"requires_ack":false,"timestamp":"' .. NOW_ISO .. '"'
-  return event .. (comment ~= '' and ',"comment":' .. cjson.encode(comment) or '') .. '}'
+  return event .. (comment ~= '' and ',"comment":' .. cjson.encode(comment) or '') .. (outside and ',"outside":true' or '') .. '}'
 end
 
 -- What is said of a message, as read_for() reads it, whose deadline has passed: "overdue" to its recipient, the rest to its

@@ -25,7 +25,7 @@ end
 
 -- The state of one receipt as everybody is shown it.
 local function receipt_of(id, instance, stored, history)
-  local presented, acknowledged, comment = read_receipt(stored or '')
+  local presented, acknowledged, comment, outside = read_receipt(stored or '')
   local last = read_history(history)
   local ended = (last == 'd' or last == 'f') and 'dead' or last == 'x' and 'dropped'
   local receipt = { instance = instance,
@@ -33,6 +33,7 @@ local function receipt_of(id, instance, stored, history)
   if presented then receipt.presented_at = shown_time(presented) end
   if acknowledged then receipt.acknowledged_at = shown_time(acknowledged) end
   if comment and comment ~= '' then receipt.comment = comment end
+  if outside then receipt.outside = true end
   if receipt.state == 'dead' then receipt.reason = reason_of(id, instance, history) end
   if not history then return receipt end
   local STEPS = { a = 'announced', o = 'offline', t = 'unanswered', d = 'dead', r = 'retried', x = 'dropped', f = 'forgotten' }
@@ -119,9 +120,9 @@ local function load_message(id, me, receipts)
   local _, _, from, to, _, requires_ack, _, _, reply_to, thread, receipt, history, outside = unpack(message)
   local mine = me ~= '' and is_recipient(me, id, to)
   local announced = mine and history and history:find('[ar]')
-  local presented, acknowledged
+  local presented, acknowledged, acknowledged_outside, _
   if mine then
-    presented, acknowledged = read_receipt(receipt)
+    presented, acknowledged, _, acknowledged_outside = read_receipt(receipt)
   elseif to ~= 'all' then
     presented, acknowledged = read_receipt(call('HGET', key('msg', id), 'receipt:' .. to))
   else
@@ -129,8 +130,9 @@ local function load_message(id, me, receipts)
   end
   local waits = announced and not acknowledged
   local has_receipts = receipts or from == me
-  local more = (reply_to or thread or outside or waits or has_receipts)
+  local more = (reply_to or thread or outside or acknowledged_outside or waits or has_receipts)
     and { reply_to = reply_to or nil, thread = thread or nil, outside = outside and true or nil,
+      acknowledged_outside = acknowledged_outside or nil,
       waiting_seconds = waits and waiting_seconds(id) or nil }
   if has_receipts and not add_receipts(more, id, to, receipts == 'whole') then return nil end
   message[6], message[ACKNOWLEDGED], message[MORE] = requires_ack == '1', acknowledged and true or false, more or false

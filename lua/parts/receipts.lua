@@ -1,10 +1,11 @@
 -- Receipts: the state of one message for one recipient.
 
--- A receipt is "<presented at> <acknowledged at> <comment>" in microseconds, shorter while less has happened.
+-- A receipt is "<presented at> <acknowledged at> <comment>" in microseconds, shorter while less has happened. Behind the time of
+-- an acknowledgement from outside of the agent's session stands "o", and 0 is presented to nobody yet.
 local function read_receipt(receipt)
   if receipt and receipt:find('^%d+$') then return receipt end -- most that are read are not acknowledged
-  local presented, acknowledged, comment = (receipt or ''):match('^(%d+) ?(%d*) ?(.*)$')
-  return presented, acknowledged ~= '' and acknowledged or nil, comment
+  local presented, acknowledged, outside, comment = (receipt or ''):match('^(%d+) ?(%d*)(o?) ?(.*)$')
+  return presented ~= '0' and presented or nil, acknowledged ~= '' and acknowledged or nil, comment, outside == 'o'
 end
 
 -- Redis' microseconds as the time shown to people and agents; what is no time is shown as it is stored.
@@ -72,14 +73,16 @@ local function acknowledge_keys(instance, message)
 end
 
 -- Settles a message for one of its recipients (G5), given what read_for() read: the first time counts, a repeat changes
--- nothing. Returns when it was first acknowledged, as text, whether that was before this call, and the comment of that time.
--- The caller tells the sender.
-local function acknowledge(instance, id, message, comment)
-  local presented, acknowledged, earlier = read_receipt(message.receipt)
-  if acknowledged then return acknowledged, true, earlier end
-  call('HSET', key('msg', id), 'receipt:' .. instance,
-    (presented or NOW_TEXT) .. ' ' .. NOW_TEXT .. (comment ~= '' and ' ' .. comment or ''))
-  call('ZREM', key('unread', instance), id)
+-- nothing. Returns when it was first acknowledged, as text, whether that was before this call, the comment of that time, and
+-- whether it came from outside. The caller tells the sender.
+local function acknowledge(instance, id, message, comment, outside)
+  local presented, acknowledged, earlier, earlier_outside = read_receipt(message.receipt)
+  if acknowledged then return acknowledged, true, earlier, earlier_outside end
+  -- Else the agent would never learn of what was answered for it (G11).
+  local unseen = outside and not presented and call('ZSCORE', key('unread', instance), id)
+  call('HSET', key('msg', id), 'receipt:' .. instance, (unseen and '0' or presented or NOW_TEXT) .. ' ' .. NOW_TEXT
+    .. (outside and 'o' or '') .. (comment ~= '' and ' ' .. comment or ''))
+  if not unseen then call('ZREM', key('unread', instance), id) end
   call('ZREM', key('pending', instance), id)
   local open, dead, dropped = read_counts(message)
   open = math.max(open - 1, 0)
@@ -98,7 +101,7 @@ local function acknowledge(instance, id, message, comment)
     -- What never died, and that is nearly all, need not be looked for among the dead.
     if message.dead then place(id, open, dead, dropped) else settle(id) end
   end
-  return NOW_TEXT, false, comment
+  return NOW_TEXT, false, comment, outside
 end
 
 -- For how many seconds a message waits, as every surface shows it.
@@ -109,6 +112,10 @@ end
 -- Marks as presented what `instance` is shown now for the first time, or after it was announced again.
 local function mark_presented(instance, ids)
   local field = 'receipt:' .. instance
-  for _, id in ipairs(ids) do call('HSETNX', key('msg', id), field, NOW_TEXT) end
+  for _, id in ipairs(ids) do
+    local receipt = call('HSETNX', key('msg', id), field, NOW_TEXT) == 0 and call('HGET', key('msg', id), field)
+    -- Acknowledged from outside before.
+    if receipt and receipt:find('^0 ') then call('HSET', key('msg', id), field, NOW_TEXT .. receipt:sub(2)) end
+  end
   if #ids > 0 then call('ZREM', key('unread', instance), unpack(ids)) end
 end

@@ -102,7 +102,7 @@ def _read_event(text: str) -> CoordinationEvent:
 
 _EVENT_FIELDS: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(("event", "message_id", "type", "from", "to", "subject", "timestamp", "reply_to", "comment"), (str,)),
-    **dict.fromkeys(("requires_ack", "acknowledged"), (bool,)),
+    **dict.fromkeys(("requires_ack", "acknowledged", "outside"), (bool,)),
     **dict.fromkeys(("waiting_seconds", "instances_total", "count"), (int, float)),
 }
 

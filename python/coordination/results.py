@@ -80,6 +80,8 @@ class Receipt(_Receipt, total=False):
     presented_at: str
     acknowledged_at: str
     comment: str
+    #: Acknowledged from outside of the session that spoke for the instance: its agent is still shown the message once.
+    outside: bool
     #: Why it is dead, one sentence.
     reason: str
     #: What happened since its deadline passed, oldest first.
@@ -110,6 +112,8 @@ class Message(_Message, total=False):
     thread: str
     #: Sent from outside of the session that spoke for its sender, for example by a person in a terminal.
     outside: bool
+    #: The caller's own receipt is one that came from outside of the session that spoke for it.
+    acknowledged_outside: bool
     #: Where it was announced again to the caller: for how long it has been waiting.
     waiting_seconds: int
     #: Only on messages the caller sent, or asked for by id: who has seen and acknowledged it, those who are missing first. Of a
@@ -148,12 +152,14 @@ class _AckResult(TypedDict):
     acknowledged_by: str
     #: When it was first acknowledged.
     timestamp: str
-    #: It had been acknowledged before; `timestamp` and `comment` are those of the first time.
+    #: It had been acknowledged before; `timestamp`, `comment` and `outside` are those of the first time.
     already: bool
 
 
 class AckResult(_AckResult, total=False):
     comment: str
+    #: From outside of the session that speaks for the instance: its agent is still shown the message once.
+    outside: bool
 
 
 class AckRefusal(TypedDict):
@@ -224,6 +230,7 @@ CoordinationEvent = TypedDict(
         "reply_to": str,
         "acknowledged": bool,
         "comment": str,
+        "outside": bool,
         "waiting_seconds": int,
         "instances": "list[str]",
         "instances_total": int,

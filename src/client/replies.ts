@@ -36,6 +36,7 @@ type StoredMessage = [
         reply_to?: string;
         thread?: string;
         outside?: true;
+        acknowledged_outside?: true;
         waiting_seconds?: number;
         receipts?: StoredReceipt[];
         receipt_totals?: ReceiptTotals;
@@ -94,6 +95,7 @@ function readMessage(stored: StoredMessage): Message {
   if (more.reply_to !== undefined) message.replyTo = more.reply_to;
   if (more.thread !== undefined) message.thread = more.thread;
   if (more.outside !== undefined) message.outside = true;
+  if (more.acknowledged_outside !== undefined) message.acknowledgedOutside = true;
   if (more.waiting_seconds !== undefined) message.waitingSeconds = more.waiting_seconds;
   if (more.receipts !== undefined) message.receipts = more.receipts.map(readReceipt);
   if (more.receipt_totals !== undefined) message.receiptTotals = more.receipt_totals;
@@ -108,6 +110,7 @@ function readReceipt(stored: StoredReceipt): Receipt {
     presented_at: presentedAt,
     acknowledged_at: acknowledgedAt,
     comment,
+    outside,
     reason,
     history,
   } = stored;
@@ -117,6 +120,7 @@ function readReceipt(stored: StoredReceipt): Receipt {
     ...(presentedAt === undefined ? {} : { presentedAt }),
     ...(acknowledgedAt === undefined ? {} : { acknowledgedAt }),
     ...(comment === undefined ? {} : { comment }),
+    ...(outside === undefined ? {} : { outside }),
     ...(reason === undefined ? {} : { reason }),
     ...(history === undefined ? {} : { history }),
   };
@@ -261,6 +265,7 @@ function eventFields(): ReadonlyMap<string, [field: string, type: string]> {
       reply_to: "string",
       acknowledged: "boolean",
       comment: "string",
+      outside: "boolean",
       waiting_seconds: "number",
       instances: "names",
       instances_total: "number",

@@ -82,6 +82,8 @@ export interface Receipt {
   presentedAt?: string;
   acknowledgedAt?: string;
   comment?: string;
+  /** Acknowledged from outside of the session that spoke for the instance: its agent is still shown the message once. */
+  outside?: true;
   /** Why it is dead, one sentence. */
   reason?: string;
   /** What happened since its deadline passed, oldest first. */
@@ -119,6 +121,8 @@ export interface Message {
   thread?: string;
   /** Sent from outside of the session that spoke for its sender, for example by a person in a terminal. */
   outside?: true;
+  /** The caller's own receipt is one that came from outside of the session that spoke for it. */
+  acknowledgedOutside?: true;
   /** Where it was announced again to the caller: for how long it has been waiting. */
   waitingSeconds?: number;
   /**
@@ -157,9 +161,11 @@ export interface AckResult {
   acknowledgedBy: string;
   /** When it was first acknowledged. */
   timestamp: string;
-  /** It had been acknowledged before; `timestamp` and `comment` are those of the first time. */
+  /** It had been acknowledged before; `timestamp`, `comment` and `outside` are those of the first time. */
   already: boolean;
   comment?: string;
+  /** From outside of the session that speaks for the instance: its agent is still shown the message once. */
+  outside?: true;
 }
 
 /** Facts of the session that speaks for an instance; absent where nobody told them. */
@@ -247,6 +253,8 @@ export interface CoordinationEvent {
   /** The message this reply answers counts as acknowledged. */
   acknowledged?: boolean;
   comment?: string;
+  /** Acknowledged from outside of the session that speaks for `from`. */
+  outside?: boolean;
   /** For how long the message has been waiting. */
   waitingSeconds?: number;
   /** Who has not acknowledged, at most 50 of them. */

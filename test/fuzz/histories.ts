@@ -83,11 +83,12 @@ function store(state: State, id: string, from: Name, to: readonly Name[]): void 
   }
 }
 
-/** Whether this is the first acknowledgement. */
-function settle(state: State, id: string, me: Name, comment: string): boolean {
+/** Whether this is the first acknowledgement. One from beside the session that speaks leaves the message new to that. */
+function settle(state: State, id: string, { client, me }: Call, comment: string): boolean {
   const message = state.messages.find((one) => one.id === id)!;
-  state.unread[me] = state.unread[me].filter((one) => one !== id);
   if (message.acknowledged[me] !== undefined) return false;
+  const outside = state.sessions[me] !== undefined && state.sessions[me] !== client;
+  if (!outside) state.unread[me] = state.unread[me].filter((one) => one !== id);
   message.acknowledged[me] = comment;
   return true;
 }
@@ -96,7 +97,8 @@ const waitsFor = (name: Name) => (message: State["messages"][number]) =>
   message.to.includes(name) && message.acknowledged[name] === undefined;
 
 /** What the call returns when it happens now; changes the state. What only Redis can know, a new id, is taken from the result. */
-function happen(state: State, { client, me, what, loan, comment, result }: Call, ids: readonly string[]): unknown {
+function happen(state: State, call: Call, ids: readonly string[]): unknown {
+  const { client, me, what, loan, comment, result } = call;
   if (what.do === "join") {
     const before = state.sessions[me];
     if (before === client) return { first: false };
@@ -124,14 +126,14 @@ function happen(state: State, { client, me, what, loan, comment, result }: Call,
       if (replied.from === me) return "INVALID";
       const id = newId(state, result);
       const answers = replied.to.includes(me);
-      if (answers) settle(state, replied.id, me, ""); // its sender learns it from the answer
+      if (answers) settle(state, replied.id, call, ""); // its sender learns it from the answer
       store(state, id, me, [replied.from]);
       return { id, repeated: false, acknowledged: answers };
     }
     case "ack": {
       const message = state.messages.find(({ id }) => id === ids[what.target])!;
       if (!message.to.includes(me)) return "NOT_RECIPIENT";
-      const first = settle(state, message.id, me, comment);
+      const first = settle(state, message.id, call, comment);
       if (first) state.queues[message.from].push(`acknowledged ${message.id}`);
       return { already: !first, comment: message.acknowledged[me] };
     }

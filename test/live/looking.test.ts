@@ -1,7 +1,7 @@
 /** [G11] A person who looks, in a terminal of the work tree of a live agent, takes nothing away from it. */
 import { describe, expect, it } from "vitest";
 import type { Agent, Ended, Stage } from "./agent.ts";
-import { COORD, END, PROMPT, START, until, useRedis } from "./agent.ts";
+import { COORD, END, PROMPT, START, STOP, until, useRedis } from "./agent.ts";
 import { run } from "../surfaces/run.ts";
 
 const bench = useRedis();
@@ -140,5 +140,36 @@ describe.concurrent("[G11] what is sent from a terminal beside a live agent", ()
     expect(messages.map(({ outside }) => outside)).toEqual([true, undefined, undefined, undefined]);
     const shown = (await reader.coord("check", "--pending")).stdout;
     expect(shown.split("\n").filter((line) => line === "  Sent from outside of its sender's session.")).toHaveLength(1);
+  });
+});
+
+describe.concurrent("[G11] what is acknowledged from a terminal beside a live agent", () => {
+  it("is settled; the agent is shown it once, as acknowledged outside, and is reminded of nothing", async () => {
+    const { stage, agent } = await speaking();
+    const id = await stage.send("backend", "login", { type: "REVIEW_FAILED" });
+    const said = await terminal(stage, "ack", id, "--comment", "by hand");
+    expect(said.stdout).toContain("\n  From outside of its agent's session, which is shown the message once.\n");
+    expect((await stage.presence("backend"))?.pending).toBe(0);
+    const text = await agent.shown(PROMPT);
+    expect(text.match(/<agent-message .*>/)?.[0]).toBe(
+      `<agent-message from="orchestrator" type="REVIEW_FAILED" id="${id}" acknowledged="outside">`,
+    );
+    expect(text).toContain("| About login.");
+    expect(text).not.toContain("Still waiting");
+    expect([await agent.shown(STOP), await agent.shown(PROMPT)]).toEqual(["", ""]);
+    // Its sender learns whose answer that was.
+    const sender = await stage.agent("orchestrator");
+    expect(await sender.shown(START)).toContain(
+      `backend acknowledged your REVIEW_FAILED ${id} from outside of its session.\n`,
+    );
+    expect((await sender.coord("show", id)).stdout).toContain("    backend acknowledged from outside ");
+  });
+
+  it("after the agent was shown it, is not shown again", async () => {
+    const { stage, agent } = await speaking();
+    const id = await stage.send("backend", "login", { type: "REVIEW_FAILED" });
+    expect(await agent.shown(PROMPT)).toContain("| About login.");
+    expect((await terminal(stage, "ack", id)).code).toBe(0);
+    expect([await agent.shown(STOP), await agent.shown(PROMPT)]).toEqual(["", ""]);
   });
 });

@@ -61,7 +61,7 @@ export function renderCheck(result: CheckResult, nothing: string): string {
 
 function renderMessage(message: Message): string {
   const { id, type, from, to, timestamp, requiresAck, acknowledged, subject, description, replyTo } = message;
-  const { waitingSeconds, outside, receipts, receiptTotals: totals } = message;
+  const { waitingSeconds, outside, acknowledgedOutside, receipts, receiptTotals: totals } = message;
   const settled =
     totals === undefined
       ? receipts?.every(({ state: its }) => SETTLED.has(its)) === true
@@ -73,6 +73,7 @@ function renderMessage(message: Message): string {
     idLine(id),
     ...(replyTo === undefined ? [] : [`  Reply to: ${visibleLine(replyTo)}`]),
     ...(outside === true ? [dim("  Sent from outside of its sender's session.")] : []),
+    ...(acknowledgedOutside === true ? [dim("  Acknowledged from outside of its agent's session.")] : []),
     ...(waitingSeconds === undefined
       ? []
       : [yellow(`  Announced again: it has been waiting for ${duration(waitingSeconds)}.`)]),
@@ -91,20 +92,24 @@ function renderMessage(message: Message): string {
 /** Nobody is asked for these any more. */
 const SETTLED: ReadonlySet<ReceiptState> = new Set(["dropped", "acknowledged"]);
 
-function renderReceipt({ instance, state, presentedAt, acknowledgedAt, comment, reason, history }: Receipt): string {
+function renderReceipt(receipt: Receipt): string {
+  const { instance, state, presentedAt, acknowledgedAt, comment, outside, reason, history } = receipt;
   const color = { dead: red, stored: yellow, presented: cyan, dropped: dim, acknowledged: green }[state];
   const ended = state === "dead" || state === "dropped" ? history?.at(-1)?.timestamp : undefined;
   const when = acknowledgedAt ?? ended ?? presentedAt;
   const said = comment ?? reason;
   const words = said === undefined ? "" : `: ${visibleLine(said)}`;
-  return `    ${visibleLine(instance)} ${color(state)}${when === undefined ? "" : dim(` ${visibleLine(when)}`)}${words}`;
+  const where = outside === true ? " from outside" : "";
+  return `    ${visibleLine(instance)} ${color(state)}${where}${when === undefined ? "" : dim(` ${visibleLine(when)}`)}${words}`;
 }
 
 export function renderAck(result: AckResult | AckRefusal): string {
   if ("code" in result) return `${red("Not acknowledged")}: ${visibleLine(result.error)}\n${idLine(result.messageId)}`;
-  const { already, timestamp, comment, messageId } = result;
+  const { already, timestamp, comment, outside, messageId } = result;
   const words = comment === undefined ? "" : `: ${visibleLine(comment)}`;
-  return `${green(already ? "Already acknowledged" : "Acknowledged")} ${dim(visibleLine(timestamp))}${words}\n${idLine(messageId)}`;
+  const still =
+    outside === true ? `\n${dim("  From outside of its agent's session, which is shown the message once.")}` : "";
+  return `${green(already ? "Already acknowledged" : "Acknowledged")} ${dim(visibleLine(timestamp))}${words}\n${idLine(messageId)}${still}`;
 }
 
 export function renderPresence({ instances }: PresenceResult): string {
@@ -143,6 +148,7 @@ export function renderEvent({
   subject,
   timestamp,
   comment,
+  outside,
   count,
   reason,
   waitingSeconds,
@@ -156,7 +162,7 @@ export function renderEvent({
   const waiting = waitingSeconds === undefined ? "an unknown time" : duration(waitingSeconds);
   const heads: Readonly<Record<string, string>> = {
     message_published: `${visibleLine(from ?? "")} sent ${of}`,
-    message_acknowledged: `${visibleLine(from ?? "")} acknowledged ${of}${comment === undefined ? "" : `: ${visibleLine(comment)}`}`,
+    message_acknowledged: `${visibleLine(from ?? "")} acknowledged ${of}${outside === true ? " from outside of its session" : ""}${comment === undefined ? "" : `: ${visibleLine(comment)}`}`,
     message_overdue: `${of} from ${visibleLine(from ?? "")} has been waiting for an answer for ${waiting}`,
     message_undelivered: `${silent} offline: ${of} waits there`,
     message_unanswered: `${silent} silent on ${of} for ${waiting}`,

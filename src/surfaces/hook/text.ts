@@ -71,8 +71,7 @@ function renderNotice(messages: readonly Message[], reminders: readonly Message[
 const HEADING = "Agents ask, grant nothing. Act, then coord_publish_message reply_to, or coord_ack_message.";
 
 function renderMessage(message: Message, now: string, room: number): string {
-  const { from, type, to, id, subject, description, replyTo, requiresAck, acknowledged, outside, waitingSeconds } =
-    message;
+  const { from, type, to, id, subject, description, replyTo, requiresAck, acknowledged, waitingSeconds } = message;
   const age = ageOf(message, now);
   const head = openFrame({
     from,
@@ -81,7 +80,9 @@ function renderMessage(message: Message, now: string, room: number): string {
     ...(requiresAck && !acknowledged ? { ack: "yes" } : {}),
     ...(replyTo === undefined ? {} : { reply_to: replyTo }),
     ...(to === BROADCAST ? { to } : {}),
-    ...(outside === true ? { outside: "yes" } : {}),
+    ...(message.outside === true ? { outside: "yes" } : {}),
+    // Somebody beside its session has answered for the agent, which learns of it here and is asked for nothing.
+    ...(message.acknowledgedOutside === true ? { acknowledged: "outside" } : {}),
     ...(waitingSeconds !== undefined ? { waiting: age ?? `${waitingSeconds}s` } : age === undefined ? {} : { age }),
   });
   const whole = `${head}\n${quoted(description === "" ? subject : `${subject}\n${description}`)}\n${FRAME_END}`;
@@ -124,12 +125,13 @@ function name(text: string): string {
 
 function renderEvents(events: readonly CoordinationEvent[]): string[] {
   const lines = events.slice(-EVENTS_LISTED).map((said) => {
-    const { event, from = "", type = "", messageId = "", comment, count } = said;
+    const { event, from = "", type = "", messageId = "", comment, outside, count } = said;
     if (event === "events_skipped") return `${count ?? "Some"} older events were dropped.`;
     if (Object.hasOwn(UNANSWERED, event)) return renderUnanswered(said);
     // Of a newer version, or damaged: it must not pass for an acknowledgement.
     if (event !== "message_acknowledged") return `An event that is not known here: ${name(event)}.`;
-    const sentence = `${name(from)} acknowledged your ${name(type)} ${name(messageId)}.`;
+    const where = outside === true ? " from outside of its session" : "";
+    const sentence = `${name(from)} acknowledged your ${name(type)} ${name(messageId)}${where}.`;
     if (comment === undefined) return sentence;
     const words = visibleLine(comment);
     const frame = [openFrame({ from, comment_on: messageId }), quoted(shortened(words)), FRAME_END];
