@@ -1,12 +1,13 @@
 #!lua flags=allow-oom
 -- Reads one message whole with everybody's receipts, or the whole conversation it belongs to, oldest first.
 --
--- USES     recipients receipts messages
+-- USES     recipients receipts messages settings doing
 -- KEYS     P:meta
 -- ARGV     instance session message_id thread since limit mark
 --          instance: "" reads for nobody and marks nothing; thread: "1" for the conversation, its first limit messages after
 --          the id since ("" from the first on); mark: as check takes it
--- Returns  JSON object as check returns it
+-- Returns  JSON object as check returns it; of one message the first 50 receipts that are only stored have asleep, where their
+--          instance is idle and nobody wakes it
 -- Refuses  NOT_FOUND, SUPERSEDED, TAKEN, INTERNAL
 local me, session, message_id, thread, since, limit, mark = unpack(ARGV)
 local about = { me = me, limit = tonumber(limit), bytes = 0, receipts = 'whole' }
@@ -36,6 +37,22 @@ for _, id in ipairs(ids) do
   if ended then break end
   last = id
 end
+
+-- Who asks for one message mostly waits for an answer to it.
+local missing, names = {}, {}
+for _, receipt in ipairs(thread ~= '1' and page.messages[1] and page.messages[1][MORE].receipts or {}) do
+  if receipt.state == 'stored' and #missing < RECEIPTS_LISTED then
+    missing[#missing + 1], names[#names + 1] = receipt, receipt.instance
+  end
+end
+if #missing > 0 then
+  local seen = iso(NOW - in_force('presence_timeout_seconds') * 1000000)
+  for i, entry in ipairs(call('HMGET', key('presence'), unpack(names))) do
+    local active = entry and (entry:match(HEARTBEAT) or '') > seen -- else it has gone without a word
+    missing[i].asleep = active and is_asleep(names[i], entry) or nil
+  end
+end
+
 if mark == '1' then mark_presented(me, page.presented) end
 local looking = looks(mark, session)
 if not looking then touch(me, session) end

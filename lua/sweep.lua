@@ -23,9 +23,6 @@ local problem = problem_of({ zset = { key('timeline'), key('pending'), key('dead
   key('paused') } })
 if problem then return problem end
 
-local function in_force(name)
-  return setting(name, call('HGET', KEYS[1], name)) or tonumber(SETTING_BOUNDS[name]:match('%d+$'))
-end
 local attempts, interval = in_force('ack_attempts'), in_force('ack_interval_seconds')
 local timeout = in_force('presence_timeout_seconds')
 

@@ -12,6 +12,11 @@ local function setting(name, stored)
   return value and value >= tonumber(minimum) and value <= tonumber(maximum) and value or nil
 end
 
+-- A setting as it acts: where nobody has set it, by its default.
+local function in_force(name)
+  return setting(name, call('HGET', KEYS[1], name)) or tonumber(SETTING_BOUNDS[name]:match('%d+$'))
+end
+
 -- The settings that a client would give a namespace, as HSET takes them; it sends their values in this order, separated by
 -- spaces.
 local function first_settings(values)

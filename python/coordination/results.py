@@ -80,6 +80,8 @@ class Receipt(_Receipt, total=False):
     presented_at: str
     acknowledged_at: str
     comment: str
+    #: By id, and while the message is only stored for it: it is idle and nobody wakes it, so it sees it at its next prompt.
+    asleep: bool
     #: Acknowledged from outside of the session that spoke for the instance: its agent is still shown the message once.
     outside: bool
     #: Why it is dead, one sentence.

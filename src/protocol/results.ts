@@ -82,6 +82,8 @@ export interface Receipt {
   presentedAt?: string;
   acknowledgedAt?: string;
   comment?: string;
+  /** By id, and while the message is only stored for it: it is idle and nobody wakes it, so it sees it at its next prompt. */
+  asleep?: true;
   /** Acknowledged from outside of the session that spoke for the instance: its agent is still shown the message once. */
   outside?: true;
   /** Why it is dead, one sentence. */

@@ -44,9 +44,9 @@ async function told(stage: Stage, agent: Agent, events: readonly object[]): Prom
 }
 
 /** The stored session as it would be had it happened so long ago. */
-async function change(stage: Stage, session: object): Promise<void> {
+async function change(stage: Stage, session: object, seen?: string): Promise<void> {
   const entry = await stage.entry("backend");
-  const changed = { ...entry, session: { ...entry.session, ...session } };
+  const changed = { ...entry, last_heartbeat: seen ?? entry.last_heartbeat, session: { ...entry.session, ...session } };
   await stage.raw.hset(`${stage.prefix}:presence`, "backend", JSON.stringify(changed));
 }
 
@@ -176,6 +176,14 @@ describe.concurrent("who is idle and woken by nobody", () => {
     expect(await publish(stage)).toEqual(AWAKE); // its waker may be about to start
     await change(stage, { doing_at: ago(11) });
     expect(await publish(stage)).toEqual(ASLEEP);
+    const id = await stage.send("backend", "login");
+    const receipt = async (): Promise<string | undefined> =>
+      /^ {4}backend .*$/m.exec((await agent.start([COORD, "show", id, "--instance", "other"]).ended).stdout)?.[0];
+    expect(await receipt()).toBe("    backend stored, idle, nobody wakes it");
+    const { last_heartbeat: seen } = await stage.entry("backend");
+    await change(stage, {}, ago(3600)); // it has gone without a word
+    expect(await receipt()).toBe("    backend stored");
+    await change(stage, {}, seen);
     const shell = agent.start([COORD, "publish", "GENERAL", "s", "", "--to", "backend", "--instance", "other"], {
       CLAUDE_INSTANCE_ID: undefined,
     });

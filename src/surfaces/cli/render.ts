@@ -93,13 +93,13 @@ function renderMessage(message: Message): string {
 const SETTLED: ReadonlySet<ReceiptState> = new Set(["dropped", "acknowledged"]);
 
 function renderReceipt(receipt: Receipt): string {
-  const { instance, state, presentedAt, acknowledgedAt, comment, outside, reason, history } = receipt;
+  const { instance, state, presentedAt, acknowledgedAt, comment, asleep, outside, reason, history } = receipt;
   const color = { dead: red, stored: yellow, presented: cyan, dropped: dim, acknowledged: green }[state];
   const ended = state === "dead" || state === "dropped" ? history?.at(-1)?.timestamp : undefined;
   const when = acknowledgedAt ?? ended ?? presentedAt;
   const said = comment ?? reason;
   const words = said === undefined ? "" : `: ${visibleLine(said)}`;
-  const where = outside === true ? " from outside" : "";
+  const where = outside === true ? " from outside" : asleep === true ? ", idle, nobody wakes it" : "";
   return `    ${visibleLine(instance)} ${color(state)}${where}${when === undefined ? "" : dim(` ${visibleLine(when)}`)}${words}`;
 }
 
