@@ -5,10 +5,21 @@ import { findRunRecord, type RunRecord, writeRunRecord } from "./run-record.ts";
 import { resolveSettings, type Settings, workingFolder } from "./settings.ts";
 import type { SettingsOptions } from "./options.ts";
 
-/** @throws CoordinationError as `resolveSettings`, and IDENTITY where several records are as good as each other */
-export function settingsOfRun(run: AgentRun, options: SettingsOptions): Settings {
+/**
+ * @param servers whether what a server has written down counts in a project that is in the register: it may have had the
+ * variables of another terminal
+ * @throws CoordinationError as `resolveSettings`, and IDENTITY where several records are as good as each other
+ */
+export function settingsOfRun(
+  run: AgentRun,
+  options: SettingsOptions,
+  { servers = true }: { servers?: boolean } = {},
+): Settings {
   const hints = { pid: processOf(run)?.pid, sessionId: run.id, folder: run.workTree ?? workingFolder() };
-  return resolveSettings({ ...options, run: findRunRecord(hints) ?? null });
+  const record = findRunRecord(hints) ?? null;
+  const settings = resolveSettings({ ...options, run: record });
+  if (servers || record?.by !== "server" || settings.sources.surroundings.project === undefined) return settings;
+  return resolveSettings({ ...options, run: null });
 }
 
 /** Beyond this distance an agent would notice a question at each of its tool calls; src/surfaces/hook/coord-hook.bash has the same. */

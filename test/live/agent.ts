@@ -28,6 +28,7 @@ import type { InstancePresence, PublishRequest } from "../../src/protocol/result
 import { startThrowawayRedis, type ThrowawayRedis } from "../../src/server/throwaway.ts";
 import { ADMINISTRATOR, leastPrivilege } from "../least-privilege.ts";
 import { PATIENCE_MS } from "../patience.ts";
+import { writeProjects } from "../register.ts";
 
 const ROOT: string = fileURLToPath(new URL("../..", import.meta.url));
 export const HOOK: string = path.join(ROOT, "dist/hook.cjs");
@@ -456,7 +457,17 @@ export class Stage {
     );
     const agent = new Agent(this, program, instance, host, path.join(this.#bench.folder, "patient.cjs"));
     this.#agents.push(agent);
+    if (program === "codex" && instance !== "") this.register({ [this.cwd]: instance });
     return agent;
+  }
+
+  /** As `coord init` would in these folders: in Codex no hook takes who or where it is from variables. */
+  register(names: Readonly<Record<string, string>>, server: Env = { COORD_REDIS_URL: this.#bench.url }): void {
+    const projects = Object.entries(names).map(([folder, name]): [string, object] => [
+      folder,
+      { keyPrefix: this.prefix, server, worktrees: { ".": name } },
+    ]);
+    writeProjects(path.join(this.cwd, ".config"), Object.fromEntries(projects));
   }
 
   options(instanceId: string | undefined): ClientOptions {

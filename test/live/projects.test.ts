@@ -81,7 +81,7 @@ describe.each(["codex", "gemini"] as const)("%s strips the variables of its serv
     const stage = bench.stage();
     const [agent] = await wholeEnvironment(stage, program);
     await stage.send("backend", "login");
-    const server = await agent.mcp("other-client", { COORD_KEY_PREFIX: "" });
+    const server = await agent.mcp("other-client", { COORD_KEY_PREFIX: "", HOME: "/nowhere" });
     expect(server.client.getInstructions()).toContain('instance "backend" of coord at');
     expect(await agent.shown(START)).toContain("About login.");
     expect(await agent.json("whoami")).toMatchObject({ prefix: stage.prefix, standing: "speaker" });

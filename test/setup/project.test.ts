@@ -1,5 +1,5 @@
 /** Right agent, right mail, as far as projects go: each with the built program, in repositories of its own. */
-import { existsSync, mkdirSync, rmSync, symlinkSync, utimesSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync, symlinkSync, utimesSync, statSync } from "node:fs";
 import { hostname } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -186,6 +186,18 @@ describe("an application's own REDIS_URL (11)", () => {
     expect(stderr).toBe(
       `warning: REDIS_* name ${ofApplication}: they come behind the project's server, ${ofProject}.\n`,
     );
+  });
+
+  test("is written down with its login, which a hook of Codex has from nowhere else", async () => {
+    const stage = new Stage(redis.url);
+    const shop = stage.repository("shop");
+    const login = { REDIS_URL: redis.url, REDIS_USERNAME: "default", REDIS_PASSWORD: "secret" };
+    const { stdout, stderr } = await shop.coord(["init"], login);
+    const server = { COORD_REDIS_URL: redis.url, COORD_REDIS_USERNAME: "default", COORD_REDIS_PASSWORD: "secret" };
+    expect(stage.project("shop")).toMatchObject({ server });
+    expect(stdout + stderr).not.toContain("secret");
+    const file = path.join(stage.home, ".config/cli-coordination/projects.json");
+    expect(statSync(file).mode & 0o777).toBe(0o600);
   });
 
   test("in a project that is not set up names the server as ever", async () => {

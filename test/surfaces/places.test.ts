@@ -138,7 +138,7 @@ describe("who one is", () => {
     expect([code, stderr]).toEqual([
       1,
       `error: The register ${XDG_CONFIG_HOME}/cli-coordination/projects.json cannot be read: keyPrefix of ` +
-        `"${folder}/.git" is not what it should be.\nCorrect it, or remove it and run coord init.\n`,
+        `"${folder}" is not what it should be.\nCorrect it, or remove it and run coord init.\n`,
     ]);
   });
 });

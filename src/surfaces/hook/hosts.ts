@@ -10,6 +10,8 @@ export interface Host {
   readonly titled?: true;
   /** One process of it may hold several sessions, each with an id of its own. */
   readonly severalSessions?: true;
+  /** One process runs the hooks of every terminal, with the environment of the first: that says of none who and where it is. */
+  readonly foreignEnvironment?: true;
   /** The answer that shows the text to the model. */
   readonly answer: (event: string, said: Said) => object;
 }
@@ -51,6 +53,7 @@ export const HOSTS: Readonly<Record<string, Host>> = {
   codex: {
     agent: "codex",
     severalSessions: true,
+    foreignEnvironment: true,
     moments: {
       SessionStart: "start",
       UserPromptSubmit: "turn",

@@ -1,5 +1,6 @@
 /** What the host tells a hook on standard input. */
 import type { Readable } from "node:stream";
+import type { Variables } from "../../client/variables.ts";
 
 export interface HookInput {
   event: string;
@@ -23,8 +24,8 @@ const COMES_WITHIN_MS = 10_000;
 const BYTES_MAXIMUM = 32 * 1024 * 1024;
 
 /** Where the identity is looked for: the host's project, since the agent itself may have changed into another one. */
-export function projectFolder(input: HookInput): string {
-  const { CLAUDE_PROJECT_DIR, GEMINI_PROJECT_DIR } = process.env;
+export function projectFolder(input: HookInput, env: Variables): string {
+  const { CLAUDE_PROJECT_DIR, GEMINI_PROJECT_DIR } = env;
   return CLAUDE_PROJECT_DIR || GEMINI_PROJECT_DIR || input.cwd || process.cwd();
 }
 

@@ -11,6 +11,7 @@ import { FAR_MILLISECONDS, isQuiet, recordRun, settingsOfRun } from "../../clien
 import type { Mail, MailMoment } from "../../client/replies.ts";
 import { isGuest } from "../../client/session.ts";
 import type { Settings } from "../../client/settings.ts";
+import type { Variables } from "../../client/variables.ts";
 import { LIMITS, MessageType } from "../../protocol/definition.ts";
 import { ErrorCode } from "../../protocol/errors.ts";
 import { type Host, HOSTS, type Said } from "./hosts.ts";
@@ -21,6 +22,15 @@ import { CONTRACTS_HINT, LEGACY_HINT, MAIL_BOUND, MESSAGES_MAXIMUM, renderMail, 
 const HOOK_MILLISECONDS = 3_000;
 /** Where the start alone took long, the machine is busy, not Redis silent: it is waited for so many times as long. */
 const BUSY_FACTOR = 3;
+
+/** What a hook takes from a foreign environment: where its user's register is, and whether and for how long it takes part. */
+const PERSONAL_VARIABLES = [
+  "HOME",
+  "XDG_CONFIG_HOME",
+  "COORD_OFF",
+  "COORD_TAKE_OVER",
+  "COORD_PRESENCE_TIMEOUT_SECONDS",
+];
 
 const USAGE = `coord-hook shows a coding agent its messages; the agent runs it, with JSON on standard input.
 
@@ -53,10 +63,11 @@ export async function runHook(argv: readonly string[]): Promise<number> {
 async function serve(input: HookInput, host: Host): Promise<void> {
   const what = host.moments[input.event];
   if (what === undefined || input.subagent) return;
-  const cwd = projectFolder(input);
-  const env = { ...process.env, ...(input.sessionId === undefined ? {} : { CLAUDE_CODE_SESSION_ID: input.sessionId }) };
-  const run = identifyRun({ env: process.env, cwd, agent: host.agent, sessionId: input.sessionId });
-  const settings = settingsOfRun(run, { cwd, env });
+  const given = variablesFor(host);
+  const cwd = projectFolder(input, given);
+  const env = { ...given, ...(input.sessionId === undefined ? {} : { CLAUDE_CODE_SESSION_ID: input.sessionId }) };
+  const run = identifyRun({ env: given, cwd, agent: host.agent, sessionId: input.sessionId });
+  const settings = settingsOfRun(run, { cwd, env }, { servers: host.foreignEnvironment !== true });
   const recorded = settings.sources.run;
   if (what === "tool" && recorded !== undefined && isQuiet(recorded)) return;
   if (what !== "end" && (what === "start" || recorded?.by !== "hook")) recordRun(run, settings, "hook");
@@ -94,6 +105,11 @@ async function serve(input: HookInput, host: Host): Promise<void> {
   } finally {
     client.close();
   }
+}
+
+function variablesFor({ foreignEnvironment }: Host): Variables {
+  if (foreignEnvironment !== true) return process.env;
+  return Object.fromEntries(PERSONAL_VARIABLES.map((name) => [name, process.env[name]]));
 }
 
 async function collect(

@@ -29,7 +29,7 @@ export async function wakeWithMail(): Promise<number> {
   if (process.env["CLAUDE_CODE_SESSION_ATTENDED"] === "0" && process.env["COORD_WAKE_UNATTENDED"] !== "1") return 0;
   const input = await readInput(process.stdin);
   if (input === undefined || input.subagent) return 0;
-  const cwd = projectFolder(input);
+  const cwd = projectFolder(input, process.env);
   const env = { ...process.env, ...(input.sessionId === undefined ? {} : { CLAUDE_CODE_SESSION_ID: input.sessionId }) };
   const run = identifyRun({ env: process.env, cwd, sessionId: input.sessionId });
   const settings = settingsOfRun(run, { cwd, env });
