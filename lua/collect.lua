@@ -10,7 +10,7 @@
 --          waker: its token, at "wake"; bytes, description_bytes: as in check
 -- Returns  JSON object: loan, now, waiting (how many more messages wait; beyond 2,000 perhaps more), messages, events (JSON
 --          texts), reminders (pending messages that were presented, oldest first, at most 100, without texts)
--- Refuses  SUPERSEDED, TAKEN, INTERNAL
+-- Refuses  SUPERSEDED, TAKEN, INTERNAL; at "wake" NOT_FOUND where the session has ended
 local me, session, moment, waker, limit, bytes, description_bytes, loan_seconds = unpack(ARGV)
 local about = { me = me, limit = tonumber(limit), bytes = tonumber(bytes), description_bytes = tonumber(description_bytes) }
 local BATCH = 100
@@ -19,9 +19,13 @@ local problem = superseded(me, session) or problem_of(mail_keys(me))
   or problem_of({ zset = { pending }, set = { key('reminded', me) } })
 if problem then return problem end
 
--- A waker that was replaced may have missed being told.
-if moment == 'wake' and waker ~= '' and try('GET', key('waker', me)) ~= waker then
-  return refuse('SUPERSEDED', 'Another waker has taken the place of this one.', 'End it.')
+-- A waker may have missed being told that it is over.
+if moment == 'wake' and waker ~= '' then
+  if ENTRY and ENTRY:find(LEFT, 1, true) then return refuse('NOT_FOUND', 'The session has ended.', 'End the waker.') end
+  if try('GET', key('waker', me)) ~= waker then
+    return refuse('SUPERSEDED', 'This waker has lost its place.', 'Take it again, or end it.')
+  end
+  call('SET', key('waker', me), waker, 'EX', WAKER_SECONDS)
 end
 call('ZREMRANGEBYSCORE', loaned, '-inf', NOW_TEXT)
 -- Written by a clock that has been stepped back since: its message would be shown to nobody until then.

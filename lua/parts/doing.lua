@@ -13,6 +13,9 @@ local function keep_doing(instance, session, doing)
   keep_entry(instance, presence_entry(false, cjson.encode(current)))
 end
 
+-- So long a waker's place is kept after it last looked, which it does each 30 seconds: one that was killed does not count for
+-- longer.
+local WAKER_SECONDS = 90
 -- So long after its turn has ended an agent has its waker, where it gets one.
 local WAKER_COMES_SECONDS = 10
 

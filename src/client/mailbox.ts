@@ -10,9 +10,6 @@ import { confirm, confirmShown, takeNotifications, type Loan, loanSeconds } from
 import { type Mail, type MailMoment, readMail } from "./replies.ts";
 import type { OwnArguments, Session, Surface } from "./session.ts";
 
-/** How long the place of a background waker is held; as long as it may run at all. */
-const WAKER_SECONDS = 86_400;
-
 /** What was published, or undefined after a lost connection: something may have been missed. */
 type Listener = (event: string | undefined) => void;
 
@@ -84,10 +81,11 @@ export class Mailbox {
     limit: number,
     bound: ResultBound,
   ): Promise<{ joined: Joined; mail: Mail }> {
-    const seconds = String(WAKER_SECONDS);
     const { joined, followed } = await this.#session.joinAnd(run, options, async (speak) => {
-      const sent = moment === "turn" || moment === "resume" ? [speak("waker", { waker: "", seconds })] : [];
-      const [reply] = await Promise.all([speak("collect", this.#collecting(moment, limit, bound, "")), ...sent]);
+      // First: from then on it works, and the waker that is sent away does not come back.
+      const collecting = speak("collect", this.#collecting(moment, limit, bound, ""));
+      const sent = moment === "turn" || moment === "resume" ? [speak("waker", { waker: "", again: "0" })] : [];
+      const [reply] = await Promise.all([collecting, ...sent]);
       return reply;
     });
     return { joined, mail: readMail(followed, moment) };
@@ -109,9 +107,14 @@ export class Mailbox {
     await confirm(this.#session, loan, ids, reminded.length, shown);
   }
 
-  /** Makes this waker the only one of the session, or with `""` sends the present one away. */
-  async takeWakerPlace(waker: string): Promise<void> {
-    await this.#session.run("waker", { waker, seconds: String(WAKER_SECONDS) });
+  /**
+   * Makes this waker the only one of the session. It has to `collect` every 30 seconds to remain it.
+   *
+   * @param again where it had the place and lost it
+   * @returns false where it is not to have it again
+   */
+  async takeWakerPlace(waker: string, again: boolean): Promise<boolean> {
+    return (await this.#session.run("waker", { waker, again: again ? "1" : "0" })) === "OK";
   }
 
   /** The share of the work that a long-lived client does, when it is due. Resolves to the milliseconds until the next. */

@@ -32,7 +32,7 @@ const ARGUMENTS = {
   ],
   beat: ["instance", "session", "activity", "doing"],
   leave: ["instance", "session", "server", "run"],
-  waker: ["instance", "session", "waker", "seconds"],
+  waker: ["instance", "session", "waker", "again"],
   sweep: ["instance", "session", "orchestrator"],
   dead: ["instance", "session", "action", "limit", "cursor"],
   settings: ["instance", "session", "name", "value", "settings"],

@@ -64,7 +64,7 @@ async function stage(raw: Redis, open: (name: string) => CoordinationClient): Pr
   await due(raw);
   await alice.sweep();
   await new Mailbox(bob).confirm(await new Mailbox(bob).collect("stop", 10, BOUND));
-  await new Mailbox(bob).takeWakerPlace("token");
+  await new Mailbox(bob).takeWakerPlace("token", false);
   await raw.zadd("coord:expired", 1, "msg-0000000001");
   return { alice, bob, ids, raw };
 }
@@ -122,7 +122,7 @@ const OPERATIONS: Record<string, (scene: Scene) => Promise<unknown>> = {
   },
   beat: async ({ bob }) => bob.setActivity("at work"),
   speaks: async ({ bob }) => bob.speaks(),
-  waker: async ({ bob }) => new Mailbox(bob).takeWakerPlace("token"),
+  waker: async ({ bob }) => new Mailbox(bob).takeWakerPlace("token", false),
   sweep: async ({ alice }) => {
     const next = await new Mailbox(alice).sweepWhenDue();
     if (!(next >= 0)) throw new Error(`the next sweep is in ${next} ms`);

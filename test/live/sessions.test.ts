@@ -257,7 +257,7 @@ describe.concurrent("[G8] two runs under one name", () => {
       (client) => client.getNotifications(),
       (client) => client.publishMessage({ type: "GENERAL", subject: "x", description: "", to: "other" }),
       (client) => client.setActivity("busy"),
-      (client) => new Mailbox(client).takeWakerPlace("me"),
+      (client) => new Mailbox(client).takeWakerPlace("me", false),
       (client) => new Mailbox(client).collect("turn", 10, { bytes: 1000, descriptionBytes: 100 }),
       async (client) => {
         for await (const event of client.events()) return event;

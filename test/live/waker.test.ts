@@ -49,6 +49,12 @@ async function place(stage: Stage, _waiter: Started, before: string | null = nul
   return token;
 }
 
+async function idleSince(stage: Stage, seconds: number): Promise<string> {
+  const { session, ...entry } = await stage.entry("backend");
+  const since = new Date(Date.now() - seconds * 1000).toISOString();
+  return JSON.stringify({ ...entry, session: { ...session, doing: "idle", doing_at: since } });
+}
+
 describe.concurrent("the waker", () => {
   it("wakes with exit code 2 and the mail on standard error when it comes", async () => {
     const stage = bench.stage();
@@ -179,13 +185,49 @@ describe.concurrent("the waker", () => {
     expect(await stage.status("backend")).toBe("offline");
   });
 
-  it("ends when another session takes the name, and shows it none of its mail", async () => {
+  it("waits while another session has the name, shows none of its mail, and takes the name again when that has ended", async () => {
+    const stage = bench.stage();
+    const { agent, waker } = await idle(stage);
+    const other = await stage.client("backend", { session: runOf() });
+    await stage.send("backend", "for the newer");
+    await other.checkMessages({ pendingOnly: true });
+    await stage.send("backend", "for whoever comes");
+    await sleep(500);
+    expect([waker.exited, waker.stderr, (await stage.entry("backend")).session.number]).toEqual([false, "", 2]);
+    await other.leave();
+    const { code, stderr } = await within(waker.ended);
+    expect([code, stderr]).toEqual([2, expect.stringContaining("About for whoever comes.")]);
+    expect(stderr).not.toContain("for the newer");
+    expect((await stage.entry("backend")).session).toMatchObject({ agent_pid: agent.pid });
+  });
+
+  it("keeps its place while it looks, and takes it again where it has run out, but not from an agent that works", async () => {
+    const stage = bench.stage();
+    const { agent, waker } = await idle(stage);
+    const [key, notify] = [`${stage.prefix}:waker:backend`, `${stage.prefix}:notify:backend`];
+    const token = await stage.raw.get(key);
+    const seconds = async (): Promise<number> => Number(await stage.raw.call("TTL", key));
+    await stage.raw.call("EXPIRE", key, "1000");
+    await stage.raw.call("PUBLISH", notify, "{}"); // it looks
+    await until(async () => (await seconds()) <= 90);
+    await stage.raw.del(key);
+    await stage.raw.call("PUBLISH", notify, "{}");
+    expect(await until(async () => (await stage.raw.get(key)) ?? undefined)).toBe(token);
+    await agent.hook(PROMPT);
+    expect(await within(waker.ended)).toMatchObject(GONE);
+    expect(await stage.raw.exists(key)).toBe(0);
+  });
+
+  it("that was killed counts as one until its place has run out", async () => {
     const stage = bench.stage();
     const { waker } = await idle(stage);
-    await stage.client("backend", { session: runOf() });
-    expect(await within(waker.ended)).toMatchObject(GONE);
-    await stage.send("backend", "for the newer");
-    expect((await stage.entry("backend")).session.number).toBe(2);
+    await stage.raw.call("HSET", `${stage.prefix}:presence`, "backend", await idleSince(stage, 60));
+    const asleep = async (): Promise<boolean | undefined> => (await stage.presence("backend"))?.asleep;
+    waker.kill();
+    await waker.ended;
+    expect(await asleep()).toBeUndefined();
+    await stage.raw.call("PEXPIRE", `${stage.prefix}:waker:backend`, "1");
+    await until(asleep);
   });
 
   it("does not start for a session nobody attends, unless it is asked to", async () => {

@@ -8,8 +8,10 @@ import { CoordinationClient } from "../../client/client.ts";
 import { Mailbox } from "../../client/mailbox.ts";
 import { knowProcess, onceGone, onceToldToEnd } from "../../client/process.ts";
 import { settingsOfRun } from "../../client/recording.ts";
-import { Bell } from "../../client/waiting.ts";
+import type { Mail } from "../../client/replies.ts";
 import { isGuest } from "../../client/session.ts";
+import { Bell } from "../../client/waiting.ts";
+import { CoordinationError, ErrorCode } from "../../protocol/errors.ts";
 import { projectFolder, readInput } from "./input.ts";
 import { MAIL_BOUND, MESSAGES_MAXIMUM, renderMail } from "./text.ts";
 
@@ -39,6 +41,7 @@ export async function wakeWithMail(): Promise<number> {
   const end = (): void => ended.abort();
   const stopLooking = run.agentPid === undefined ? (): void => undefined : onceGone(knowProcess(run.agentPid), end);
   onceToldToEnd(end);
+  const post: Post = { waker: crypto.randomUUID(), held: false, lingers: run.agentPid !== undefined };
   let begun = false;
   const begin = async (): Promise<void> => {
     if (begun) return;
@@ -52,9 +55,9 @@ export async function wakeWithMail(): Promise<number> {
   try {
     while (!ended.signal.aborted) {
       try {
-        return await wakeOnce(new Mailbox(client), ended, begin);
+        return await wakeOnce(new Mailbox(client), post, ended, begin);
       } catch (error) {
-        if (isGuest(error)) return 0;
+        if (isGuest(error) || hasEnded(error)) return 0;
         await sleep(RETRY_MILLISECONDS, undefined, { signal: ended.signal }).catch(() => undefined); // Redis is away
       }
     }
@@ -67,33 +70,74 @@ export async function wakeWithMail(): Promise<number> {
   }
 }
 
-async function wakeOnce(mailbox: Mailbox, ended: AbortController, begin: () => Promise<void>): Promise<number> {
-  const waker = crypto.randomUUID();
+interface Post {
+  readonly waker: string;
+  /** It has had the place of the session's only waker. */
+  held: boolean;
+  /** Its agent's process is known: it does not wait for longer than that lives. */
+  readonly lingers: boolean;
+}
+
+async function wakeOnce(
+  mailbox: Mailbox,
+  post: Post,
+  ended: AbortController,
+  begin: () => Promise<void>,
+): Promise<number> {
+  const { signal } = ended;
   const bell = new Bell();
   const stopListening = await mailbox.listen((event) => {
-    if (event?.startsWith('{"event":"session_left"') || isOtherWaker(event, waker)) ended.abort();
+    // A prompt, or the end: who has the place finds that out when it looks.
+    if (!post.held && isOver(event, post.waker)) ended.abort();
     bell.ring();
   });
   try {
     await begin();
-    if (ended.signal.aborted) return 0;
-    await mailbox.takeWakerPlace(waker);
-    while (!ended.signal.aborted) {
-      const mail = await mailbox.collect("wake", MESSAGES_MAXIMUM, MAIL_BOUND, waker);
-      const rendered = renderMail(mail);
-      if (rendered !== undefined) {
+    if (!signal.aborted && !post.held) await mailbox.takeWakerPlace(post.waker, false);
+    post.held = true;
+    while (!signal.aborted) {
+      const mail = await collect(mailbox, post);
+      if (mail === "gone") return 0;
+      const rendered = mail && renderMail(mail);
+      if (mail !== undefined && rendered !== undefined) {
         await write(rendered.text);
         await mailbox.confirm(mail, rendered.shown);
         return WAKE;
       }
-      if (await bell.wait(await mailbox.sweepWhenDue(), ended.signal)) {
-        await sleep(GATHER_MILLISECONDS, undefined, { signal: ended.signal }).catch(() => undefined);
+      if (await bell.wait(await mailbox.sweepWhenDue(), signal)) {
+        await sleep(GATHER_MILLISECONDS, undefined, { signal }).catch(() => undefined);
       }
     }
     return 0;
   } finally {
-    await stopListening(); // or the next try would be taken for another waker
+    await stopListening();
   }
+}
+
+/** @returns undefined while another session speaks, "gone" where this waker is not needed any more */
+async function collect(mailbox: Mailbox, { waker, lingers }: Post): Promise<Mail | undefined | "gone"> {
+  const wake = async (): Promise<Mail> => mailbox.collect("wake", MESSAGES_MAXIMUM, MAIL_BOUND, waker);
+  try {
+    return await wake();
+  } catch (error) {
+    if (!isGuest(error)) throw error;
+  }
+  // The place went to another waker, ran out while the machine slept, or the name went to another session.
+  try {
+    return (await mailbox.takeWakerPlace(waker, true)) ? await wake() : "gone";
+  } catch (error) {
+    // When that one has ended, this agent speaks again; idle as it is, only its waker can find out.
+    if (isGuest(error) && lingers) return undefined;
+    throw error;
+  }
+}
+
+function isOver(event: string | undefined, waker: string): boolean {
+  return event !== undefined && /^\{"event":"(session_left|waker_changed)"/.test(event) && !event.includes(waker);
+}
+
+function hasEnded(error: unknown): boolean {
+  return CoordinationError.is(error) && error.code === ErrorCode.NOT_FOUND;
 }
 
 /** Rejects when nobody is there to read: then nothing counts as shown. */
@@ -102,8 +146,4 @@ async function write(text: string): Promise<void> {
     process.stderr.once("error", reject);
     process.stderr.write(text, (error) => (error ? reject(error) : resolve()));
   });
-}
-
-function isOtherWaker(event: string | undefined, waker: string): boolean {
-  return event?.startsWith('{"event":"waker_changed"') === true && !event.includes(waker);
 }
