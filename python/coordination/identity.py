@@ -18,6 +18,13 @@ class FoundName:
     source: str | None = None
     #: Why there is none, as a sentence without its full stop.
     reason: str | None = None
+    #: What to do, where that is not to give one.
+    remedy: str | None = None
+
+
+_KEPT_OUT = FoundName(
+    reason="COORD_OFF=1 keeps this run out", remedy="Unset COORD_OFF, or give --instance <name> to a command."
+)
 
 
 def find_name(option: str | None, env: Variables, run: RunRecord | None, surroundings: Surroundings) -> FoundName:
@@ -25,7 +32,7 @@ def find_name(option: str | None, env: Variables, run: RunRecord | None, surroun
     if option is not None:
         return FoundName(check_identity(option, "instance_id"), "instance_id")
     if env.get("COORD_OFF") == "1":
-        return FoundName(reason="COORD_OFF=1 keeps this run out")
+        return _KEPT_OUT
     of_run = None if run is None else run.instance
     variable = env.get("CLAUDE_INSTANCE_ID") or None
     # The variable comes down to whatever an agent starts: another agent is not thereby the same instance.

@@ -14,7 +14,7 @@ from . import connecting
 from .connection_settings import ConnectionSettings
 from .definition import KEY_PREFIX_PATTERN, LIMITS, NAMESPACE_SETTINGS
 from .errors import invalid
-from .identity import find_name
+from .identity import FoundName, find_name
 from .keys import one_slot
 from .register import Surroundings, surroundings_of
 from .results import NamespaceSettings
@@ -45,12 +45,12 @@ class Settings:
     #: Where the name was given: "option", "environment" or "".
     named: str
     #: Why there is no name.
-    nameless: str | None = field(default=None, compare=False)
+    nameless: FoundName = field(default=FoundName(), compare=False)
 
     def require_identity(self) -> str:
         """Raises IDENTITY."""
         if self.instance_id is None:
-            raise missing_identity(self.nameless)
+            raise missing_identity(self.nameless.reason, self.nameless.remedy)
         return self.instance_id
 
 
@@ -100,7 +100,7 @@ def resolve_settings(
     return Settings(
         instance_id=identity.instance,
         named=_NAMED_BY.get(identity.source or "", ""),
-        nameless=identity.reason,
+        nameless=identity,
         agent_session_id=environment.get("CLAUDE_CODE_SESSION_ID") or None,
         connection=connection,
         key_prefix=_check_one_slot(key_prefix, prefix_source) if on_cluster else key_prefix,

@@ -46,9 +46,9 @@ def _units(text: str) -> int:
     return len(text) + sum(character > "\uffff" for character in text)
 
 
-def missing_identity(reason: str | None = None) -> CoordinationError:
+def missing_identity(reason: str | None = None, remedy: str | None = None) -> CoordinationError:
     """`reason`: why none was found, as a sentence without its full stop."""
-    return CoordinationError(ErrorCode.IDENTITY, f"{reason or 'No instance name is set'}.", _IDENTITY_HINT)
+    return CoordinationError(ErrorCode.IDENTITY, f"{reason or 'No instance name is set'}.", remedy or _IDENTITY_HINT)
 
 
 def check_identity(value: object, source: str) -> str:

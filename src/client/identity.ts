@@ -11,6 +11,8 @@ export interface FoundName {
   readonly source?: string;
   /** Why there is none, as a sentence without its full stop. */
   readonly reason?: string;
+  /** What to do, where that is not to give one. */
+  readonly remedy?: string;
 }
 
 export interface NameHints {
@@ -23,11 +25,16 @@ export interface NameHints {
   surroundings: Surroundings;
 }
 
+const KEPT_OUT: FoundName = {
+  reason: "COORD_OFF=1 keeps this run out",
+  remedy: "Unset COORD_OFF, or give --instance <name> to a command.",
+};
+
 /** @throws CoordinationError IDENTITY for a malformed name */
 export function findName({ option, env, run, bound, surroundings }: NameHints): FoundName {
   const named = (value: unknown, source: string): FoundName => ({ instance: checkIdentity(value, source), source });
   if (option !== undefined) return named(option, "instanceId");
-  if (env["COORD_OFF"] === "1") return { reason: "COORD_OFF=1 keeps this run out" };
+  if (env["COORD_OFF"] === "1") return KEPT_OUT;
   const ofRun = run?.instance === undefined ? undefined : named(run.instance, "this run");
   if (bound && ofRun !== undefined) return ofRun;
   const variable = env["CLAUDE_INSTANCE_ID"];

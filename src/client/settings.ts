@@ -10,7 +10,7 @@ import type { ConnectionSettings } from "../store/connection-settings.ts";
 import { oneSlot } from "../store/keys.ts";
 import type { Replication } from "../store/store.ts";
 import * as connecting from "./connecting.ts";
-import { findName } from "./identity.ts";
+import { findName, type FoundName } from "./identity.ts";
 import type { SettingsOptions } from "./options.ts";
 import { type Surroundings, surroundingsOf } from "./register.ts";
 import { ownRunRecord, type RunRecord } from "./run-record.ts";
@@ -51,8 +51,8 @@ export interface SettingsSources {
   readonly instanceId: string | undefined;
   readonly connection: string | undefined;
   readonly keyPrefix: string | undefined;
-  /** Why there is no name, as a sentence without its full stop. */
-  readonly nameless: string | undefined;
+  /** Why there is no name. */
+  readonly nameless: Pick<FoundName, "reason" | "remedy">;
   readonly surroundings: Surroundings;
   readonly run: RunRecord | undefined;
   /** The variables that name the server, for a record or the register. */
@@ -138,7 +138,7 @@ export function resolveSettings(options: ResolveOptions = {}): Settings {
       instanceId: name.source,
       connection: server.source,
       keyPrefix: prefix?.[1],
-      nameless: name.reason,
+      nameless: name,
       surroundings,
       run,
       server: server.variables,

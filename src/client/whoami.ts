@@ -34,7 +34,7 @@ export async function whoAmI(settings: Settings): Promise<WhoAmI> {
   const { run } = sources;
   return {
     instance: instanceId ?? null,
-    instanceSource: sources.instanceId ?? sources.nameless ?? "no name is set",
+    instanceSource: sources.instanceId ?? sources.nameless.reason ?? "no name is set",
     project: tree.key,
     register: project === undefined ? null : file,
     prefix: keyPrefix,

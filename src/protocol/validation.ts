@@ -28,9 +28,15 @@ export function shown(value: unknown): string {
   return JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text);
 }
 
-/** @param reason why none was found, as a sentence without its full stop */
-export function missingIdentity(reason = "No instance name is set"): CoordinationError {
-  return new CoordinationError(ErrorCode.IDENTITY, `${reason}.`, { hint: IDENTITY_HINT });
+/** @param why none was found, as a sentence without its full stop, and what to do, where that is not to give one */
+export function missingIdentity({
+  reason = "No instance name is set",
+  remedy = IDENTITY_HINT,
+}: {
+  readonly reason?: string;
+  readonly remedy?: string;
+}): CoordinationError {
+  return new CoordinationError(ErrorCode.IDENTITY, `${reason}.`, { hint: remedy });
 }
 
 /** One's own name. Refused as IDENTITY; `source` says where the value came from. */

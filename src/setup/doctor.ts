@@ -74,7 +74,11 @@ function examineSettings(settings: Settings): Finding[] {
   const { project, file, tree } = surroundings;
   return [
     instanceId === undefined
-      ? problem("identity", nameless ?? "no name is set", "Run coord init here, or set CLAUDE_INSTANCE_ID.")
+      ? problem(
+          "identity",
+          nameless.reason ?? "no name is set",
+          nameless.remedy ?? "Run coord init here, or set CLAUDE_INSTANCE_ID.",
+        )
       : ok("identity", `${instanceId}, from ${named === "instanceId" ? "--instance" : named}`),
     ok("connection", sources.connection === undefined ? "the default" : `from ${sources.connection}`),
     ok("namespace", `${keyPrefix}, ${prefixed === undefined ? "the default" : `from ${prefixed}`}`),
