@@ -71,7 +71,10 @@ def own_run_record(env: Variables, folder: str) -> RunRecord | None:
 
 def is_held_above(name: str, own: RunRecord | None) -> bool:
     """Whether a run that this process is nested in, its own excluded, speaks under a name."""
-    records = [record for record in _records() if record.instance == name and record.standing == "speaker"]
+    known = list(_records())
+    hooked = {record.pid for record in known if record.by == "hook"}  # a server does not learn that another speaks
+    speakers = [record for record in known if record.instance == name and record.standing == "speaker"]
+    records = [record for record in speakers if record.by == "hook" or record.pid not in hooked]
     if not records:
         return False
     outer = (process for process in _ancestors() if own is None or process.pid != own.pid)

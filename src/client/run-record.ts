@@ -147,7 +147,11 @@ export function outerRunRecords(own: number | undefined): RunRecord[] {
   const place = recordFolder();
   const names = place === undefined ? [] : namesIn(place);
   if (names.length === 0) return [];
-  return [...ancestors()].filter(({ pid }) => pid !== own).flatMap(({ pid }) => ofProcess(place!, names, pid));
+  const outer = [...ancestors()].filter(({ pid }) => pid !== own).map(({ pid }) => ofProcess(place!, names, pid));
+  return outer.flatMap((records) => {
+    const hooks = records.filter(({ by }) => by === "hook"); // a server does not learn that another speaks
+    return hooks.length > 0 ? hooks : records;
+  });
 }
 
 function ofProcess(folder: string, names: readonly string[], pid: number): RunRecord[] {

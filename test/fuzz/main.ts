@@ -6,6 +6,7 @@ import { writeSection } from "../reliability.ts";
 import { fuzzCommands } from "./commands.ts";
 import { fuzzFrames } from "./frames.ts";
 import { fuzzHistories } from "./histories.ts";
+import { findPlanted } from "./planted.ts";
 import { fuzzValues } from "./values.ts";
 
 const FRAMES = 100_000;
@@ -54,15 +55,24 @@ function playLives(lives: number): boolean {
 }
 const lives = given.frames === undefined ? LIVES : 12;
 const livesProblems = playLives(lives) ? [] : ["a life went otherwise than the model says: see above"];
-const aboutLives = `**Lives.** ${lives} runs of agents under one name, as real processes, were started, killed, resumed, compacted, ended, thrown away below one another, asked for their health
-and looked at by people, in ${seconds()} s; after each step the model said who speaks and what was shown: ${livesProblems.length === 0 ? "it was always so" : "it was not always so"}.`;
+const aboutLives = `**Lives.** ${lives} runs of agents, in one work tree and in several of two projects, as real processes, were started, killed, resumed, compacted, ended, thrown away below one
+another, asked for their health and looked at by people, in ${seconds()} s; after each step the model said who speaks and what was shown: ${livesProblems.length === 0 ? "it was always so" : "it was not always so"}.`;
 console.log(aboutLives);
-const problems = [...damaged.problems, ...commands.problems, ...histories.problems, ...livesProblems];
+const planted = given.frames === undefined ? findPlanted(seed) : { faults: 0, problems: [] };
+const aboutPlanted = `Of ${planted.faults} faults that were planted into copies of the product, these lives found ${planted.faults - planted.problems.length}, in ${seconds()} s.`;
+console.log(aboutPlanted);
+const problems = [
+  ...damaged.problems,
+  ...commands.problems,
+  ...histories.problems,
+  ...livesProblems,
+  ...planted.problems,
+];
 for (const problem of problems) console.log(`  ${problem}`);
 if (problems.length > 0) process.exitCode = 1;
 const head = `## Hostile input\n\n${new Date().toISOString().slice(0, 10)}, \`npm run test:fuzz\`, seed ${seed}.`;
 if (frames >= FRAMES && cases >= VALUES)
   await writeSection(
     "fuzz",
-    `${head}\n\n${aboutFrames}\n\n${aboutValues}\n\n${aboutCommands}\n\n${aboutHistories}\n\n${aboutLives}`,
+    `${head}\n\n${aboutFrames}\n\n${aboutValues}\n\n${aboutCommands}\n\n${aboutHistories}\n\n${aboutLives} ${aboutPlanted}`,
   );

@@ -21,6 +21,7 @@ import type { AgentRun } from "../../src/client/agent-run.ts";
 import { CoordinationClient, getCoordinationClient } from "../../src/client/client.ts";
 import type { ClientOptions } from "../../src/client/options.ts";
 import { listRunRecords, removeRunRecord } from "../../src/client/run-record.ts";
+import { lives } from "../../src/client/process.ts";
 import { resolveSettings } from "../../src/client/settings.ts";
 import { MessageType } from "../../src/protocol/definition.ts";
 import { CoordinationError } from "../../src/protocol/errors.ts";
@@ -31,11 +32,13 @@ import { PATIENCE_MS } from "../patience.ts";
 import { writeProjects } from "../register.ts";
 
 const ROOT: string = fileURLToPath(new URL("../..", import.meta.url));
-export const HOOK: string = path.join(ROOT, "dist/hook.cjs");
+/** Another one has faults that the random lives are to find. */
+const DIST: string = process.env["COORD_TEST_DIST"] ?? path.join(ROOT, "dist");
+export const HOOK: string = path.join(DIST, "hook.cjs");
 /** What it loads: the hook itself. */
-export const AGENT_HOOK: string = path.join(ROOT, "dist/agent-hook.cjs");
-export const COORD: string = path.join(ROOT, "dist/coord.cjs");
-export const LIBRARY: string = path.join(ROOT, "dist/index.js");
+export const AGENT_HOOK: string = path.join(DIST, "agent-hook.cjs");
+export const COORD: string = path.join(DIST, "coord.cjs");
+export const LIBRARY: string = path.join(DIST, "index.js");
 
 export type Env = Record<string, string | undefined>;
 export type Program = "claude" | "codex" | "gemini";
@@ -222,6 +225,8 @@ class Host {
     const ended = once(this.#process, "disconnect");
     process.kill(this.pid, "SIGKILL");
     await ended;
+    // Its channel is closed before the system has done with it.
+    await until(() => !lives({ pid: this.pid, started: undefined }));
   }
 
   /** Ends its parent as well, where that is still there. */
@@ -238,7 +243,7 @@ class Host {
 export class Agent {
   readonly program: Program;
   readonly instance: string;
-  readonly cwd: string;
+  cwd: string;
   sessionId: string = randomUUID();
   readonly #host: Host;
   readonly #started: Started[] = [];
@@ -421,6 +426,8 @@ export class Stage {
   /** One of `PREFIX_PATTERN`. */
   readonly prefix: string = `t${randomUUID().slice(0, 8)}`;
   readonly cwd: string;
+  /** Over the environment of whoever comes from here on. */
+  variables: Env = {};
   readonly #bench: Bench;
   readonly #agents: Agent[] = [];
   readonly #clients: CoordinationClient[] = [];
@@ -444,6 +451,7 @@ export class Stage {
       REDIS_URL: this.#bench.url,
       COORD_KEY_PREFIX: this.prefix,
       COORD_PRESENCE_TIMEOUT_SECONDS: String(this.#timeout),
+      ...this.variables,
     };
   }
 

@@ -23,7 +23,7 @@ beforeAll(async () => {
   const quiet = ["--no-save", "--no-audit", "--no-fund", "--loglevel=error", "--ignore-scripts"];
   try {
     const fetched = await run("npm", ["install", "--prefix", work, ...quiet, PACKAGE], {
-      env: { ...process.env } as Record<string, string>,
+      env: { ...process.env },
       cwd: path.dirname(ROOT),
       withinMs: FETCH_WITHIN_MS,
     });

@@ -24,7 +24,7 @@ export interface Ended {
 }
 
 export interface RunOptions {
-  env?: Environment;
+  env?: Readonly<Record<string, string | undefined>>;
   /** Default the root folder, which is in no register. */
   cwd?: string;
   /** What it reads from standard input; default nothing. */
