@@ -1,4 +1,7 @@
-/** How long whole processes take, from their start to their end or to their first answer, beside a Node that does nothing. */
+/**
+ * What whole processes take, from their start to their end or to their first answer, beside a Node that does nothing: the time that
+ * somebody waits, and that of the processor, which the bounds are about, since it is nearly the same on a busy machine.
+ */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
@@ -6,8 +9,9 @@ import { type AddressInfo, createServer } from "node:net";
 import { resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type CoordinationClient, getCoordinationClient } from "../src/client/client.ts";
+import { listRunRecords, removeRunRecord } from "../src/client/run-record.ts";
 import { startThrowawayRedis } from "../src/server/throwaway.ts";
-import { interleave, type Side, single, type Timing } from "./measure.ts";
+import { distribution, interleave, type Side, single, type Timing } from "./measure.ts";
 import { type Measured, type Part, row } from "./report.ts";
 import { type Lap, type Line, Stopwatch } from "./stopwatch.ts";
 import type { TargetName } from "./targets.ts";
@@ -21,8 +25,11 @@ const ANSWERED_WITHIN_MILLISECONDS = 10_000;
 /** Instances that never and always have mail. */
 const QUIET = "quiet";
 const BUSY = "busy";
-const SESSION = "bench";
-const HOOK_INPUT = JSON.stringify({ session_id: SESSION, hook_event_name: "PostToolUse", tool_name: "Bash" });
+/** Of each instance its own, and of this run: the record of a session says who its hooks are, and on which server. */
+const SESSION = `bench-${process.pid}`;
+const sessionOf = (instance: string): string => `${SESSION}-${instance}`;
+const hookInput = (instance: string): string =>
+  JSON.stringify({ session_id: sessionOf(instance), hook_event_name: "PostToolUse", tool_name: "Bash" });
 const MCP_INPUT = [
   {
     id: 1,
@@ -46,8 +53,12 @@ const COORD: Line = [process.execPath, inRoot("dist/coord.cjs")];
 const HOOK: Line = [inRoot("dist/coord-hook"), "claude", "tool"];
 const MESSAGE = ["GENERAL", SUBJECT, DESCRIPTION, "--to", SENDER];
 
+/** Said of a row that is about the time of the processor: user and system. */
+const WORKED = ", processor";
+
 interface Timed {
   side: Side;
+  /** Those of the warm-up first. */
   laps: Lap[];
 }
 
@@ -73,28 +84,30 @@ export async function commands(): Promise<Measured> {
     HOME: redis.dir,
     REDIS_URL: `redis://127.0.0.1:${port}`,
     CLAUDE_INSTANCE_ID: instance,
-    CLAUDE_CODE_SESSION_ID: SESSION,
+    CLAUDE_CODE_SESSION_ID: sessionOf(instance),
     CLAUDE_PROJECT_DIR: redis.dir,
   });
   const processes = timedProcesses(
-    (line, instance) => stopwatch.whole(line, env(instance), HOOK_INPUT),
+    (line, instance) => stopwatch.whole(line, env(instance), hookInput(instance)),
     () => stopwatch.answer([...COORD, "mcp"], env(RECIPIENT), MCP_INPUT, MCP_ANSWER),
     sender,
   );
-  const processor = (name: string): number => {
-    const { laps } = processes[name]!;
-    return laps.reduce((sum, lap) => sum + lap.processor, 0) / laps.length;
-  };
   const sides = Object.fromEntries(Object.entries(processes).map(([name, { side }]) => [name, side]));
   const timings = await interleave<string>(sides, EFFORT);
-  const node = timings["node"]!;
-  const rows = Object.entries(processes).flatMap(([name, { target, parts = [] }]) => {
-    if (name === "node") return [row("node -e 0", { ours: node })];
-    const breakdown = partsOf(timings, name, parts);
-    breakdown.push({ what: "(beside these: processor time, mean)", amount: processor(name) });
-    return [row(name, { ours: timings[name]!, node }, { breakdown, ...(target === undefined ? {} : { target }) })];
+  const processor = (name: string): Timing =>
+    distribution(processes[name]!.laps.slice(-timings[name]!.samples).map((lap) => lap.processor));
+  const rows = Object.entries(processes).flatMap(([name, { target, parts }]) => {
+    const waited = { ours: timings[name]!, node: timings["node"]! };
+    const worked = { ours: processor(name), node: processor("node") };
+    if (name === "node")
+      return [row("node -e 0", { ours: waited.node }), row(`node -e 0${WORKED}`, { ours: worked.node })];
+    return [
+      row(name, waited, { ...(parts && { breakdown: partsOf(timings, name, parts) }) }),
+      row(`${name}${WORKED}`, worked, { ...(target && { target }) }),
+    ];
   });
   const memory = await residentMemory(env(RECIPIENT), redis.dir);
+  forgetRuns();
   const resident = { unit: "KB", target: "serverMemory", breakdown: memory.breakdown } as const;
   return { rows: [...rows, row("coord mcp, resident, idle", memory.timings, resident)] };
 }
@@ -138,6 +151,12 @@ function timedProcesses(
       parts: [START],
     },
   };
+}
+
+/** Nothing else would, since no process tells that these runs have ended. */
+function forgetRuns(): void {
+  const ours = listRunRecords().filter(({ sessions }) => sessions.some((id) => id.startsWith(SESSION)));
+  for (const record of ours) removeRunRecord(record);
 }
 
 function timed(run: () => Promise<Lap>): Timed {
