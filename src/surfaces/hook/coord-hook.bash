@@ -29,7 +29,8 @@ find_record() { # session
   [[ -d $folder && -O $folder && ! -L $folder ]] || return 1 # anybody may make one in /tmp
   for ((i = 0; i < ANCESTORS_MAXIMUM && pid > 1; i++)); do
     IFS= read -r stat <"/proc/$pid/stat" || return 1
-    read -r -a stat <<<"${stat##*) }"
+    # shellcheck disable=SC2206 # numbers and a letter; to read them from a here-document is a pipe more for each ancestor
+    stat=(${stat##*) })
     if [[ -f $folder/$pid.hook. ]]; then
       IFS= read -r -d '' record <"$folder/$pid.hook." && return 1 # a NUL
       record=$'\n'$record
