@@ -137,7 +137,8 @@ const METHOD = `## How it is measured
   has an instance.
 - Delivery is timed from the call of publish in one process to the handler in another. Under load a publish is due at a fixed time, and
   its delivery counts from then.
-- Whole processes run without \`NODE_EXTRA_CA_CERTS\`, which adds 40 ms to every start of Node.
+- Whole processes run without \`NODE_EXTRA_CA_CERTS\`, which adds 40 ms to every start of Node. The page says how long somebody waits; the bounds
+  are about processor time, which a busy machine changes less.
 - Memory is the growth of \`used_memory\` over 20,000 messages that were published, checked and acknowledged, less their text.
 - \`npm run bench -- waits\` prints how long everybody else waits while one verb runs. \`bench/targets.ts\` has the bounds that this
   project sets itself; the printed table says which of them hold.`;
