@@ -47,7 +47,7 @@ const RECORD_BYTES = 65_536;
 /** More lie there only where something is wrong; what is beyond is not looked at. */
 const RECORDS_MAXIMUM = 1_000;
 const SESSIONS_MAXIMUM = 8;
-/** Without a process nothing tells that a run has ended: a day after its last hook it has. */
+/** Without a process nothing tells that a run has ended: a day after it was written it has, else its next hook writes it anew. */
 const FORGOTTEN_MILLISECONDS = 24 * 3600 * 1000;
 
 /** Nothing where the run has neither a process nor an id of its own, or where there is no private place that takes it. */
@@ -66,17 +66,6 @@ export function writeRunRecord(record: RunRecord): boolean {
     // A disk that is full or read-only must not silence hooks and servers.
     fs.rmSync(temporary, { force: true });
     return false;
-  }
-}
-
-/** Tells that a run without a process still lives. */
-export function touchRunRecord(record: RunRecord): void {
-  const [folder, name, now] = [recordFolder(), fileOf(record), new Date()];
-  if (folder === undefined || name === undefined || record.process !== undefined) return;
-  try {
-    fs.utimesSync(join(folder, name), now, now);
-  } catch {
-    // swept meanwhile: the next hook writes it anew
   }
 }
 

@@ -76,7 +76,7 @@ export function currentBranch({ gitDirectory }: WorkTree): string | undefined {
 }
 
 /** The real path of the deepest parent that is there, with the rest. */
-export function realPath(path: string): string {
+function realPath(path: string): string {
   const absolute = resolve(path);
   try {
     return fs.realpathSync(absolute);

@@ -91,7 +91,7 @@ export function readStoredSession(text: string): SessionFacts {
 }
 
 /** What a stored session tells; facts of another type or of a newer version are passed over. */
-export function readSession(stored: unknown): SessionFacts {
+function readSession(stored: unknown): SessionFacts {
   if (typeof stored !== "object" || stored === null) return {};
   const values = stored as Record<string, unknown>;
   const { id, agent, host, cwd, branch, activity, joined, pid, agent_pid: agentPid } = values;

@@ -220,7 +220,7 @@ export function checkSetting(value: unknown, name: NamespaceSettingName): number
   return checkNumber(value, name, minimum, maximum, true, `The default is ${usual}.`);
 }
 
-export function checkNumber(
+function checkNumber(
   value: unknown,
   field: string,
   least: number,
