@@ -6,7 +6,7 @@
  * has the same rules (python/coordination/run_record.py). It lies where no variable can point: a repository that sets
  * variables must not choose who an agent is.
  */
-import * as fs from "node:fs";
+import { lstatSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join, sep } from "node:path";
 import { CoordinationError, ErrorCode } from "../protocol/errors.ts";
 import { isAgentProgram } from "./agent-run.ts";
@@ -59,19 +59,19 @@ export function writeRunRecord(record: RunRecord): boolean {
   const temporary = join(folder, `.${process.pid}.${process.hrtime.bigint()}`);
   try {
     sweep(folder);
-    fs.writeFileSync(temporary, text, { mode: 0o600, flag: "wx" });
-    fs.renameSync(temporary, join(folder, name!));
+    writeFileSync(temporary, text, { mode: 0o600, flag: "wx" });
+    renameSync(temporary, join(folder, name!));
     return true;
   } catch {
     // A disk that is full or read-only must not silence hooks and servers.
-    fs.rmSync(temporary, { force: true });
+    rmSync(temporary, { force: true });
     return false;
   }
 }
 
 export function removeRunRecord(record: RunRecord): void {
   const [folder, name] = [recordFolder(), fileOf(record)];
-  if (folder !== undefined && name !== undefined) fs.rmSync(join(folder, name), { force: true });
+  if (folder !== undefined && name !== undefined) rmSync(join(folder, name), { force: true });
 }
 
 /** Every run that is known and not over. */
@@ -204,7 +204,7 @@ function recordFolder(make = false): string | undefined {
   const folder = isOurs(own, uid, 0o022) ? `${own}/cli-coordination` : other;
   if (make) {
     try {
-      fs.mkdirSync(folder, { mode: 0o700 });
+      mkdirSync(folder, { mode: 0o700 });
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== "EEXIST") return undefined;
     }
@@ -214,7 +214,7 @@ function recordFolder(make = false): string | undefined {
 }
 
 function isOurs(folder: string, uid: number, closed: number): boolean {
-  const stat = fs.lstatSync(folder, { throwIfNoEntry: false });
+  const stat = lstatSync(folder, { throwIfNoEntry: false });
   return stat?.isDirectory() === true && stat.uid === uid && (stat.mode & closed) === 0;
 }
 
@@ -238,7 +238,7 @@ function namesIn(folder: string): string[] {
 
 function allNamesIn(folder: string): string[] {
   try {
-    return fs.readdirSync(folder).slice(0, RECORDS_MAXIMUM);
+    return readdirSync(folder).slice(0, RECORDS_MAXIMUM);
   } catch {
     return []; // gone meanwhile
   }
@@ -297,8 +297,8 @@ function readFields(path: string): Map<string, string[]> {
   const fields = new Map<string, string[]>();
   let text: string;
   try {
-    if (fs.lstatSync(path).size > RECORD_BYTES) return fields;
-    text = fs.readFileSync(path, "utf8");
+    if (lstatSync(path).size > RECORD_BYTES) return fields;
+    text = readFileSync(path, "utf8");
   } catch {
     return fields; // swept meanwhile
   }
@@ -314,12 +314,12 @@ function sweep(folder: string): void {
   const here = machine();
   for (const name of allNamesIn(folder)) {
     const path = join(folder, name);
-    const age = Date.now() - (fs.lstatSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0);
+    const age = Date.now() - (lstatSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0);
     const fields = readFields(path);
     const known = recordOf(fields)?.process;
     // Of another container's processes, which share the folder, nothing is known here.
     const over =
       known !== undefined && fields.get("machine")?.[0] === here ? !lives(known) : age > FORGOTTEN_MILLISECONDS;
-    if (over) fs.rmSync(path, { force: true });
+    if (over) rmSync(path, { force: true });
   }
 }

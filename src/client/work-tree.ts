@@ -3,7 +3,7 @@
  * all the rest. Only a `.git` entry counts, never the shape of a folder or a variable, and it is believed only what the
  * repository itself confirms: an archive may bring a `.git` file that points into anybody's repository.
  */
-import * as fs from "node:fs";
+import { type Stats, existsSync, lstatSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { basename, dirname, join, resolve, sep } from "node:path";
 
 export interface WorkTree {
@@ -31,7 +31,7 @@ export function findWorkTree(start: string): WorkTree {
   const real = realPath(start);
   for (let folder = real; ; folder = dirname(folder)) {
     const entry = join(folder, ".git");
-    const stat = statOf(entry, fs.lstatSync);
+    const stat = statOf(entry, lstatSync);
     // Its `commondir` counts for nothing: git writes none there, but an archive may.
     if (stat?.isDirectory()) return { root: folder, key: entry, id: MAIN, gitDirectory: entry };
     if (stat !== undefined) return followed(folder, entry);
@@ -42,12 +42,12 @@ export function findWorkTree(start: string): WorkTree {
 /** From a `.git` that is a file, or a link. */
 function followed(root: string, entry: string): WorkTree {
   const alone = (problem: string): WorkTree => ({ root, key: root, id: MAIN, gitDirectory: undefined, problem });
-  const named = statOf(entry, fs.statSync)?.isDirectory()
+  const named = statOf(entry, statSync)?.isDirectory()
     ? entry
     : /^gitdir: ([^\r\n]+)/.exec(readShort(entry) ?? "")?.[1];
   if (named === undefined) return alone(`${entry} names no git directory`);
   const git = realPath(resolve(root, named));
-  if (!fs.existsSync(join(git, "HEAD"))) return alone(`the git directory ${git} is not here`);
+  if (!existsSync(join(git, "HEAD"))) return alone(`the git directory ${git} is not here`);
   const common = firstLine(readShort(join(git, "commondir")));
   if (common !== undefined) {
     const back = firstLine(readShort(join(git, "gitdir")));
@@ -79,14 +79,14 @@ export function currentBranch({ gitDirectory }: WorkTree): string | undefined {
 function realPath(path: string): string {
   const absolute = resolve(path);
   try {
-    return fs.realpathSync(absolute);
+    return realpathSync(absolute);
   } catch {
     return dirname(absolute) === absolute ? absolute : join(realPath(dirname(absolute)), basename(absolute));
   }
 }
 
 /** Nothing as well for what may not be looked at, and for a link to itself. */
-function statOf(path: string, look: (path: string) => fs.Stats): fs.Stats | undefined {
+function statOf(path: string, look: (path: string) => Stats): Stats | undefined {
   try {
     return look(path);
   } catch {
@@ -100,9 +100,9 @@ function firstLine(text: string | undefined): string | undefined {
 
 /** A link to /dev/zero may stand there as well. */
 function readShort(path: string, bytes = PATH_BYTES): string | undefined {
-  const stat = statOf(path, fs.statSync);
+  const stat = statOf(path, statSync);
   try {
-    return stat?.isFile() && stat.size <= bytes ? fs.readFileSync(path, "utf8") : undefined;
+    return stat?.isFile() && stat.size <= bytes ? readFileSync(path, "utf8") : undefined;
   } catch {
     return undefined;
   }

@@ -220,14 +220,7 @@ export function checkSetting(value: unknown, name: NamespaceSettingName): number
   return checkNumber(value, name, minimum, maximum, true, `The default is ${usual}.`);
 }
 
-function checkNumber(
-  value: unknown,
-  field: string,
-  least: number,
-  most: number,
-  whole: boolean,
-  hint: string,
-): number {
+function checkNumber(value: unknown, field: string, least: number, most: number, whole: boolean, hint: string): number {
   const valid = typeof value === "number" && value >= least && value <= most && (!whole || Number.isInteger(value));
   if (valid) return value;
   throw invalid(
