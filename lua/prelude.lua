@@ -21,7 +21,8 @@ local function key(kind, name)
   return name and PREFIX .. kind .. ':' .. name or PREFIX .. kind
 end
 
--- Refuses with a sentence and what to do next; clients split at the first space and at the tab.
+-- Refuses with a sentence and what to do next; clients split at the first space and at the tabs. Behind a second one a hint may
+-- have the seconds until it may be tried again.
 local function refuse(code, sentence, hint)
   return redis.error_reply(code .. ' ' .. sentence .. '\t' .. hint)
 end

@@ -1,17 +1,18 @@
 #!lua
 -- Stores one message for everybody it is addressed to, and wakes those who listen: all of it or nothing (G1).
 --
--- USES     recipients receipts settings events indexes retention doing
+-- USES     recipients receipts settings events indexes retention doing governor
 -- KEYS     P:meta
 -- ARGV     instance session type to subject description requires_ack ack_within reply_to idempotency_key direction orchestrator
---          unknown settings
---          ack_within: seconds, "" for no deadline; settings: those of a namespace that has none yet, see parts/settings.lua
+--          unknown settings governed
+--          ack_within: seconds, "" for no deadline; settings: those of a namespace that has none yet, see parts/settings.lua;
+--          governed: "1" where an agent may be the caller: what it sends in its own session is braked
 -- Returns  names and values: message_id, timestamp, to, repeated, acknowledged; presence:{name} of each recipient, its entry, ""
 --          when never seen; asleep: those that are idle and that nobody wakes, separated by spaces; known, where the one
 --          recipient is unknown: names that it may mean, likewise
--- Refuses  INVALID, NOT_FOUND, FULL, SUPERSEDED, TAKEN, INTERNAL; out of memory before the first write
+-- Refuses  INVALID, NOT_FOUND, FULL, LOOP, SUPERSEDED, TAKEN, INTERNAL; out of memory before the first write
 local me, session, kind, to, subject, description, requires_ack, ack_within, reply_to, idempotency_key, direction, orchestrator,
-  unknown, settings = unpack(ARGV)
+  unknown, settings, governed = unpack(ARGV)
 
 local function receipt(id, timestamp, repeated, acknowledged, names, entries)
   local reply = { 'message_id', id, 'timestamp', timestamp, 'to', to, 'repeated', repeated and '1' or '0', 'acknowledged',
@@ -99,6 +100,10 @@ end
 local root = replied and (replied.thread or reply_to) -- the first message of the conversation
 problem = problem_of(message_keys(me, kind, root, names)) or (replied and problem_of(acknowledge_keys(me, replied)))
 if problem then return problem end
+if governed == '1' and is_session(ENTRY, session) then
+  problem = brake(me, to, kind, description, root)
+  if problem then return problem end
+end
 local answers = replied and is_recipient(me, reply_to, replied.to)
 local counter = 'published:' .. kind
 local count = call('HGET', KEYS[1], counter) or '0'
@@ -107,7 +112,7 @@ if not whole(count) then
     'Delete that field: it then counts from 0.')
 end
 local id, score = next_id()
-problem = not id and score or make_room(settings)
+problem = not id and score or make_room(me, requires_ack == '1', settings)
 if problem then return problem end
 
 -- Write.

@@ -116,19 +116,27 @@ end
 -- Room for one more message. At the bound each publish makes it, a little more than it needs, so that not every one has to;
 -- else it looks now and then for what has become too old. Only what is not settled, and never taken, can fill a namespace:
 -- then it is a refusal. The caller has asked for the types of the other keys that list messages.
-local function make_room(settings)
+local function make_room(me, asks, settings)
   local EVERY, ROOM_MAXIMUM = 64, 50
   local count = try('ZCARD', key('timeline'))
   if type(count) == 'table' then return wrong_type('zset', key('timeline')) or count end
   local maximum = setting('max_messages', META.max_messages) or tonumber(settings:match('^%d+ (%d+)'))
   local full = count >= maximum
+  -- One sender that nobody answers, an agent in a loop, must not keep all others from sending.
+  local share = math.ceil(maximum / 2)
+  if asks and maximum > 1 and type(try('ZCARD', key('pending'))) == 'number' and call('ZCARD', key('pending')) >= share
+    and call('ZINTERCARD', 2, key('pending'), key('outbox', me), 'LIMIT', share) == share then
+    return refuse('FULL', me .. ' has sent ' .. share .. ' messages that nobody has acknowledged, half of the ' .. maximum
+      .. ' that the namespace holds; most of all are for ' .. waited_for() .. '.',
+      'Have them acknowledged, or drop what nobody will answer: coord drop <message-id>.')
+  end
   if not full and count % EVERY ~= 0 then return nil end
   local problem = problem_of({ zset = { key('dead'), key('expired') } })
   if problem then return problem end
   if full and call('ZCARD', key('pending')) + call('ZCARD', key('dead')) >= maximum then
     return refuse('FULL', 'The namespace holds ' .. maximum .. ' messages that are not acknowledged, its maximum; most are for '
       .. waited_for() .. '.',
-      'Acknowledge them, drop dead ones with `coord dead drop`, or raise it: coord settings max_messages.')
+      'Acknowledge them, drop what nobody will answer with `coord drop`, or raise it: coord settings max_messages.')
   end
   retain(WRITE_MAXIMUM / 2, full and math.max(1, math.min(ROOM_MAXIMUM, math.floor(maximum / 100))) or 0)
   return nil

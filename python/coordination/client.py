@@ -381,6 +381,14 @@ class CoordinationClient:
         """Asks nobody for dead messages any more: they are settled, without being acknowledged. As `retry_dead`."""
         return await self._namespace.drop_dead(message_ids)
 
+    async def drop_messages(self, message_ids: list[str]) -> CheckResult:
+        """Settles messages that nobody will answer, without being acknowledged: as their sender, the orchestrator or the operator
+        for all who have not, as a recipient for oneself. Returns them as they are then.
+
+        Raises INVALID, NOT_FOUND for one that nobody is asked for, NOT_RECIPIENT; then none is dropped.
+        """
+        return await self._namespace.drop(message_ids)
+
     async def get_namespace_settings(self) -> NamespaceSettings:
         """What acts on everyone in this namespace."""
         return await self._namespace.get_settings()

@@ -21,6 +21,8 @@ class ErrorCode(str, Enum):
     NOT_RECIPIENT = "NOT_RECIPIENT"
     #: The namespace holds as many messages that nobody has acknowledged as it may; the sentence names who holds it up.
     FULL = "FULL"
+    #: An agent would go on in a loop; `retry_after_seconds` says when it may send this. Nothing was stored.
+    LOOP = "LOOP"
     #: A newer session speaks for this instance now.
     SUPERSEDED = "SUPERSEDED"
     #: Another session speaks for this instance, and this one has never done so: it is a guest.
@@ -43,7 +45,7 @@ class CoordinationError(Exception):
     """Every refusal of every operation. `str(error)` is the sentence.
 
     `valid_types` names the valid message types where a type was wrong; `receipt` is that of the message that was stored, where
-    not enough replicas have it.
+    not enough replicas have it; `retry_after_seconds` when a message that is braked may be sent.
     """
 
     def __init__(
@@ -53,12 +55,14 @@ class CoordinationError(Exception):
         hint: str,
         valid_types: Sequence[str] | None = None,
         receipt: PublishResult | None = None,
+        retry_after_seconds: int | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
         self.hint = hint
         self.valid_types = valid_types
         self.receipt = receipt
+        self.retry_after_seconds = retry_after_seconds
 
 
 def invalid(message: str, hint: str) -> CoordinationError:

@@ -117,11 +117,12 @@ def is_passing(reply: Exception) -> bool:
 
 
 def refusal(settings: ConnectionSettings, reply: Exception) -> CoordinationError:
-    """Our own refusals are `CODE sentence<TAB>hint`; everything else comes from Redis."""
+    """Our own refusals are `CODE sentence<TAB>hint`, with LOOP `<TAB>seconds`; everything else comes from Redis."""
     text = reply_text(reply)
-    parts = re.match(r"(\w+) ([^\t]*)(?:\t(.*))?", text, re.DOTALL)
+    parts = re.match(r"(\w+) ([^\t]*)(?:\t([^\t]*)(?:\t(\d+))?)?", text, re.DOTALL)
     if parts is not None and parts[1] in ErrorCode.__members__:
-        return CoordinationError(ErrorCode(parts[1]), parts[2], parts[3] or "")
+        seconds = None if parts[4] is None else int(parts[4])
+        return CoordinationError(ErrorCode(parts[1]), parts[2], parts[3] or "", retry_after_seconds=seconds)
     if text.startswith("WRONGTYPE") or "user_script" in text:
         hint = "A key of this namespace is damaged, or of another program: rename it, or set another COORD_KEY_PREFIX."
         return CoordinationError(ErrorCode.INTERNAL, f"Redis at {address_of(settings)}: {text}", hint)

@@ -66,10 +66,14 @@ class Namespace:
     async def drop_dead(self, message_ids: list[str]) -> CheckResult:
         return await self._dead("drop", 0, check_message_ids(message_ids))
 
+    async def drop(self, message_ids: list[str]) -> CheckResult:
+        return await self._dead("settle", 0, check_message_ids(message_ids))
+
     async def _dead(self, action: str, limit: int, ids: Sequence[str]) -> CheckResult:
         pages, cursor, left = [], "", limit
         while True:
-            arguments = {"action": action, "limit": str(left), "cursor": cursor}
+            orchestrator = self._session.settings.orchestrator
+            arguments = {"action": action, "limit": str(left), "cursor": cursor, "orchestrator": orchestrator}
             page = read_page(await self._session.read("dead", arguments, ids))
             pages.append(page)
             cursor, left = page["cursor"], left - len(page["messages"]) - len(page["unreadable"])

@@ -126,6 +126,7 @@ def publish_arguments(
         "orchestrator": settings.orchestrator,
         "unknown": settings.unknown_recipient,
         "settings": namespace_argument(settings.namespace),
+        "governed": "",
     }
 
 

@@ -276,6 +276,12 @@ class NamespaceSettings(TypedDict):
     ack_interval_seconds: int
     #: By which deadlines judge whether a recipient is active.
     presence_timeout_seconds: int
+    #: So many messages of one agent to one recipient within `loop_seconds`, unasked and not acknowledged, are enough; 0 for no limit.
+    loop_messages: int
+    #: The time in which loops are looked for, and for which one is braked.
+    loop_seconds: int
+    #: After so many short messages in turn of the same two agents the next is refused; 0 for no limit.
+    loop_replies: int
 
 
 class OldestPending(TypedDict):

@@ -262,6 +262,16 @@ export class CoordinationClient {
     return this.#namespace.dropDead(messageIds);
   }
 
+  /**
+   * Settles messages that nobody will answer, without being acknowledged: as their sender, the orchestrator or the operator for
+   * all who have not, as a recipient for oneself. Returns them as they are then.
+   *
+   * @throws CoordinationError INVALID, NOT_FOUND for one that nobody is asked for, NOT_RECIPIENT; then none is dropped
+   */
+  async dropMessages(messageIds: readonly string[]): Promise<CheckResult> {
+    return this.#namespace.drop(messageIds);
+  }
+
   /** What acts on everyone in this namespace. */
   async getNamespaceSettings(): Promise<NamespaceSettings> {
     return this.#namespace.getSettings();

@@ -81,10 +81,20 @@ export class Namespace {
     return this.#dead("drop", 0, checkMessageIds(messageIds));
   }
 
-  async #dead(action: "list" | "retry" | "drop", limit: number, ids: readonly string[]): Promise<CheckResult> {
+  async drop(messageIds: readonly string[]): Promise<CheckResult> {
+    return this.#dead("settle", 0, checkMessageIds(messageIds));
+  }
+
+  async #dead(
+    action: "list" | "retry" | "drop" | "settle",
+    limit: number,
+    ids: readonly string[],
+  ): Promise<CheckResult> {
     const pages = [];
     for (let cursor = "", left = limit; ;) {
-      const page = readPage(await this.#session.read("dead", { action, limit: String(left), cursor }, ids));
+      const { orchestrator } = this.#session.settings;
+      const args = { action, limit: String(left), cursor, orchestrator };
+      const page = readPage(await this.#session.read("dead", args, ids));
       pages.push(page);
       left -= page.messages.length + page.unreadable.length;
       cursor = page.cursor ?? "";

@@ -42,7 +42,7 @@ export class Publisher {
   /** @throws CoordinationError */
   async publish(request: PublishRequest): Promise<PublishResult> {
     const { instance: me, settings } = this.#session;
-    const args = publishArguments(request, me, settings);
+    const args = publishArguments(request, this.#session);
     const content = (): string => JSON.stringify({ ...args, idempotency_key: "" });
     // Only after an unknown outcome is there anything to compare with.
     const repeated = this.#uncertain.size === 0 ? undefined : this.#uncertain.get(content());
@@ -65,7 +65,7 @@ export class Publisher {
 }
 
 /** Every rule that needs no store, with the defaults filled in. @throws CoordinationError INVALID */
-function publishArguments(request: PublishRequest, me: string, settings: Settings): PublishArguments {
+function publishArguments(request: PublishRequest, { instance: me, settings, governed }: Session): PublishArguments {
   const { orchestrator, direction, unknownRecipient, ackTimeoutSeconds } = settings;
   const type = checkType(request.type);
   const rule = TYPE_RULES[type];
@@ -105,13 +105,16 @@ function publishArguments(request: PublishRequest, me: string, settings: Setting
     orchestrator,
     unknown: unknownRecipient,
     settings: namespaceArgument(settings.namespace),
+    governed: governed ? "1" : "",
   };
 }
 
 /** The settings that this client would give a new namespace, as the scripts take them. */
 export function namespaceArgument(settings: NamespaceSettings): string {
   const { retentionDays, maxMessages, ackAttempts, ackIntervalSeconds, presenceTimeoutSeconds } = settings;
-  return `${retentionDays} ${maxMessages} ${ackAttempts} ${ackIntervalSeconds} ${presenceTimeoutSeconds}`;
+  const { loopMessages, loopSeconds, loopReplies } = settings;
+  const general = `${retentionDays} ${maxMessages} ${ackAttempts} ${ackIntervalSeconds} ${presenceTimeoutSeconds}`;
+  return `${general} ${loopMessages} ${loopSeconds} ${loopReplies}`;
 }
 
 /**

@@ -37,6 +37,8 @@ export class Session {
   readonly settings: Settings;
   readonly store: Store;
   readonly sweeper: Sweeper;
+  /** Whether an agent may be the caller: what it sends in its own session is braked (`LOOP`). A program never is. */
+  governed = false;
   /** The number of a joined session, the agent's own session id, or nothing. */
   #fence: string;
   #run: AgentRun | undefined;

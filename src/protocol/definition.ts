@@ -97,7 +97,10 @@ export type NamespaceSettingName =
   | "max_messages"
   | "ack_attempts"
   | "ack_interval_seconds"
-  | "presence_timeout_seconds";
+  | "presence_timeout_seconds"
+  | "loop_messages"
+  | "loop_seconds"
+  | "loop_replies";
 
 /** In the order in which the scripts take them. */
 export const NAMESPACE_SETTINGS: Readonly<Record<NamespaceSettingName, NamespaceSetting>> = definition.settings;

@@ -17,6 +17,8 @@ export const ErrorCode = {
   NOT_RECIPIENT: "NOT_RECIPIENT",
   /** The namespace holds as many messages that nobody has acknowledged as it may; the sentence names who holds it up. */
   FULL: "FULL",
+  /** An agent would go on in a loop; `retryAfterSeconds` says when it may send this. Nothing was stored. */
+  LOOP: "LOOP",
   /** A newer session speaks for this instance now. */
   SUPERSEDED: "SUPERSEDED",
   /** Another session speaks for this instance, and this one has never done so: it is a guest. */
@@ -47,6 +49,8 @@ export interface CoordinationErrorDetails {
   hint: string;
   /** The valid message types, where a type was wrong. */
   validTypes?: readonly string[];
+  /** When a message that is braked may be sent. */
+  retryAfterSeconds?: number;
   /** Of the message that was stored, where not enough replicas have it. */
   receipt?: PublishResult;
   cause?: unknown;
@@ -57,6 +61,7 @@ export class CoordinationError extends Error {
   readonly code: ErrorCode;
   readonly hint: string;
   readonly validTypes: readonly string[] | undefined;
+  readonly retryAfterSeconds: number | undefined;
   readonly receipt: PublishResult | undefined;
 
   /** Instead of `instanceof`: each bundled program has a copy of this class of its own. */
@@ -69,6 +74,7 @@ export class CoordinationError extends Error {
     this.code = code;
     this.hint = details.hint;
     this.validTypes = details.validTypes;
+    this.retryAfterSeconds = details.retryAfterSeconds;
     this.receipt = details.receipt;
   }
 }

@@ -310,6 +310,12 @@ export interface NamespaceSettings {
   ackIntervalSeconds: number;
   /** By which deadlines judge whether a recipient is active. */
   presenceTimeoutSeconds: number;
+  /** So many messages of one agent to one recipient within `loopSeconds`, unasked and not acknowledged, are enough; 0 for no limit. */
+  loopMessages: number;
+  /** The time in which loops are looked for, and for which one is braked. */
+  loopSeconds: number;
+  /** After so many short messages in turn of the same two agents the next is refused; 0 for no limit. */
+  loopReplies: number;
 }
 
 export interface StatsResult {

@@ -13,6 +13,7 @@ export function refusalToWire({
   message,
   hint,
   validTypes,
+  retryAfterSeconds,
   receipt,
 }: CoordinationError): Record<string, unknown> {
   return {
@@ -21,6 +22,7 @@ export function refusalToWire({
     error: message,
     hint,
     ...(validTypes === undefined ? {} : { valid_types: validTypes }),
+    ...(retryAfterSeconds === undefined ? {} : { retry_after_seconds: retryAfterSeconds }),
     ...(receipt === undefined ? {} : { receipt: toWire(receipt) }),
   };
 }

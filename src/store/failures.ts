@@ -133,11 +133,16 @@ export function timedOut(settings: ConnectionSettings, seconds: number): Coordin
 }
 
 /**
- * An error reply of a script call. Our own refusals are "CODE sentence<TAB>hint"; everything else comes from Redis.
+ * An error reply of a script call. Our own refusals are "CODE sentence<TAB>hint", and with
+ * `LOOP` "<TAB>seconds"; everything else comes from Redis.
  */
 export function refusal(settings: ConnectionSettings, reply: ErrorReply): CoordinationError {
-  const [, code = "", sentence = "", hint = ""] = /^(\w+) ([^\t]*)(?:\t(.*))?/s.exec(reply.message) ?? [];
-  if (code in ErrorCode) return new CoordinationError(code as ErrorCode, sentence, { hint });
+  const [, code = "", sentence = "", hint = "", seconds] =
+    /^(\w+) ([^\t]*)(?:\t([^\t]*)(?:\t(\d+))?)?/s.exec(reply.message) ?? [];
+  if (code in ErrorCode) {
+    const retry = seconds === undefined ? {} : { retryAfterSeconds: Number(seconds) };
+    return new CoordinationError(code as ErrorCode, sentence, { hint, ...retry });
+  }
   if (code === "WRONGTYPE" || /user_script/.test(reply.message)) {
     return new CoordinationError(ErrorCode.INTERNAL, `Redis at ${addressOf(settings)}: ${reply.message}`, {
       hint: "A key of this namespace is damaged, or of another program: rename it, or set another COORD_KEY_PREFIX.",

@@ -4,7 +4,7 @@ import { sums } from "lua:sums";
 // prettier-ignore
 const ARGUMENTS = {
   publish: ["instance", "session", "type", "to", "subject", "description", "requires_ack", "ack_within", "reply_to",
-    "idempotency_key", "direction", "orchestrator", "unknown", "settings"],
+    "idempotency_key", "direction", "orchestrator", "unknown", "settings", "governed"],
   check: ["instance", "session", "inbox", "from", "type", "thread", "since", "before", "pending", "unread", "limit",
     "bytes", "description_bytes", "mark"],
   show: ["instance", "session", "message_id", "thread", "since", "limit", "mark"],
@@ -34,7 +34,7 @@ const ARGUMENTS = {
   leave: ["instance", "session", "server", "run"],
   waker: ["instance", "session", "waker", "again"],
   sweep: ["instance", "session", "orchestrator"],
-  dead: ["instance", "session", "action", "limit", "cursor"],
+  dead: ["instance", "session", "action", "limit", "cursor", "orchestrator"],
   settings: ["instance", "session", "name", "value", "settings"],
   export: ["instance", "session", "part", "cursor"],
   restore: ["instance", "session", "part", "name"],

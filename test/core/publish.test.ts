@@ -45,6 +45,9 @@ describe("one recipient", () => {
         ack_attempts: "2",
         ack_interval_seconds: "300",
         presence_timeout_seconds: "300",
+        loop_messages: "50",
+        loop_seconds: "300",
+        loop_replies: "6",
         "published:READY_FOR_REVIEW": "1",
       },
       "msg:m1": {

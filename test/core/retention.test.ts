@@ -92,12 +92,12 @@ test("[G12] a settled broadcast to many goes in steps, and is whole for nobody o
 });
 
 test("[G2] a namespace full of unanswered messages refuses, names who holds it up, and stores nothing", async () => {
-  const [alice, bob] = await bench.clients("alice", "bob", "carol");
+  const [alice, bob, , dave] = await bench.clients("alice", "bob", "carol", "dave");
   await alice.changeNamespaceSetting("max_messages", 5);
-  const ids = [...(await publish(alice, 3, ASK)), ...(await publish(alice, 2, { ...ASK, to: "carol" }))];
+  const ids = [...(await publish(alice, 3, ASK)), ...(await publish(bob, 2, { ...ASK, to: "carol" }))];
   const changes = await bench.changes(async () => {
     for (const request of [ASK, NOTE, { ...ASK, to: "all" }]) {
-      const { code, message } = await refused(alice.publishMessage(request));
+      const { code, message } = await refused(dave.publishMessage(request));
       expect([code, message]).toEqual([
         "FULL",
         "The namespace holds 5 messages that are not acknowledged, its maximum; most are for bob (3), carol (2).",

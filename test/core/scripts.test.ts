@@ -3,7 +3,13 @@ import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import * as fc from "fast-check";
 import { Mailbox } from "../../src/client/mailbox.ts";
-import { LIMITS, NAMESPACE_SETTINGS, PROTOCOL_VERSION } from "../../src/protocol/definition.ts";
+import {
+  LIMITS,
+  MESSAGE_TYPES,
+  NAMESPACE_SETTINGS,
+  PROTOCOL_VERSION,
+  TYPE_RULES,
+} from "../../src/protocol/definition.ts";
 import { SCRIPTS, type ScriptName } from "../../src/store/scripts.ts";
 import { ON_CLUSTER, PREFIX, idOf, stampOf, until, useRedis } from "../harness.ts";
 
@@ -92,6 +98,7 @@ describe("the headers", () => {
   test.each(verbs)("%s: the codes it refuses with stand in its header, and those there are used", (verb) => {
     const source = read(verb);
     const used = [...source.matchAll(/\brefus(?:e|al)\('([A-Z_]+)'/g)].map(([, code]) => code!);
+    if (source.includes("brake(")) used.push("LOOP"); // refused in a part
     if (source.includes("superseded(")) used.push("SUPERSEDED", "TAKEN"); // refused in the prelude
     const stated =
       header(source)
@@ -127,6 +134,12 @@ describe("the prelude", () => {
       [of.minimum, of.maximum, of.default],
     ]);
     expect(bounds).toEqual(expected);
+  });
+
+  test("the types that ask for work are those of protocol.json", () => {
+    const table = /local ASKS_FOR_WORK = (\{.*?\})/s.exec(read("parts/governor"))![1]!;
+    const types = [...table.matchAll(/([A-Z_]+) = true/g)].map(([, type]) => type);
+    expect(types.sort()).toEqual(MESSAGE_TYPES.filter((type) => TYPE_RULES[type].asks_for_work).sort());
   });
 
   /** Runs an expression of Lua with the prelude around it. */

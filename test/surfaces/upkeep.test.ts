@@ -55,6 +55,9 @@ test("--json prints the fields of the library", async () => {
         ack_attempts: 2,
         ack_interval_seconds: 300,
         presence_timeout_seconds: 300,
+        loop_messages: 50,
+        loop_seconds: 300,
+        loop_replies: 6,
       },
     ],
     [0, ["sweep"], { success: true, announced: 0, told: 0, dead: 0, removed: 0, more: false }],
@@ -66,6 +69,7 @@ test("--json prints the fields of the library", async () => {
 test.each([
   [["dead", "retry", "msg-nothing"], 'error: message_id is "msg-nothing": it is not listed as dead.'],
   [["dead", "retry"], "error: message_id names 0 messages: it takes 1-100 at once."],
+  [["drop", "msg-nothing"], 'error: message_id is "msg-nothing": nobody is asked for it.'],
   [["dead", "bury"], 'error: action is "bury": it is list, retry or drop.'],
   [["dead", "list", "msg-x"], "error: list takes no message ids."],
   [["settings", "speed", "1"], 'error: name is "speed": no such setting.'],

@@ -20,6 +20,7 @@ const COMMANDS: Readonly<Record<string, (grammar: Grammar) => void>> = {
   show: messages.showMessage,
   stats: presence.stats,
   dead: upkeep.dead,
+  drop: upkeep.drop,
   sweep: upkeep.sweep,
   export: upkeep.exportNamespace,
   import: upkeep.importNamespace,

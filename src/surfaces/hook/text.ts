@@ -128,6 +128,8 @@ function renderEvents(events: readonly CoordinationEvent[]): string[] {
     const { event, from = "", type = "", messageId = "", comment, outside, count } = said;
     if (event === "events_skipped") return `${count ?? "Some"} older events were dropped.`;
     if (Object.hasOwn(UNANSWERED, event)) return renderUnanswered(said);
+    if (event === "sender_braked")
+      return `${name(from)} would send you ever more: it is braked. Answer nothing that asks nothing.`;
     // Of a newer version, or damaged: it must not pass for an acknowledgement.
     if (event !== "message_acknowledged") return `An event that is not known here: ${name(event)}.`;
     const where = outside === true ? " from outside of its session" : "";

@@ -46,6 +46,7 @@ export async function serveMcp(instanceId: string | undefined): Promise<void> {
   // Where the host has hooks, theirs comes and wins.
   if (settings.sources.run === undefined) recordRun(run, settings, "server");
   const client = new CoordinationClient(settings);
+  client.session.governed = true;
   const inputEnded = new AbortController();
   const calls = new Set<Promise<unknown>>();
   const confirmations = new Map<string | number, () => Promise<void>>();

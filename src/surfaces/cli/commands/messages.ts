@@ -54,6 +54,7 @@ export function publish(grammar: Grammar): void {
         idempotencyKey: options.idempotencyKey,
       } as PublishRequest;
       await withClient(options, async (client) => {
+        client.session.governed = true; // an agent may be the caller
         const result = await client.publishMessage(request);
         show(options, result, renderPublish(result));
         printWarnings(result.warnings);

@@ -39,6 +39,24 @@ export function dead(grammar: Grammar): void {
     });
 }
 
+export function drop(grammar: Grammar): void {
+  command(
+    grammar,
+    "drop",
+    "Settle messages that nobody will answer, though they were not acknowledged",
+    "coord drop msg-hoggrkz047                      as its sender for all, as its recipient for yourself",
+    "coord drop msg-hoggrkz047 --instance operator  as a person, whoever sent it",
+  )
+    .argument("<message-id...>", "Which")
+    .addOption(json())
+    .action(async (ids: string[], options: Shared) => {
+      await withClient(options, async (client) => {
+        const result = await client.dropMessages(ids);
+        show(options, result, `Dropped:\n${renderCheck(result, "")}`);
+      });
+    });
+}
+
 export function sweep(grammar: Grammar): void {
   command(
     grammar,
