@@ -55,10 +55,10 @@ local function problem_of(expected)
   return nil
 end
 
--- The namespace itself: its version, the newest stamp, and what publish and retention go by.
-local stored = try('HMGET', KEYS[1], 'protocol', 'stamp', 'max_messages', 'retained')
+-- The namespace itself: its version, the newest stamp, what publish and retention go by, and which one it is.
+local stored = try('HMGET', KEYS[1], 'protocol', 'stamp', 'max_messages', 'retained', 'id')
 if stored.err then return wrong_type('hash', KEYS[1]) or stored end
-local META = { protocol = stored[1], stamp = stored[2], max_messages = stored[3], retained = stored[4] }
+local META = { protocol = stored[1], stamp = stored[2], max_messages = stored[3], retained = stored[4], id = stored[5] }
 
 -- A namespace of another breaking version is left alone, by every verb.
 local version = tonumber(META.protocol) or PROTOCOL_VERSION
@@ -82,6 +82,23 @@ end
 -- Doubles hold a stamp exactly, but tostring, .. and cjson print it rounded.
 local function exact(number)
   return string.format('%.0f', number)
+end
+
+-- A client that lives long says behind its session, after a tab, which namespace it knows and the newest message of it: where
+-- that was lost, with its server or by FLUSHALL, its sender or reader must not go on as if nothing were.
+local fence, known_id, known_message = (ARGV[2] or ''):match('^([^\t]*)\t(%S*) (%S*)$')
+if fence then
+  ARGV[2] = fence
+  local namespace = PREFIX:sub(1, -2)
+  local newest = not META.stamp and 0 or whole(META.stamp) or math.huge -- what is no stamp is another refusal's
+  local went_back = (tonumber(known_message:sub(#'msg-' + 1), 36) or 0) > newest
+  if went_back or (known_id ~= '' and META.id ~= known_id) then
+    return refuse('LOST', went_back and META.id == known_id
+      and 'The namespace ' .. namespace .. ' has lost its newest messages: ' .. known_message .. ' came after all that is stored.'
+      or 'The namespace ' .. namespace .. ' was emptied or replaced: it is not the one that was here before.',
+      'What was sent or answered may be gone: look with check, and send again what is missing. The next call goes on with '
+        .. 'what is there.')
+  end
 end
 
 -- The raw clock in microseconds, and the same as text.

@@ -140,6 +140,7 @@ end
 local stored = try('HSET', key('msg', id), unpack(fields))
 if type(stored) == 'table' then return wrong_type('hash', key('msg', id)) or stored end
 if not META.protocol then call('HSET', KEYS[1], 'protocol', PROTOCOL_VERSION, unpack(first_settings(settings))) end
+if not META.id then call('HSET', KEYS[1], 'id', redis.sha1hex(once .. ' ' .. NOW_TEXT):sub(1, 16)) end
 call('HSET', KEYS[1], 'stamp', score, counter, count + 1)
 call('SET', once, id, 'EX', IDEMPOTENCY_SECONDS)
 index_message(id, score, me, kind, root)

@@ -165,6 +165,7 @@ export class Bench {
     const state: State = Object.fromEntries(names.map((key, i) => [key.slice(PREFIX.length + 1), values[i]]));
     // Instead of a time: whose stamp it is.
     const meta = state["meta"] as Record<string, unknown> | undefined;
+    delete meta?.["id"]; // another one each time
     const newest = (await this.#timeline()).at(-1);
     if (newest !== undefined && meta?.["stamp"] === String(stampOf(newest))) meta["stamp"] = newest;
     return state;

@@ -124,7 +124,7 @@ local function make_room(me, asks, settings)
   local full = count >= maximum
   -- One sender that nobody answers, an agent in a loop, must not keep all others from sending.
   local share = math.ceil(maximum / 2)
-  if asks and maximum > 1 and type(try('ZCARD', key('pending'))) == 'number' and call('ZCARD', key('pending')) >= share
+  if asks and maximum > 1 and call('ZCARD', key('pending')) >= share
     and call('ZINTERCARD', 2, key('pending'), key('outbox', me), 'LIMIT', share) == share then
     return refuse('FULL', me .. ' has sent ' .. share .. ' messages that nobody has acknowledged, half of the ' .. maximum
       .. ' that the namespace holds; most of all are for ' .. waited_for() .. '.',

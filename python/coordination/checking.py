@@ -20,7 +20,10 @@ async def check(session: Session, arguments: dict[str, str], wait_seconds: float
     """With `wait_seconds` as soon as something matches."""
 
     async def look() -> CheckResult:
-        return await _check_in_steps(partial(session.run, "check"), arguments)
+        result = await _check_in_steps(partial(session.run, "check"), arguments)
+        if result["count"] > 0:
+            session.known.saw()
+        return result
 
     seconds = check_wait_seconds(wait_seconds)
     if seconds == 0:

@@ -52,6 +52,7 @@ class Publisher:
             if arguments["ack_within"]:
                 session.sweeper.due_in(int(arguments["ack_within"]))
             receipt = _read_publish(reply, arguments, session.instance, session.settings)
+            session.known.published(receipt["message_id"])
             result = _require_replicas(receipt, replicas, session.settings.replication)
         except CancelledError:
             self._remember(content, key)

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from typing import Any, Awaitable, Callable, Mapping, Sequence, TypeVar
 
 from .definition import LIMITS
 from .errors import CoordinationError, ErrorCode
+from .known_namespace import KnownNamespace
 from .presence import read_stored_session
 from .replies import presences_cursor, read_presences, read_sweep
 from .results import Joined, PresenceResult, SessionFacts, SweepResult
@@ -42,6 +44,8 @@ class Session:
         self.sweeper = Sweeper(self.sweep)
         #: The number of a joined session, the agent's own session id, or nothing.
         self._fence = "" if settings.agent_session_id is None else f"id:{settings.agent_session_id}"
+        #: What this client knows of the namespace, for who publishes and reads to add to.
+        self.known = KnownNamespace()
         self._facts: SessionFacts | None = None
         #: The number of the session that was joined from here.
         self._joined: str | None = None
@@ -79,6 +83,18 @@ class Session:
         return await self._speak(instance, call)
 
     async def _speak(self, instance: str, call: Callable[[str], Awaitable[T]]) -> T:
+        try:
+            result = await self._speak_as(instance, lambda session: call(self.known.beside(session)))
+        except CoordinationError as error:
+            if error.code == ErrorCode.LOST:
+                self.known.forget()
+            raise
+        if self.known.is_unnamed:
+            with suppress(CoordinationError):  # the call itself is done
+                self.known.identify(await self.store.namespace_id())
+        return result
+
+    async def _speak_as(self, instance: str, call: Callable[[str], Awaitable[T]]) -> T:
         if instance and self._facts is not None and self._is_guest:
             await self.join(self._facts, unless_taken=True, tell=False)
         try:
@@ -95,7 +111,10 @@ class Session:
 
     async def sweep(self) -> tuple[SweepResult, float]:
         """One share of what is due for everybody, and the seconds until the next."""
-        return read_sweep(await self.read("sweep", {"orchestrator": self.settings.orchestrator}))
+        reader = "" if self._is_guest else self.settings.instance_id or ""
+        named = {"instance": reader, "session": self._fence if reader else ""}
+        # Not by `read`: it goes on in the background, where nobody would be told of what was lost.
+        return read_sweep(await self.store.run("sweep", {**named, "orchestrator": self.settings.orchestrator}))
 
     async def _join_again(self, facts: SessionFacts, refusal: CoordinationError) -> None:
         try:

@@ -53,6 +53,18 @@ class Store:
         """Raises UNAVAILABLE."""
         await self._connection.open()
 
+    async def namespace_id(self) -> str | None:
+        """Which namespace this is; None where nothing was ever published. Raises UNAVAILABLE, TIMEOUT."""
+        deadline = asyncio.get_running_loop().time() + LIMITS["operation_milliseconds"] / 1000
+        link = await self._connection.open(deadline)
+        try:
+            async with timeout_at(deadline):
+                reply = await link.call("HGET", self._meta, "id")
+        except (asyncio.TimeoutError, *GONE, *REPLIES) as error:
+            link.drop()
+            raise unavailable(self._settings, error) from error
+        return reply if isinstance(reply, str) else None
+
     async def run(self, name: str, arguments: Mapping[str, str], further: Sequence[str] = ()) -> Any:
         """Runs one script; `further` are values behind the named arguments, for scripts that take a list.
 

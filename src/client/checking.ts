@@ -44,7 +44,11 @@ export async function check(session: Session, request: CheckRequest, reading: Re
   if (request.messageId !== undefined) return showMessage(session, request.messageId, reading);
   const me = session.instance;
   const args = checkArguments(request, me, reading);
-  const look = (): Promise<CheckResult> => checkInSteps((step) => session.run("check", step), args);
+  const look = async (): Promise<CheckResult> => {
+    const result = await checkInSteps((step) => session.run("check", step), args);
+    if (result.count > 0) session.known.saw();
+    return result;
+  };
   const seconds = request.waitSeconds === undefined ? 0 : checkWaitSeconds(request.waitSeconds);
   if (seconds === 0) return look();
   if (args.since === "" && args.pending === "0") {

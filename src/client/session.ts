@@ -9,6 +9,7 @@ import type { Guest, Joined, JoinOptions, PresenceResult, SweepResult } from "..
 import type { ScriptArguments, ScriptName } from "../store/scripts.ts";
 import { type Replicated, Store } from "../store/store.ts";
 import { type AgentRun, factsOf, numberOfDead, runName } from "./agent-run.ts";
+import { KnownNamespace } from "./known-namespace.ts";
 import { presencesCursor, readGuestsOf, readPresences, readSweep } from "./replies.ts";
 import { requireIdentity, type Settings } from "./settings.ts";
 import { Sweeper } from "./waiting.ts";
@@ -39,6 +40,8 @@ export class Session {
   readonly sweeper: Sweeper;
   /** Whether an agent may be the caller: what it sends in its own session is braked (`LOOP`). A program never is. */
   governed = false;
+  /** What this client knows of the namespace, for who publishes and reads to add to. */
+  readonly known: KnownNamespace = new KnownNamespace();
   /** The number of a joined session, the agent's own session id, or nothing. */
   #fence: string;
   #run: AgentRun | undefined;
@@ -89,6 +92,24 @@ export class Session {
   }
 
   async #speak<T>(instance: string, call: (session: string) => Promise<T>): Promise<T> {
+    if (this.known.isUnnamed) this.#learnNamespace();
+    try {
+      return await this.#speakAs(instance, (session) => call(this.known.beside(session)));
+    } catch (error) {
+      if (isRefusal(error, ErrorCode.LOST)) this.known.forget();
+      throw error;
+    }
+  }
+
+  /** Beside whatever is asked next. */
+  #learnNamespace(): void {
+    this.store.namespaceId().then(
+      (id) => this.known.identify(id),
+      () => undefined,
+    );
+  }
+
+  async #speakAs<T>(instance: string, call: (session: string) => Promise<T>): Promise<T> {
     if (instance !== "" && this.#isGuest) await this.#join(this.#run!, { unlessTaken: true });
     try {
       return await call(instance === "" ? "" : this.#fence);
@@ -116,7 +137,10 @@ export class Session {
 
   /** One share of what is due for everybody, and the milliseconds until the next. */
   async sweep(): Promise<{ result: SweepResult; next: number }> {
-    return readSweep(await this.read("sweep", { orchestrator: this.settings.orchestrator }));
+    const instance = this.#isGuest ? "" : (this.settings.instanceId ?? "");
+    const session = instance === "" ? "" : this.#fence;
+    // Not by `read`: it goes on in the background, where nobody would be told of what was lost.
+    return readSweep(await this.store.run("sweep", { instance, session, orchestrator: this.settings.orchestrator }));
   }
 
   /** Every instance, in as many steps as that takes. */
@@ -239,6 +263,7 @@ export class Session {
         else if (this.#joined !== undefined && (await this.#beatOnce()) === "0")
           await this.#join(run, { unlessTaken: true });
         settled = true;
+        if (this.known.isUnnamed) this.#learnNamespace();
         await this.sweeper.sweepWhenDue(); // a share of the work that nobody else is there to do
       } catch (error) {
         if (!CoordinationError.is(error)) throw error;

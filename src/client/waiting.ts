@@ -27,7 +27,8 @@ export class Bell {
     if (!this.#rung && !signal?.aborted) {
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
-        timer = setTimeout(resolve, milliseconds);
+        // A timer counts whole milliseconds, and may end within the last: whoever waits for a time would look once more.
+        timer = setTimeout(resolve, Math.ceil(milliseconds) + 1);
         aborted = resolve;
         signal?.addEventListener("abort", aborted);
       });

@@ -19,6 +19,8 @@ export const ErrorCode = {
   FULL: "FULL",
   /** An agent would go on in a loop; `retryAfterSeconds` says when it may send this. Nothing was stored. */
   LOOP: "LOOP",
+  /** The namespace was emptied, replaced or set back since this client last saw it. Said once; nothing was changed. */
+  LOST: "LOST",
   /** A newer session speaks for this instance now. */
   SUPERSEDED: "SUPERSEDED",
   /** Another session speaks for this instance, and this one has never done so: it is a guest. */

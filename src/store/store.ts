@@ -51,6 +51,13 @@ export class Store {
     await this.#connection.open();
   }
 
+  /** Which namespace this is; null where nothing was ever published. @throws CoordinationError UNAVAILABLE, or what the link says */
+  async namespaceId(): Promise<string | null> {
+    const link = this.#connection.opened ?? (await this.#connection.open());
+    const id = await link.call("HGET", metaKey(this.#prefix), "id");
+    return typeof id === "string" ? id : null;
+  }
+
   /**
    * Runs one script. What it refuses is thrown as the CoordinationError it stands for.
    *

@@ -86,6 +86,7 @@ test("[G12] a retry that was interrupted leaves the rest dead, and is taken up b
       "retry",
       "0",
       "",
+      "orchestrator",
       id!,
     )) as string,
   ) as object;

@@ -134,6 +134,9 @@ describe("a recipient that is there and does not answer", () => {
       ackAttempts: 0,
       ackIntervalSeconds: 300,
       presenceTimeoutSeconds: 300,
+      loopMessages: 50,
+      loopSeconds: 300,
+      loopReplies: 6,
     });
     expect(await alice.getNamespaceSettings()).toEqual(changed);
     await alice.publishMessage({ ...REQUEST, to: "bob" });

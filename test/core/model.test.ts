@@ -342,7 +342,8 @@ class Model {
         put(`type:${type}`, label);
       }
       const stamp = this.messages.at(-1)!.label;
-      const settings = { ack_attempts: "2", ack_interval_seconds: "300", presence_timeout_seconds: "300" };
+      const loops = { loop_messages: "50", loop_seconds: "300", loop_replies: "6" };
+      const settings = { ack_attempts: "2", ack_interval_seconds: "300", presence_timeout_seconds: "300", ...loops };
       const bounds = { retention_days: "30", max_messages: "100000" };
       state["meta"] = { protocol: "2", stamp, ...bounds, ...settings, ...counted };
     }
