@@ -10,9 +10,9 @@
 --          speaks; named: where the name comes from, "option", "environment" or ""; gone: the number of a session whose
 --          process the caller has found dead; offline_seconds: when a session whose process lives is over for want of
 --          heartbeats, alive_seconds: when another is; tell: "1" where the caller can tell the agent
--- Returns  number of the session; and once per session, to the first that can tell: whether it is the first ever for the
---          name, and JSON of the session it superseded or "". Where another speaks: "", code, sentence and hint of the
---          refusal, and JSON of that session
+-- Returns  JSON object: number (of the session, as text); once per session, to the first that can tell, first (where it is the
+--          first ever for the name) and superseded (that session, as JSON). Where another speaks: code, error, hint, and
+--          speaker, that session as JSON
 -- Refuses  INTERNAL
 local me, facts, id, run, surface, mode, named, gone, offline_seconds, alive_seconds, tell = unpack(ARGV)
 local problem = problem_of(mail_keys(me)) or wrong_type('set', key('reminded', me))
@@ -40,7 +40,7 @@ if not same and live then
     current.guests = bounded_guests(guests)
     keep_session(me, entry, current)
     local code, sentence, hint = refusal_to_guest(me, current, known and known.superseded)
-    return { '', code, sentence, hint, cjson.encode(current) }
+    return cjson.encode({ code = code, error = sentence, hint = hint, speaker = cjson.encode(current) })
   end
 end
 
@@ -86,4 +86,4 @@ end
 if not same or entry:find(LEFT, 1, true) then
   call('PUBLISH', key('events'), '{"event":"instance_joined","from":"' .. me .. '","timestamp":"' .. NOW_ISO .. '"}')
 end
-return { exact(session.number), news.first and '1' or '0', news.superseded or '' }
+return cjson.encode({ number = exact(session.number), first = news.first or nil, superseded = news.superseded })

@@ -8,8 +8,8 @@
 --          bytes: how many the events may have together ("0": no bound); one is always handed out; confirmed: the
 --          loan of events that have reached the agent, so that a reader need not call twice for each ("" for none);
 --          look: as looks() takes it, "" hands out
--- Returns  how many events remain, the loan ("" when nothing was handed out, "look" where the caller looks), then the
---          events, oldest first
+-- Returns  JSON object: remaining (events), loan ("" when nothing was handed out), looking (only where the caller looks), events
+--          (JSON texts, oldest first)
 -- Refuses  SUPERSEDED, TAKEN, INTERNAL
 local me, session, limit, bytes, loan_seconds, confirmed, look = unpack(ARGV)
 local problem = superseded(me, session) or problem_of(mail_keys(me))
@@ -41,6 +41,6 @@ while #events < limit and not full do
   if looking then skipped = skipped + passed
   elseif passed > 0 then call('LPOP', queue, passed) end
 end
-if looking then return { tostring(call('LLEN', queue) - skipped), 'look', unpack(events) } end
-touch(me, session)
-return { tostring(call('LLEN', queue)), lend(me, events, loan_seconds), unpack(events) }
+if not looking then touch(me, session) end
+return cjson.encode({ remaining = call('LLEN', queue) - skipped, loan = looking and '' or lend(me, events, loan_seconds),
+  looking = looking and true or nil }):sub(1, -2) .. ',"events":' .. (#events == 0 and '[]' or cjson.encode(events)) .. '}'

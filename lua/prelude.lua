@@ -88,7 +88,7 @@ end
 -- that was lost, with its server or by FLUSHALL, its sender or reader must not go on as if nothing were.
 local fence, known_id, known_message = (ARGV[2] or ''):match('^([^\t]*)\t(%S*) (%S*)$')
 if fence then
-  ARGV[2] = fence
+  ARGV[2] = fence -- luacheck: ignore 122
   local namespace = PREFIX:sub(1, -2)
   local newest = not META.stamp and 0 or whole(META.stamp) or math.huge -- what is no stamp is another refusal's
   local went_back = (tonumber(known_message:sub(#'msg-' + 1), 36) or 0) > newest

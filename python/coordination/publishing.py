@@ -52,7 +52,8 @@ class Publisher:
             if arguments["ack_within"]:
                 session.sweeper.due_in(int(arguments["ack_within"]))
             receipt = _read_publish(reply, arguments, session.instance, session.settings)
-            session.known.published(receipt["message_id"])
+            if not receipt["repeated"]:  # a repeat says what stands there
+                session.known.published(receipt["message_id"])
             result = _require_replicas(receipt, replicas, session.settings.replication)
         except CancelledError:
             self._remember(content, key)

@@ -65,27 +65,23 @@ def read_presences(pages: Sequence[Sequence[str]], timeout_seconds: int) -> Pres
     """The pages of all instances; one that was seen on two of them stands once."""
     listed = {}
     for *entries, about in pages:
-        _, now, asleep, *seen = json.loads(about)
-        for name, pending, entry in zip(seen[::2], seen[1::2], entries):
-            listed[name] = presence = read_presence(name, entry, pending, int(now), timeout_seconds)
-            if presence["doing"] == "idle" and name in asleep.split(" "):
+        page = json.loads(about)
+        for name, pending, entry in zip(page.get("names", ()), page.get("pending", ()), entries):
+            listed[name] = presence = read_presence(name, entry, pending, int(page["now"]), timeout_seconds)
+            if presence["doing"] == "idle" and name in page["asleep"].split(" "):
                 presence["asleep"] = True  # else it has gone without a word
     return {"instances": {name: listed[name] for name in sorted(listed)}}
 
 
 def presences_cursor(page: Sequence[str]) -> str:
-    return cast("str", json.loads(page[-1])[0])
+    return cast("str", json.loads(page[-1])["cursor"])
 
 
-def read_notifications(reply: Sequence[str]) -> tuple[NotificationsResult, str]:
+def read_notifications(reply: str) -> tuple[NotificationsResult, str]:
     """The events, and the loan that holds them until they are confirmed ("" where there are none)."""
-    remaining, loan, *events = reply
-    result: NotificationsResult = {
-        "count": len(events),
-        "notifications": [_read_event(event) for event in events],
-        "remaining": int(remaining),
-    }
-    return result, loan
+    stored = json.loads(reply)
+    events = [_read_event(event) for event in stored["events"]]
+    return {"count": len(events), "notifications": events, "remaining": stored["remaining"]}, stored["loan"]
 
 
 def _read_event(text: str) -> CoordinationEvent:

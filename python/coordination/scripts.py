@@ -15,8 +15,8 @@ from .definition import DATA
 _NOT_REPEATABLE = frozenset({"notifications", "collect", "dead"})
 
 #: What scripts reply with, in JSON or as a list; all others with a text.
-_OBJECTS = frozenset({"check", "collect", "dead", "forget", "show", "stats", "sweep"})
-_LISTS = frozenset({"ack", "export", "join", "notifications", "presence", "publish", "settings"})
+_OBJECTS = frozenset({"check", "collect", "dead", "forget", "join", "notifications", "show", "stats", "sweep"})
+_LISTS = frozenset({"ack", "export", "presence", "publish", "settings"})
 
 
 @dataclass(frozen=True)

@@ -148,7 +148,7 @@ class Session:
         self._facts = facts
         process = _process_of(facts)
         told: dict[str, object] = {**facts, "process": process} if process else {**facts}
-        number, *rest = await self.store.run(
+        reply = await self.store.run(
             "join",
             {
                 "instance": self.instance,
@@ -164,14 +164,13 @@ class Session:
                 "tell": "1" if tell else "0",
             },
         )
-        if not number:
-            code, sentence, hint = rest[:3]
-            raise CoordinationError(ErrorCode(code), sentence, hint=hint)
-        first, superseded = rest
-        self._fence = self._joined = number
-        joined: Joined = {"first": first == "1"}
-        if superseded:
-            joined["superseded"] = read_stored_session(superseded)
+        told_back = json.loads(reply)
+        if "code" in told_back:
+            raise CoordinationError(ErrorCode(told_back["code"]), told_back["error"], hint=told_back["hint"])
+        self._fence = self._joined = told_back["number"]
+        joined: Joined = {"first": told_back.get("first", False)}
+        if "superseded" in told_back:
+            joined["superseded"] = read_stored_session(told_back["superseded"])
         return joined
 
     @property

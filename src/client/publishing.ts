@@ -51,7 +51,7 @@ export class Publisher {
       const stored = await this.#session.runReplicated("publish", args);
       if (args.ack_within !== "") this.#session.sweeper.dueIn(Number(args.ack_within) * 1000);
       const receipt = readPublish(stored.reply, args, me, settings);
-      this.#session.known.published(receipt.messageId);
+      if (!receipt.repeated) this.#session.known.published(receipt.messageId); // a repeat says what stands there
       const result = requireReplicas(receipt, stored.replicas, settings.replication);
       if (repeated !== undefined) this.#uncertain.delete(content());
       return result;

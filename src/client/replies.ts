@@ -166,33 +166,36 @@ function eachInstance(
 ): void {
   for (const page of pages) {
     const entries = page as string[];
-    const about = JSON.parse(entries.at(-1)!) as [string, string, string, ...(string | number)[]];
-    const [, now, asleep, ...seen] = about;
+    const { now, asleep, names = [], pending = [] } = JSON.parse(entries.at(-1)!) as PresencePage;
     const unwoken = new Set(asleep.split(" "));
-    for (let i = 0; i < entries.length - 1; i++) {
-      read(seen[2 * i] as string, entries[i]!, seen[2 * i + 1] as number, Number(now), unwoken);
-    }
+    for (const [i, name] of names.entries()) read(name, entries[i]!, pending[i]!, Number(now), unwoken);
   }
 }
 
-export function presencesCursor(page: unknown): string {
-  return (JSON.parse((page as string[]).at(-1)!) as [string])[0];
+/** What stands behind the entries of a page. */
+interface PresencePage {
+  cursor: string;
+  now: string;
+  /** Separated by spaces. */
+  asleep: string;
+  /** In the order of the entries; absent where there are none. */
+  names?: string[];
+  pending?: number[];
 }
 
-/** In the place of a loan: the events stay in the queue. */
-const LOOKED = "look";
+export function presencesCursor(page: unknown): string {
+  return (JSON.parse((page as string[]).at(-1)!) as PresencePage).cursor;
+}
 
 export function readNotifications(reply: unknown): { result: NotificationsResult; loan: string } {
-  const [remaining, loan = "", ...events] = reply as string[];
-  return {
-    result: {
-      count: events.length,
-      notifications: events.map(readEvent),
-      remaining: Number(remaining),
-      ...(loan === LOOKED ? { looking: true } : {}),
-    },
-    loan: loan === LOOKED ? "" : loan,
+  const { remaining, loan, looking, events } = JSON.parse(reply as string) as {
+    remaining: number;
+    loan: string;
+    looking?: true;
+    events: string[];
   };
+  const result = { count: events.length, notifications: events.map(readEvent), remaining };
+  return { result: looking ? { ...result, looking } : result, loan };
 }
 
 export type MailMoment = "start" | "resume" | "turn" | "tool" | "stop" | "wake";

@@ -20,6 +20,11 @@ export type OwnArguments<N extends ScriptName> = Omit<ScriptArguments<N>, "insta
 /** Runs a script as the session that joins. */
 type Speak = <N extends ScriptName>(name: N, args: OwnArguments<N>) => Promise<unknown>;
 
+/** Sessions as JSON. */
+type JoinReply =
+  | { number: string; first?: boolean; superseded?: string }
+  | { code: ErrorCode; error: string; hint: string; speaker: string };
+
 /** The cursor with which a listing of instances begins, and at which it has ended. */
 export const FIRST = "0";
 
@@ -229,17 +234,17 @@ export class Session {
       offline_seconds: String(LIMITS.offline_factor * seconds),
       alive_seconds: String(BEATS_MISSED * this.#beatSeconds),
       tell: tell ? "1" : "0",
-    })) as string[];
-    const [number, first, superseded] = reply as [string, string, string];
-    if (number === "") {
-      const [, code, sentence, hint, other] = reply as [string, ErrorCode, string, string, string];
-      const dead = gone === "" ? numberOfDead(other, run) : undefined;
+    })) as string;
+    const joined = JSON.parse(reply) as JoinReply;
+    if ("code" in joined) {
+      const dead = gone === "" ? numberOfDead(joined.speaker, run) : undefined;
       if (dead !== undefined) return this.#join(run, { unlessTaken, surface, tell }, dead);
-      throw new CoordinationError(code, sentence, { hint });
+      throw new CoordinationError(joined.code, joined.error, { hint: joined.hint });
     }
+    const { number, first = false, superseded } = joined;
     this.#fence = number;
     this.#joined = number;
-    return { first: first === "1", ...(superseded === "" ? {} : { superseded: readStoredSession(superseded) }) };
+    return { first, ...(superseded === undefined ? {} : { superseded: readStoredSession(superseded) }) };
   }
 
   get #beatSeconds(): number {

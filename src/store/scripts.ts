@@ -59,19 +59,13 @@ const OBJECTS: readonly string[] = [
   "collect",
   "dead",
   "forget",
+  "join",
+  "notifications",
   "show",
   "stats",
   "sweep",
 ] satisfies ScriptName[];
-const LISTS: readonly string[] = [
-  "ack",
-  "export",
-  "join",
-  "notifications",
-  "presence",
-  "publish",
-  "settings",
-] satisfies ScriptName[];
+const LISTS: readonly string[] = ["ack", "export", "presence", "publish", "settings"] satisfies ScriptName[];
 
 export interface Script {
   /** By which Redis knows it. */
