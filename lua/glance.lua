@@ -13,9 +13,11 @@ local problem = problem_of(mail_keys(me))
 if problem then return problem end
 
 local number = ENTRY and ENTRY:match(SESSION_NUMBER)
-if session ~= '' and not is_session(ENTRY, session) then
-  -- A guest is shown nothing, and tries again at its next prompt. Where nobody speaks, there is a session to begin.
-  return redis.status_reply(number and not ENTRY:find(LEFT, 1, true) and 'NOTHING' or 'SOMETHING')
+local left = ENTRY and ENTRY:find(LEFT, 1, true)
+if session ~= '' and (left or not is_session(ENTRY, session)) then
+  -- A guest is shown nothing, and tries again at its next prompt. Where nobody speaks, there is a session to begin, also
+  -- anew where the server of the same run, which was only asked for its tools, has ended it.
+  return redis.status_reply(number and not left and 'NOTHING' or 'SOMETHING')
 end
 if (session == '' and number) or call('ZCARD', key('unread', me))
   + call('LLEN', key('notifications', me)) + call('HLEN', key('loans', me)) > 0 then

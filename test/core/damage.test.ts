@@ -376,7 +376,7 @@ describe("hostile values", () => {
         }
         if (
           outcome instanceof CoordinationError &&
-          !/^(INTERNAL|INVALID|NOT_FOUND|NOT_RECIPIENT|PROTOCOL)$/.test(outcome.code) &&
+          !/^(INTERNAL|INVALID|LOST|NOT_FOUND|NOT_RECIPIENT|PROTOCOL)$/.test(outcome.code) &&
           !(outcome.code === "FULL" && (await fewMayBeHeld())) // what was written is a setting, if a strange one
         ) {
           throw new Error(`${name}: ${outcome.code} ${outcome.message}`, { cause: outcome });

@@ -22,6 +22,7 @@ const GENERAL = { type: "GENERAL", subject: "s", description: "d" } as const;
 const BOUND = { bytes: 7_500, descriptionBytes: 6_000 };
 /** What a damaged namespace may be answered with; anything else is a defect. */
 const ALLOWED: readonly ErrorCode[] = [
+  ErrorCode.LOST,
   "INTERNAL",
   "INVALID",
   "NOT_FOUND",
@@ -201,6 +202,7 @@ export async function fuzzValues({ seed, cases }: { seed: number; cases: number 
     for (const changes of fc.sample(damage, { seed, numRuns: cases })) {
       await raw.flushall();
       await Promise.all(dump.map(([key, value]) => raw.restore(key, 0, value)));
+      for (const { session } of clients) session.known.forget(); // it is another namespace to them
       const writes = [];
       for (const one of changes) writes.push(await applyChange(raw, one));
       const where = `${writes.join(", ")} (values ${changes.map(({ value }) => JSON.stringify(value.toString().slice(0, 80))).join(", ")})`;

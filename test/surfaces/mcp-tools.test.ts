@@ -1,5 +1,5 @@
 /** The five tools through the official client: whole results, and what is cut so that an agent sees all of it. */
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { until, useRedis } from "../harness.ts";
 import { Agent, type Wire } from "./run.ts";
 
@@ -15,6 +15,11 @@ beforeAll(async () => {
   [backend, frontend] = await Promise.all([agent("backend"), agent("frontend")]);
   // Makes the client check every result against the output schema of its tool.
   await Promise.all([backend.client.listTools(), frontend.client.listTools()]);
+});
+// Each test empties the namespace, which a server that has known it is told once.
+beforeEach(async () => {
+  for (const agent of [backend, frontend]) await agent.call("coord_get_presence");
+  await bench.clear();
 });
 afterAll(async () => {
   await backend[Symbol.asyncDispose]();

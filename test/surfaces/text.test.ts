@@ -7,8 +7,6 @@ import { useRedis } from "../harness.ts";
 import { Agent, type Ended, type Environment, type Wire, bash, coord, environment, json, script } from "./run.ts";
 
 const bench = useRedis();
-// Known, so that nothing is warned about.
-beforeEach(() => bench.seen({ sender: 0, reader: 0, orchestrator: 0 }));
 
 const folder = mkdtempSync(path.join(tmpdir(), "coord-t-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -40,6 +38,13 @@ beforeAll(async () => {
   const agent = (instance: string): Agent => new Agent({ REDIS_URL: bench.redis.url, CLAUDE_INSTANCE_ID: instance });
   sender = await agent("sender").start();
   reader = await agent("reader").start();
+});
+// Each test empties the namespace, which a server that has known it is told once.
+beforeEach(async () => {
+  for (const agent of [sender, reader]) await agent.call("coord_get_presence");
+  await bench.clear();
+  // Known, so that nothing is warned about.
+  await bench.seen({ sender: 0, reader: 0, orchestrator: 0 });
 });
 afterAll(async () => {
   await sender[Symbol.asyncDispose]();
