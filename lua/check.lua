@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Reads messages, and marks as presented those that are addressed to the reader.
 --
--- USES     recipients receipts messages
+-- USES     recipients receipts messages walking
 -- KEYS     P:meta
 -- ARGV     instance session inbox from type thread since before pending unread limit bytes description_bytes mark
 --          inbox: whose, "" for the whole namespace; unread: only what was not presented yet; bytes: how many the result may
@@ -13,7 +13,6 @@
 -- Refuses  NOT_FOUND (a cursor), SUPERSEDED, TAKEN, INTERNAL
 local me, session, inbox, from, kind, thread, since, before, pending, unread, limit, bytes, description_bytes,
   mark = unpack(ARGV)
-local BATCH = 500
 local about = { me = me, limit = tonumber(limit), bytes = tonumber(bytes), description_bytes = tonumber(description_bytes) }
 local problem = superseded(me, session)
 if problem then return problem end
@@ -28,8 +27,6 @@ if not low or not high then
 end
 local ascending = pending == '1' or unread == '1' or since ~= ''
 
--- What a filter names is a sorted set; the smallest is walked and the others are asked for each id, so that a filter
--- finds its messages without passing all that lie between.
 local sources = {}
 if inbox ~= '' then
   sources[1] = key(pending == '1' and 'pending' or unread == '1' and 'unread' or 'inbox', inbox)
@@ -56,38 +53,16 @@ if #sources == 0 then sources[1] = key('timeline') end
 
 problem = problem_of({ zset = { key('inbox', me), key('unread', me), unpack(sources) } })
 if problem then return problem end
-local smallest, size = 1, math.huge
-for i, source in ipairs(#sources > 1 and sources or {}) do
-  local count = call('ZCARD', source)
-  if count < size then smallest, size = i, count end
-end
-local walked = table.remove(sources, smallest)
-
--- The next ids between the bounds, in the direction of reading.
-local function read_on(count)
-  local minimum, maximum = '(' .. exact(low), '(' .. exact(high)
-  if ascending then return call('ZRANGE', walked, minimum, maximum, 'BYSCORE', 'LIMIT', 0, count) end
-  return call('ZRANGE', walked, maximum, minimum, 'BYSCORE', 'REV', 'LIMIT', 0, count)
-end
-
--- Which of the ids every other source holds too.
-local function held_by_all(ids)
-  local held = {}
-  for _, id in ipairs(ids) do held[id] = true end
-  for _, source in ipairs(sources) do
-    for i, score in ipairs(call('ZMSCORE', source, unpack(ids))) do held[ids[i]] = held[ids[i]] and score end
-  end
-  return held
-end
+local walked = take_smallest(sources)
 
 -- Without another filter every entry matches, and one more than asked for tells whether there are more. With one it begins
 -- with twice as many, since mostly those are enough, and doubles.
-local count = math.min(#sources > 0 and 2 * about.limit + 1 or about.limit + 1, BATCH)
+local count = math.min(#sources > 0 and 2 * about.limit + 1 or about.limit + 1, WALK_BATCH)
 local page = new_page()
 local first, last, ended, examined = nil, nil, nil, 0
 repeat
-  local ids = read_on(count)
-  local held = #sources > 0 and #ids > 0 and held_by_all(ids)
+  local ids = read_on(walked, low, high, ascending, count)
+  local held = #sources > 0 and #ids > 0 and held_by_all(ids, sources)
   for _, id in ipairs(ids) do
     if examined >= READ_MAXIMUM then ended = 'step'
     elseif not held or held[id] then ended = add_to_page(page, id, about) end
@@ -98,7 +73,7 @@ repeat
   -- Asked for here only: the scores of all would cost a check of 20 a twentieth.
   local reached = tonumber(call('ZSCORE', walked, last))
   if ascending then low = reached else high = reached end
-  count = math.min(2 * count, BATCH)
+  count = math.min(2 * count, WALK_BATCH)
 until false
 
 if mark == '1' then

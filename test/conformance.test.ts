@@ -58,6 +58,7 @@ afterAll(() => {
 const CALLS: Record<string, (client: CoordinationClient, args: Values) => Promise<unknown>> = {
   publish_message: (client, args) => client.publishMessage(request("publish", args)),
   check_messages: (client, args) => client.checkMessages(request("check", args)),
+  search_messages: (client, { query, ...options }) => client.searchMessages(query as string, options),
   ack_message: (client, { message_id, ...options }) => client.ackMessage(message_id as string, options),
   show_message: (client, { message_id, ...options }) => client.showMessage(message_id as string, options),
   get_notifications: (client, args) => client.getNotifications(args),
@@ -173,7 +174,7 @@ class Scene {
   }
 
   async call({ as, do: operation, with: args = {} }: Call): Promise<unknown> {
-    const real = mapStrings(args, await this.#ids(/^m\d+$/)) as Values;
+    const real = mapStrings(args, await this.#ids(/^m\d+$|(?<=:)m\d+\b/g)) as Values;
     return CALLS[operation]!(this.#client(as), real);
   }
 

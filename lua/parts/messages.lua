@@ -151,7 +151,8 @@ local function size_of(message, description_bytes)
 end
 
 -- Messages for one answer, until it holds as many, as much text, or what one call may read and write. `about` is what they
--- are for: me, limit, bytes (0: no bound) and description_bytes as in check, receipts as in load_message.
+-- are for: me, limit, bytes (0: no bound) and description_bytes as in check, receipts as in load_message; continued where
+-- earlier calls have something in the same answer.
 local function new_page()
   return { messages = {}, unreadable = {}, presented = {}, bytes = 0, text = 0 }
 end
@@ -166,7 +167,7 @@ local function add_to_page(page, id, about)
   if not message and not new then return 'step' end
   if about.bytes > 0 then
     local bytes = page.bytes + (message and size_of(message, about.description_bytes) or 100 + #id + #new)
-    if bytes > about.bytes and count > 0 then return 'full' end
+    if bytes > about.bytes and (count > 0 or about.continued) then return 'full' end
     page.bytes = bytes
   end
   if message then

@@ -29,6 +29,7 @@ from .results import (
     StatsResult,
     SweepResult,
 )
+from .searching import search
 from .session import Session
 from .settings import Settings, resolve_settings
 from .validation import check_activity, check_comment, check_limit, check_message_ids
@@ -220,6 +221,18 @@ class CoordinationClient:
             limit=limit,
             wait_seconds=wait_seconds,
         )
+
+    async def search_messages(
+        self, query: str, *, limit: int | None = None, before: str | None = None
+    ) -> CheckResult:
+        """Finds messages of the whole namespace, newest first; nothing counts as presented.
+
+        All words of the query are required, as parts of the subject, the description or a comment; docs/protocol.md has the
+        rest of the language. After two seconds it ends with `stopped_early`: go on from `next_before`.
+
+        Raises INVALID, NOT_FOUND (a cursor), SUPERSEDED, UNAVAILABLE, TIMEOUT.
+        """
+        return await search(self._session, query, limit, before)
 
     @overload
     async def ack_message(self, message_id: str, *, comment: str | None = None) -> AckResult: ...

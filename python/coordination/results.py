@@ -145,7 +145,7 @@ class CheckResult(_CheckResult, total=False):
     next_since: str
     #: Read on towards older ones with `before`.
     next_before: str
-    #: The search ended at the bound of examined entries; go on from the cursor.
+    #: It ended at the bound of examined entries, a search after two seconds; go on from the cursor.
     stopped_early: bool
 
 

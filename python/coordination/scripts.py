@@ -15,7 +15,7 @@ from .definition import DATA
 _NOT_REPEATABLE = frozenset({"notifications", "collect", "dead"})
 
 #: What scripts reply with, in JSON or as a list; all others with a text.
-_OBJECTS = frozenset({"check", "collect", "dead", "forget", "join", "notifications", "show", "stats", "sweep"})
+_OBJECTS = frozenset({"check", "collect", "dead", "forget", "join", "notifications", "search", "show", "stats", "sweep"})
 _LISTS = frozenset({"ack", "export", "presence", "publish", "settings"})
 
 

@@ -154,7 +154,7 @@ def check_activity(value: object) -> str:
 def check_message_id(value: object, field: str) -> str:
     """Ids are looked up whatever their form; only emptiness and length are refused."""
     hint = "Message ids look like msg-0123456789; check lists them."
-    return _check_length(value, field, LIMITS["message_id_characters"], hint)
+    return check_length(value, field, LIMITS["message_id_characters"], hint)
 
 
 def check_message_ids(message_ids: Sequence[object]) -> list[str]:
@@ -168,12 +168,12 @@ def check_message_ids(message_ids: Sequence[object]) -> list[str]:
 
 
 def check_idempotency_key(value: object) -> str:
-    return _check_length(
+    return check_length(
         value, "idempotency_key", LIMITS["idempotency_key_characters"], "A UUID is a good key."
     )
 
 
-def _check_length(value: object, field: str, limit: int, hint: str) -> str:
+def check_length(value: object, field: str, limit: int, hint: str) -> str:
     text = _check_text(value, field)
     length = _units(text)
     if 1 <= length <= limit:

@@ -111,10 +111,10 @@ class _Scene:
         return map_strings(expanded(value), lambda text: re.sub(pattern, real, text))
 
     async def call(self, step: dict[str, Any]) -> Any:
-        arguments = {name: self._with_ids(value, r"\Am[0-9]+\Z") for name, value in step.get("with", {}).items()}
+        arguments = {name: self._with_ids(value, r"\Am[0-9]+\Z|(?<=:)m[0-9]+\b") for name, value in step.get("with", {}).items()}
         operation = getattr(self._client(step["as"]), step["do"])
         # What every caller has to give is positional; the rest goes by the names of the cases.
-        first = [arguments.pop(name) for name in ("session", "instance", "activity", "message_ids", "name", "value") if name in arguments]
+        first = [arguments.pop(name) for name in ("session", "instance", "activity", "message_ids", "name", "value", "query") if name in arguments]
         return await operation(*first, **arguments)
 
     async def take(self, step: dict[str, Any]) -> None:

@@ -28,6 +28,7 @@ import { Namespace } from "./namespace.ts";
 import type { ClientOptions } from "./options.ts";
 import { Publisher } from "./publishing.ts";
 import { readAcks } from "./replies.ts";
+import { search } from "./searching.ts";
 import { Session } from "./session.ts";
 import { requireIdentity, resolveSettings, type Settings } from "./settings.ts";
 
@@ -114,6 +115,20 @@ export class CoordinationClient {
    */
   async showMessage(messageId: string, { thread = false }: { thread?: boolean } = {}): Promise<CheckResult> {
     return showMessage(this.session, messageId, { thread, mark: true });
+  }
+
+  /**
+   * Finds messages of the whole namespace, newest first; nothing counts as presented. All words of the query are required, as
+   * parts of the subject, the description or a comment; docs/protocol.md has the rest of the language. After two seconds it
+   * ends with `stoppedEarly`: go on from `nextBefore`.
+   *
+   * @throws CoordinationError INVALID, NOT_FOUND (a cursor), SUPERSEDED, UNAVAILABLE, TIMEOUT
+   */
+  async searchMessages(
+    query: string,
+    { limit, before }: { limit?: number | undefined; before?: string | undefined } = {},
+  ): Promise<CheckResult> {
+    return search(this.session, query, { limit, before });
   }
 
   /**

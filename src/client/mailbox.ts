@@ -8,6 +8,7 @@ import { check, type Looking, type ResultBound, showMessage } from "./checking.t
 import type { CoordinationClient } from "./client.ts";
 import { confirm, confirmShown, takeNotifications, type Loan, loanSeconds } from "./loans.ts";
 import { type Mail, type MailMoment, readMail } from "./replies.ts";
+import { search, type Searching } from "./searching.ts";
 import type { OwnArguments, Session, Surface } from "./session.ts";
 
 /** What was published, or undefined after a lost connection: something may have been missed. */
@@ -49,6 +50,11 @@ export class Mailbox {
     const result = await showMessage(this.#session, messageId, { thread, mark: false, look });
     const nobody = this.#session.settings.instanceId === undefined;
     return { result, confirm: async () => (nobody ? undefined : confirmShown(this.#session, result)) };
+  }
+
+  /** As `searchMessages` of the client, also with the filters of a check, for a reader who may only look, or bounded. */
+  async searchMessages(query: unknown, request: CheckRequest, searching: Searching): Promise<CheckResult> {
+    return search(this.#session, query, request, searching);
   }
 
   /** What this agent, which did not ask, should be shown now, on loan until `confirm`. See lua/collect.lua. */

@@ -50,6 +50,11 @@ export interface Limits {
   readonly list_default: number;
   /** So many entries one check looks at, in as many steps as it takes. */
   readonly examined_maximum: number;
+  readonly query_characters: number;
+  /** Words, phrases and filters: each word is looked for in every text. */
+  readonly query_terms_maximum: number;
+  /** So long one search goes on, in as many steps as that takes. */
+  readonly search_milliseconds: number;
   readonly recipients_maximum: number;
   /** What one call of a script reads and writes, in messages × recipients; a step. */
   readonly read_maximum: number;

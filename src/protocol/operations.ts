@@ -87,6 +87,10 @@ export const OPERATIONS: Readonly<Record<OperationName, Operation>> = {
       thread: text("thread", "Id of any message of a conversation"),
       message_id: text("messageId", "Only this message, uncut, with receipts"),
       limit,
+      query: text(
+        "query",
+        'Search all: words, "a phrase", -not, from: to: type: is:pending|dead|unread before: after:',
+      ),
       wait_seconds: {
         field: "waitSeconds",
         schema: { type: "number", minimum: 0, maximum: LIMITS.wait_seconds_maximum, description: "Wait for a match" },

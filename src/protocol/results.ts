@@ -151,7 +151,7 @@ export interface CheckResult {
   nextSince?: string;
   /** Read on towards older ones with `before`. */
   nextBefore?: string;
-  /** The search ended at the bound of 20,000 examined entries; go on from the cursor. */
+  /** It ended at the bound of 20,000 examined entries, a search after two seconds; go on from the cursor. */
   stoppedEarly?: boolean;
   /** A command outside of the agent's session has read this: nothing was marked or taken. */
   looking?: true;

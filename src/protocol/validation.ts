@@ -160,7 +160,7 @@ export function checkIdempotencyKey(value: unknown): string {
   return checkLength(value, "idempotency_key", LIMITS.idempotency_key_characters, "A UUID is a good key.");
 }
 
-function checkLength(value: unknown, field: string, limit: number, hint: string): string {
+export function checkLength(value: unknown, field: string, limit: number, hint: string): string {
   const text = checkText(value, field);
   if (text.length >= 1 && text.length <= limit) return text;
   throw invalid(`${field} has ${text.length} characters: it needs 1-${limit}.`, hint);

@@ -7,6 +7,18 @@ const ARGUMENTS = {
     "idempotency_key", "direction", "orchestrator", "unknown", "settings", "governed"],
   check: ["instance", "session", "inbox", "from", "type", "thread", "since", "before", "pending", "unread", "limit",
     "bytes", "description_bytes", "mark"],
+  /** The conditions follow as further arguments, names and values in turn. */
+  search: [
+    "instance",
+    "session",
+    "before",
+    "limit",
+    "bytes",
+    "description_bytes",
+    "continued",
+    "look",
+    "cursor",
+  ],
   show: ["instance", "session", "message_id", "thread", "since", "limit", "mark"],
   /** The ids follow as further arguments; likewise for confirm and dead, and the values for restore. */
   ack: ["instance", "session", "comment"],
@@ -61,6 +73,7 @@ const OBJECTS: readonly string[] = [
   "forget",
   "join",
   "notifications",
+  "search",
   "show",
   "stats",
   "sweep",

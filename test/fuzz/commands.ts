@@ -57,7 +57,7 @@ const text = fc.oneof(
   ),
 );
 const command = fc.constantFrom(
-  ..."publish check ack presence notifications show stats forget dead sweep settings export statusline acl completion".split(
+  ..."publish check search ack presence notifications show stats forget dead sweep settings export statusline acl completion".split(
     " ",
   ),
   ..."doctor nothing --version --help".split(" "),

@@ -95,6 +95,14 @@ const OPERATIONS: Record<string, (scene: Scene) => Promise<unknown>> = {
   "check a range": async ({ bob, ids }) =>
     shown(await bob.checkMessages({ since: ids[0], before: ids[4], thread: ids[0] })),
   "check with a wait": async ({ bob }) => shown(await bob.checkMessages({ waitSeconds: 0.001 })),
+  search: async ({ bob, ids }) => {
+    const found = [];
+    for (const query of ["s -nowhere", "to:all done", "is:dead", "is:unread s", `thread:${ids[0]} -is:pending`]) {
+      const result = await new Mailbox(bob).searchMessages(query, { limit: 3 }, { bound: BOUND });
+      found.push(render.renderSearch(result), shown(result));
+    }
+    return found;
+  },
   show: async ({ alice, ids }) =>
     Promise.all(ids.map(async (id) => wire(shown(await alice.showMessage(id, { thread: true }))))),
   ack: async ({ bob, ids }) => {

@@ -49,6 +49,9 @@ describe.concurrent("[G11] in a terminal beside a live agent", () => {
       const { code, stdout, stderr } = await terminal(stage, ...args);
       expect([args, code, stderr, stdout.includes("About login.")]).toEqual([args, 0, LINE, true]);
     }
+    // It takes nothing from anybody, wherever it is called.
+    const found = await terminal(stage, "search", "login", "is:unread");
+    expect([found.code, found.stderr, found.stdout.includes("About login.")]).toEqual([0, "", true]);
     const { stdout } = await terminal(stage, "notifications");
     expect(stdout).toContain(id);
     for (const args of [["check"], ["show", id], ["notifications"]]) {

@@ -66,6 +66,10 @@ describe("what people read", () => {
       await printed("orchestrator", "notifications"),
       await printed("orchestrator", "check", "--type", "META_CHANGE_REQUEST"),
       await printed("orchestrator", "check", "--pending"),
+      await printed("orchestrator", "search", "FORM", "-branch"),
+      await printed("orchestrator", "search", "from:feature-auth", "--limit", "1"),
+      await printed("orchestrator", "search", "adapted -from:orchestrator"),
+      await printed("orchestrator", "search", "form:alice"),
       await printed("orchestrator", "presence"),
       await printed("orchestrator", "stats"),
       await printed("orchestrator", "forget", "feature-ui"),
@@ -126,6 +130,14 @@ describe("--json prints what the MCP tool returns", () => {
     [["check", "--before", last], "coord_check_messages", { before: last }],
     [["check", "--thread", id], "coord_check_messages", { thread: id }],
     [["show", id], "coord_check_messages", { message_id: id }],
+    [["search", "LOGIN", '"one\ntwo"'], "coord_check_messages", { query: 'LOGIN "one\ntwo"' }],
+    [
+      ["search", "login", "-from:frontend", "--limit", "1"],
+      "coord_check_messages",
+      { query: "login -from:frontend", limit: 1 },
+    ],
+    [["search", "login", "--before", last], "coord_check_messages", { query: "login", before: last }],
+    [["search", "nowhere"], "coord_check_messages", { query: "nowhere", all: true }],
     [["ack", id, "--comment", "c"], "coord_ack_message", { message_id: id, comment: "c" }],
     [["ack", id], "coord_ack_message", { message_id: id }],
     [["presence"], "coord_get_presence", {}],
@@ -258,6 +270,8 @@ describe("[G10] a terminal gets no control characters of a message", () => {
     ["check"],
     ["check", "--from", "backend"],
     ["show", "<id>"],
+    ["search", "to:all"],
+    ["search", "-nothing"],
     ["presence"],
     ["stats"],
     ["notifications"],
@@ -286,7 +300,14 @@ describe("[G10] a terminal gets no control characters of a message", () => {
     const { messageId } = await frontend.publishMessage({ ...content, to: "backend" });
     const sent = await backend.publishMessage({ ...content, to: "frontend" });
     await frontend.ackMessage(sent.messageId, { comment: EVIL });
-    const looks = [["notifications"], ["check"], ["check", "--from", "backend"], ["check", "--all", "--json"]];
+    const looks = [
+      ["notifications"],
+      ["search", "title"],
+      ["search", "title", "--json"],
+      ["check"],
+      ["check", "--from", "backend"],
+      ["check", "--all", "--json"],
+    ];
     expect(await dirty(looks, messageId)).toEqual([]);
   });
 

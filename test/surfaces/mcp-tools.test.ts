@@ -186,12 +186,47 @@ describe("the five tools", () => {
     expect(await bench.raw.zrange("coord:inbox:frontent", "0", "-1")).toEqual([sent["message_id"]]);
   });
 
+  it("a query finds messages of the whole namespace, goes with filters, and marks nothing", async () => {
+    await bench.seen({ backend: 0, frontend: 0, other: 0 });
+    const say = async (agent: Agent, subject: string, to_instance: string): Promise<unknown> =>
+      (await agent.get("coord_publish_message", { ...NOTE, subject, to_instance }))["message_id"];
+    const first = await say(backend, "Login form", "frontend");
+    const second = await say(frontend, "login page", "other");
+    const third = await say(backend, "logout", "all");
+    const found = async (args: Wire): Promise<unknown[]> => idsOf(await frontend.get("coord_check_messages", args));
+    const unread = await bench.raw.zrange("coord:unread:frontend", "0", "-1");
+    expect(await found({ query: "LOGIN" })).toEqual([second, first]);
+    expect(await found({ query: "log -form" })).toEqual([third, second]);
+    expect(await found({ query: "log", from_instance: "backend", msg_type: "GENERAL", all: true })).toEqual([
+      third,
+      first,
+    ]);
+    expect(await found({ query: "log", to_instance: "other" })).toEqual([third, second]);
+    expect(await found({ query: "log", to_instance: "all", since: first })).toEqual([third, second]);
+    expect(await found({ query: "log", thread: first, wait_seconds: 0, pending_only: false })).toEqual([first]);
+    expect(await found({ query: "log", before: third, limit: 1 })).toEqual([second]);
+    expect(await found({ query: "is:unread" })).toEqual([third, first]);
+    expect(await frontend.get("coord_check_messages", { query: "nowhere" })).toMatchObject({ count: 0, messages: [] });
+    expect(await bench.raw.zrange("coord:unread:frontend", "0", "-1")).toEqual(unread);
+    expect(await found({ query: "nowhere", message_id: first })).toEqual([first]);
+  });
+
   it("null is the same as absent", async () => {
     await bench.seen({ backend: 0, orchestrator: 0 });
     const nothing = { to_instance: null, requires_ack: null, reply_to: null };
     const sent = await backend.get("coord_publish_message", { ...NOTE, ...nothing });
     expect([sent["to"], sent["requires_ack"]]).toEqual(["orchestrator", true]);
-    const filters = ["to_instance", "from_instance", "msg_type", "pending_only", "all", "since", "before", "thread"];
+    const filters = [
+      "to_instance",
+      "from_instance",
+      "msg_type",
+      "pending_only",
+      "all",
+      "since",
+      "before",
+      "thread",
+      "query",
+    ];
     const none = Object.fromEntries([...filters, "message_id", "limit", "wait_seconds"].map((name) => [name, null]));
     expect(await backend.get("coord_check_messages", none)).toEqual(await backend.get("coord_check_messages"));
     expect(await backend.get("coord_get_notifications", { limit: null })).toMatchObject({ count: 0 });
@@ -291,6 +326,15 @@ describe("what a result holds stays under 20 KB", () => {
       }
       expect(read).toEqual(sent);
       expect(pages).toBeGreaterThan(1);
+      const found: unknown[] = [];
+      let before: Wire = {};
+      for (let more = true; more;) {
+        const page = await inline(backend, "coord_check_messages", { query: "😀 -nowhere", limit: 1000, ...before });
+        found.push(...idsOf(page));
+        before = { before: page["next_before"] };
+        more = page["more"] === true;
+      }
+      expect(found).toEqual(sent.toReversed());
     },
   );
 

@@ -41,7 +41,7 @@ describe("help", () => {
   });
 
   it("names every command of the issue", async () => {
-    const expected = ["publish", "check", "ack", "presence", "notifications", "show", "stats", "forget"];
+    const expected = ["publish", "check", "search", "ack", "presence", "notifications", "show", "stats", "forget"];
     expect(await commands()).toEqual(expect.arrayContaining([...expected, "mcp", "up", "down", "demo"]));
   });
 
@@ -64,6 +64,8 @@ describe("completion", () => {
       ["coord publish GENERAL s d --reply", ["--reply-to"]],
       ["coord check --pen", ["--pending"]],
       ["coord check --type NOT", ["NOTIFICATION"]],
+      ["coord sea", ["search"]],
+      ["coord search login --be", ["--before"]],
       ["coord completion z", ["zsh"]],
       ["coord nope", []],
       ["coord ", [...(await commands()), "--help", "--version"]],

@@ -220,6 +220,66 @@ const rows: Row[] = [
     hint: "Copy a message id from check.",
   },
   {
+    input: "a query with an unknown filter",
+    args: ["search", "login", "form:backend"],
+    tool: checking({ query: "login form:backend" }),
+    error: 'query has "form:": no such filter.',
+    hint: "Filters are from: to: type: thread: is: before: after: id:; text with a colon goes in quotation marks.",
+  },
+  {
+    input: "a query with a date that is none",
+    args: ["search", "before:2026-02-30"],
+    tool: checking({ query: "before:2026-02-30" }),
+    error: 'before is "2026-02-30": no id, and no date since 1970.',
+    hint: "Give the id of a message, or a date in UTC, as 2026-11-30 or 2026-11-30T09:07.",
+  },
+  {
+    input: "an empty query",
+    args: ["search", ""],
+    tool: checking({ query: "" }),
+    error: "query has 0 characters: it needs 1-1000.",
+    hint: 'Write words, "a phrase" or filters, as in: login -draft from:backend',
+  },
+  {
+    input: "a query of 1,001 characters",
+    args: ["search", "x".repeat(1001)],
+    tool: checking({ query: "x".repeat(1001) }),
+    error: "query has 1001 characters: it needs 1-1000.",
+    hint: 'Write words, "a phrase" or filters, as in: login -draft from:backend',
+  },
+  {
+    input: "a query that is a number",
+    tool: checking({ query: 5 }),
+    error: 'query is "5": it must be text.',
+    hint: "Give query as a string.",
+  },
+  {
+    input: "a search that waits",
+    tool: checking({ query: "login", wait_seconds: 5 }),
+    error: "query does not go with wait_seconds.",
+    hint: "Search without waiting, or wait without a query.",
+  },
+  {
+    input: "a search of what is pending, told twice",
+    tool: checking({ query: "login", pending_only: true }),
+    error: "query does not go with pending_only.",
+    hint: "Write is:pending into the query.",
+  },
+  ...(["from", "to"] as const).map((field) => ({
+    input: `a malformed name beside a query, in ${field}`,
+    tool: checking({ query: "login", [`${field}_instance`]: "a b" }),
+    error: `${field} is "a b": a name has only letters, digits, '.', '_' and '-', the first a letter or digit.`,
+    hint: NAME_RULE,
+  })),
+  {
+    input: "a search from a cursor that never was",
+    args: ["search", "login", "--before", "msg-nope"],
+    tool: checking({ query: "login", before: "msg-nope" }),
+    code: "NOT_FOUND",
+    error: 'before is "msg-nope": no such message was ever stored.',
+    hint: "Copy the id of a message, or next_before from an earlier search.",
+  },
+  {
     input: "a subject that is a number",
     tool: publishing({ subject: 5 }),
     error: 'subject is "5": it must be text.',
@@ -273,7 +333,7 @@ const rows: Row[] = [
     error: 'coord_check_messages has no argument "constructor".',
     hint:
       "It takes to_instance, from_instance, msg_type, pending_only, all, since, before, thread, message_id, limit, " +
-      "wait_seconds.",
+      "query, wait_seconds.",
   },
   {
     input: "an argument for a tool that takes none",
@@ -430,13 +490,15 @@ describe("without a usable name nobody speaks or reads for an instance", () => {
     expect(await bench.raw.keys("*")).toEqual([]);
   });
 
-  it("but anyone may look: presence, show and stats need no name", async () => {
+  it("but anyone may look: presence, show, search and stats need no name", async () => {
     const sent = await coord(["publish", "GENERAL", "s", "d", "--json"], { env: settings("backend") });
     const { message_id } = JSON.parse(sent.stdout) as Wire;
     const env = settings(undefined);
-    const looks = [["presence"], ["show", String(message_id)], ["stats"]].map((args) => coord(args, { env }));
+    const looks = [["presence"], ["show", String(message_id)], ["search", "s"], ["stats"]].map((args) =>
+      coord(args, { env }),
+    );
     expect((await Promise.all(looks)).map(({ code, stderr }) => ({ code, stderr }))).toEqual(
-      Array.from({ length: 3 }, () => ({ code: 0, stderr: "" })),
+      Array.from({ length: 4 }, () => ({ code: 0, stderr: "" })),
     );
   });
 });
@@ -447,6 +509,9 @@ describe("a command line that cannot be understood is answered with usage on std
     [["ack", "msg-0000000001", "--comment"], "error: option '--comment <comment>' argument missing"],
     [["publish", "GENERAL", "s", "d", "--to"], "error: option '--to <instance>' argument missing"],
     [["check", "--nope"], "error: unknown option '--nope'"],
+    [["check", "-nope"], "error: unknown option '-nope'"],
+    [["search", "login", "--nope"], "error: unknown option '--nope'"],
+    [["search"], "error: missing required argument 'query'"],
     [["publish", "GENERAL", "s", "d", "--instnace", "x"], "error: unknown option '--instnace'"],
     [
       ["publish", "GENERAL", "s", "d", "more"],

@@ -151,6 +151,7 @@ describe("[G9] on stderr, with the address tried and what to do next", () => {
       ["presence"],
       ["notifications"],
       ["show", "msg-0000000001"],
+      ["search", "login"],
       ["stats"],
       ["forget", "backend"],
     ];

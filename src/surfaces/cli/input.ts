@@ -21,7 +21,7 @@ export function separateTexts(program: Command, argv: readonly string[]): string
       texts.push(...argv.slice(i + 1));
       break;
     }
-    if (!OPTION.test(argument)) {
+    if (!OPTION.test(argument) || (command.name() === "search" && isExcluded(command, argument))) {
       texts.push(argument);
       continue;
     }
@@ -38,6 +38,11 @@ export function separateTexts(program: Command, argv: readonly string[]): string
     i++;
   }
   return [argv[0]!, ...options, ...(texts.length === 0 ? [] : ["--", ...texts])];
+}
+
+/** In a query `-word` is what must not be there; options of ours have two dashes. */
+function isExcluded(command: Command, argument: string): boolean {
+  return /^-[^-]/.test(argument) && argument !== "-h" && optionOf(command, argument) === undefined;
 }
 
 function optionOf(command: Command, word: string): Option | undefined {

@@ -13,6 +13,7 @@ import { print } from "./outcome.ts";
 const COMMANDS: Readonly<Record<string, (grammar: Grammar) => void>> = {
   publish: messages.publish,
   check: messages.check,
+  search: messages.search,
   ack: messages.ack,
   presence: presence.presence,
   whoami: presence.whoami,

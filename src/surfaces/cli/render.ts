@@ -59,6 +59,14 @@ export function renderCheck(result: CheckResult, nothing: string): string {
   return blocks.join("\n\n");
 }
 
+export function renderSearch({ stoppedEarly, ...result }: CheckResult): string {
+  const found = renderCheck(result, stoppedEarly ? "Nothing found so far." : "No message matches.");
+  if (!stoppedEarly) return found;
+  const reached = /^msg-([0-9a-z]{10})$/.exec(result.nextBefore ?? "")?.[1];
+  const until = reached && `, at what was sent ${new Date(Number.parseInt(reached, 36) / 1000).toISOString()}`;
+  return `${found}\n\n${yellow(`The search stopped after 2 seconds${until ?? ""}; go on from the cursor.`)}`;
+}
+
 function renderMessage(message: Message): string {
   const { id, type, from, to, timestamp, requiresAck, acknowledged, subject, description, replyTo } = message;
   const { waitingSeconds, outside, acknowledgedOutside, receipts, receiptTotals: totals } = message;

@@ -21,8 +21,11 @@ const CALLS: Record<
 > = {
   publish: async (client, request) => boundedPublish(await client.publishMessage(request as unknown as PublishRequest)),
   check: async (client, request) => {
-    const result = await new Mailbox(client).checkMessages(request, RESULT_BOUND);
-    return request["messageId"] === undefined ? boundedCheck(result) : boundedShow(result);
+    const mailbox = new Mailbox(client);
+    if (request["messageId"] !== undefined) return boundedShow(await mailbox.checkMessages(request, RESULT_BOUND));
+    const { query, ...filters } = request;
+    if (query === undefined) return boundedCheck(await mailbox.checkMessages(request, RESULT_BOUND));
+    return boundedCheck(await mailbox.searchMessages(query, filters, { bound: RESULT_BOUND }));
   },
   ack: (client, { messageId, comment }) =>
     client.ackMessage(messageId as string, { comment: comment as string | undefined }),

@@ -5,7 +5,7 @@ import type { CheckRequest, PublishRequest } from "../../../protocol/results.ts"
 import { about, command, type Grammar, json, numberOrText, operation, peek, type Shared, take } from "../grammar.ts";
 import { readText } from "../input.ts";
 import { EXIT, print, printWarnings } from "../outcome.ts";
-import { renderAck, renderCheck, renderNotifications, renderPublish } from "../render.ts";
+import { renderAck, renderCheck, renderNotifications, renderPublish, renderSearch } from "../render.ts";
 import { confirmWritten, type ReadingOptions, saidLooking, show, withClient, withReader } from "../running.ts";
 
 const TYPES = MESSAGE_TYPES.join(", ");
@@ -98,6 +98,31 @@ export function check(grammar: Grammar): void {
         await confirmWritten(confirm);
         saidLooking(options, result);
         if (wait !== undefined && result.count + result.unreadable.length === 0) grammar.finish(EXIT.timedOut);
+      });
+    });
+}
+
+export function search(grammar: Grammar): void {
+  command(
+    grammar,
+    "search",
+    "Find messages by their words, newest first; nothing is marked",
+    "coord search login form                       both words, in any order",
+    `coord search '"login form"' -draft            this phrase, without that word`,
+    "coord search login from:backend to:frontend   also to:all, type:GENERAL, thread:<id>, id:<id>",
+    "coord search is:pending before:2026-11-30     is:pending, is:dead or is:unread; an id or a date in UTC",
+    "coord search -from:backend after:msg-hoggrkz047",
+  )
+    .argument("<query...>", "What to look for, in subjects, descriptions and comments")
+    .option("--before <id>", "Only older messages: goes on where a search has ended")
+    .option("--limit <n>", `${about("check", "limit")}, default ${LIMITS.list_default}`, numberOrText)
+    .addOption(json())
+    .action(async (words: string[], options: Shared & { before?: string; limit?: number }) => {
+      const { before, limit } = options;
+      await withReader(options, async (client, look) => {
+        const result = await new Mailbox(client).searchMessages(words.join(" "), { before, limit }, { look });
+        show(options, result, renderSearch(result));
+        if (!options.json && result.more) print(`\nMore: coord search with --before ${result.nextBefore}`);
       });
     });
 }
