@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Callable, Iterator, Mapping
 
 from .errors import CoordinationError, ErrorCode
+from .own_file import read_own_file
 from .variables import Variables
 
 #: One process of these may hold several sessions.
@@ -188,12 +189,10 @@ def _is_ours(folder: str, closed: int) -> bool:
 
 
 def _read(path: str) -> RunRecord | None:
-    try:
-        if os.lstat(path).st_size > _RECORD_BYTES:
-            return None
-        lines = Path(path).read_bytes().decode("utf-8", "replace").split("\n")
-    except OSError:
-        return None  # swept meanwhile
+    text = read_own_file(path, _RECORD_BYTES)
+    if text is None:
+        return None  # swept meanwhile, or no record of ours
+    lines = text.split("\n")
     fields: dict[str, list[str]] = {}
     for line in lines:
         name, equals, value = line.partition("=")

@@ -6,10 +6,11 @@
  * has the same rules (python/coordination/run_record.py). It lies where no variable can point: a repository that sets
  * variables must not choose who an agent is.
  */
-import { lstatSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { lstatSync, mkdirSync, readdirSync, renameSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
 import { join, sep } from "node:path";
 import { CoordinationError, ErrorCode } from "../protocol/errors.ts";
 import { isAgentProgram } from "./agent-run.ts";
+import { readOwnFile } from "./own-file.ts";
 import { ancestors, type KnownProcess, lives, machine } from "./process.ts";
 import type { Variables } from "./variables.ts";
 
@@ -295,13 +296,8 @@ function recordOf(fields: ReadonlyMap<string, string[]>): RunRecord | undefined 
 
 function readFields(path: string): Map<string, string[]> {
   const fields = new Map<string, string[]>();
-  let text: string;
-  try {
-    if (lstatSync(path).size > RECORD_BYTES) return fields;
-    text = readFileSync(path, "utf8");
-  } catch {
-    return fields; // swept meanwhile
-  }
+  const text = readOwnFile(path, RECORD_BYTES);
+  if (text === undefined) return fields; // swept meanwhile, or no record of ours
   for (const line of text.split("\n")) {
     const at = line.indexOf("=");
     const name = line.slice(0, at);
@@ -320,6 +316,11 @@ function sweep(folder: string): void {
     // Of another container's processes, which share the folder, nothing is known here.
     const over =
       known !== undefined && fields.get("machine")?.[0] === here ? !lives(known) : age > FORGOTTEN_MILLISECONDS;
-    if (over) rmSync(path, { force: true });
+    if (!over) continue;
+    try {
+      unlinkSync(path);
+    } catch {
+      // Swept by another meanwhile, or a folder, which is not ours to empty.
+    }
   }
 }

@@ -4,9 +4,12 @@
  */
 import { chmodSync, existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { randomUUID } from "node:crypto";
-import { createServer, type Server } from "node:net";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { connect, createServer, type Server } from "node:net";
+import { userInfo } from "node:os";
 import path from "node:path";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished } from "vitest";
 import { Mailbox } from "../../src/client/mailbox.ts";
 import type { ClientOptions } from "../../src/client/options.ts";
 import { knowProcess } from "../../src/client/process.ts";
@@ -15,6 +18,9 @@ import { PREFIX, useRedis } from "../harness.ts";
 import { type Environment, bash, environment, freePort, ROOT, run, temporaryFolder } from "../surfaces/run.ts";
 
 const HOOK = path.join(ROOT, "dist/coord-hook");
+const COORD = path.join(ROOT, "dist/coord.cjs");
+const { uid } = userInfo();
+const RECORDS = existsSync(`/run/user/${uid}`) ? `/run/user/${uid}/cli-coordination` : `/tmp/cli-coordination-${uid}`;
 const PORT = await freePort();
 const bench = useRedis(["--port", String(PORT), "--bind", "127.0.0.1"]);
 /** Its own: records are found by it on the whole machine. */
@@ -98,6 +104,22 @@ async function hook(settings: Environment = {}, args = ["claude", "tool"], progr
   return { node: existsSync(started), code, stderr, shown: [...new Set(stdout.match(/msg-[0-9a-z]{10}/g))] };
 }
 
+/** The port of a server whose queue of connections is full, and which takes none out of it: a further one waits for minutes. */
+async function unaccepting(): Promise<number> {
+  const program =
+    'const s = require("net").createServer().listen({ port: 0, host: "127.0.0.1", backlog: 1 }, () => console.log(s.address().port));';
+  const server = spawn(process.execPath, ["-e", program], { stdio: ["ignore", "pipe", "ignore"] });
+  const port = Number(String((await once(server.stdout, "data"))[0]));
+  server.kill("SIGSTOP");
+  const queue = Array.from({ length: 4 }, () => connect(port, "127.0.0.1").on("error", () => undefined));
+  await once(queue[0]!, "connect");
+  onTestFinished(() => {
+    for (const socket of queue) socket.destroy();
+    server.kill("SIGKILL");
+  });
+  return port;
+}
+
 const SILENT = { code: 0, stderr: "", shown: [] };
 const FAST: Outcome = { node: false, ...SILENT };
 const REAL: Outcome = { node: true, ...SILENT };
@@ -175,6 +197,11 @@ describe("where nothing waits", () => {
   it("a server that stalls is not waited for", async () => {
     const { port } = stalled.address() as { port: number };
     writeRunRecord(record({ server: { COORD_REDIS_PORT: String(port) } }));
+    expect(await hook()).toEqual(FAST);
+  });
+
+  it("one that does not even accept is not waited for", async () => {
+    writeRunRecord(record({ server: { COORD_REDIS_PORT: String(await unaccepting()) } }));
     expect(await hook()).toEqual(FAST);
   });
 
@@ -260,5 +287,29 @@ describe("the record of the run", () => {
     if (changes !== undefined) writeRunRecord(record(changes));
     const { node, stderr, code } = await hook(settings, args);
     expect({ node, stderr, code }).toEqual({ node: true, stderr: "", code: 0 });
+  });
+});
+
+describe("what lies in the place of a record and is none", () => {
+  const file = path.join(RECORDS, `${process.pid}.hook.`);
+
+  it.each<[string, string]>([
+    ["a pipe", 'mkfifo "$1"'],
+    ["a link to a pipe", 'mkfifo "$2/pipe" && ln -s "$2/pipe" "$1"'],
+    ["a link to a terminal", 'ln -s /dev/tty "$1"'],
+    ["a link that has no end", 'ln -s /dev/zero "$1"'],
+    ["a folder", 'mkdir "$1"'],
+    ["thirty megabytes", 'head -c 30000000 /dev/zero | tr "\\0" = >"$1"'],
+  ])("holds up no program and is not believed: %s", async (_, make) => {
+    removeRecords();
+    rmSync(file, { force: true, recursive: true });
+    onTestFinished(() => rmSync(file, { force: true, recursive: true }));
+    const made = await bash(make, [file, folder], { env: environment({}), cwd: folder });
+    expect(made.code).toBe(0);
+    const { node, stderr, code } = await hook();
+    expect({ node, stderr, code }).toEqual({ node: true, stderr: "", code: 0 });
+    const settings = { CLAUDE_INSTANCE_ID: "me", COORD_REDIS_PORT: String(PORT), COORD_KEY_PREFIX: PREFIX };
+    const env = environment(settings);
+    expect(await run(process.execPath, [COORD, "check", "--peek"], { env, cwd: folder })).toMatchObject({ code: 0 });
   });
 });

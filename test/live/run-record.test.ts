@@ -163,3 +163,15 @@ test("what is not of our making is read as nothing", async () => {
     expect(findRunRecord({ pid, folder })).toBeUndefined();
   }
 });
+
+test("a folder among the records, however old, is left alone and disturbs nobody", async () => {
+  const { pid } = await agent();
+  const written = record(pid);
+  const foreign = path.join(FOLDER, `${randomUUID()}.folder`);
+  expect(writeRunRecord(written)).toBe(true);
+  fs.mkdirSync(foreign);
+  onTestFinished(() => fs.rmSync(foreign, { recursive: true }));
+  fs.utimesSync(foreign, 1, 1);
+  expect(listRunRecords()).toContainEqual(written);
+  expect(fs.existsSync(foreign)).toBe(true);
+});

@@ -7,6 +7,10 @@
 GLANCE=@glance@
 # A server that stalls for so long has nothing to show in time: the real hook would give up as well.
 ANSWER_SECONDS=0.5
+# For all of it together, the connection included: /dev/tcp waits for minutes where a server accepts nobody.
+ASK_SECONDS=1
+# The longest record (src/client/run-record.ts).
+RECORD_BYTES=65536
 # Beyond this distance the real hook notes that Redis is to be left alone for a while.
 FAR_MICROSECONDS=50000
 QUIET_SECONDS=10
@@ -31,16 +35,20 @@ find_record() { # session
     IFS= read -r stat <"/proc/$pid/stat" || return 1
     # shellcheck disable=SC2206 # numbers and a letter; to read them from a here-document is a pipe more for each ancestor
     stat=(${stat##*) })
-    if [[ -f $folder/$pid.hook. ]]; then
-      IFS= read -r -d '' record <"$folder/$pid.hook." && return 1 # a NUL
-      record=$'\n'$record
+    if [[ -e $folder/$pid.hook. ]]; then
+      read_record "$folder/$pid.hook." || return
       [[ $record == *$'\n'"started=${stat[19]}"$'\n'* && $record == *$'\n'"session=$1"$'\n'* ]]
       return
     fi
     pid=${stat[1]}
   done
-  [[ -f $folder/0.hook.$1 ]] || return 1
-  IFS= read -r -d '' record <"$folder/0.hook.$1" && return 1
+  read_record "$folder/0.hook.$1"
+}
+
+# Bash cannot open a file without following a link or waiting for a pipe, but nobody else may write into the folder.
+read_record() { # file
+  [[ -f $1 && -O $1 && ! -L $1 ]] || return 1
+  IFS= read -r -d '' -n "$RECORD_BYTES" record <"$1" && return 1 # a NUL, or too long
   record=$'\n'$record
 }
 
@@ -96,10 +104,22 @@ nothing_waits() {
     esac
   done
   [[ $rest != *$'\n'COORD_* ]] || return 1
-  # Bash cannot give up connecting: only where the answer comes at once.
+  # No further than this machine: a name elsewhere would be asked of a resolver, which takes its time.
   [[ $host == localhost || $host == 127.0.0.1 ]] || return 1
   is_word "$port" 0-9 5 && is_word "$db" 0-9 5 || return 1
 
+  # Bash cannot give up connecting, so a child does it, which is abandoned when it takes too long.
+  local verdict='' status=0
+  exec 3< <(ask </dev/null && printf 0 || printf 1)
+  local child=$!
+  IFS= read -r -t "$ASK_SECONDS" -N 1 verdict <&3 || status=$?
+  ((status <= 128)) || kill -KILL "$child"
+  exec 3<&-
+  [[ $verdict == 0 ]] || ((status > 128))
+}
+
+# Asks Redis at `host`, and returns 0 where the real hook would say nothing.
+ask() {
   trap '' PIPE # a server may close at once, for example one with too many clients
   exec 3<>"/dev/tcp/$host/$port" || return 1
   local silent asked=${EPOCHREALTIME-} # bash before 5 has none, and measures nothing
@@ -140,7 +160,6 @@ if nothing_waits "$@" 2>/dev/null; then
   exit 0
 fi
 
-trap - PIPE
 here=${BASH_SOURCE[0]}
 [[ $here == */* ]] || here=./$here
 while [[ -L $here ]]; do # as npm links it into a folder of PATH
