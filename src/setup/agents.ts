@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { HOST_VARIABLES, SECRET_LOOKING } from "./host-variables.ts";
+import type { Place } from "./place.ts";
 import { type CommandLine, guardedLine, type Programs, shellLine } from "./programs.ts";
 
 export const AGENTS = ["claude", "codex", "gemini", "opencode", "cursor"] as const;
@@ -21,6 +22,10 @@ export interface AgentFile {
   readonly allow?: { readonly at: readonly string[]; readonly tool: string };
   /** Of two files of which one has the hooks, whether this is the one user's own. */
   readonly isLocal?: boolean;
+  /** Of the main worktree, and read for the linked ones as well: it may be there for those only. */
+  readonly shared?: true;
+  /** The agent does not read it here: what an earlier version put there goes. */
+  readonly unread?: true;
   /** Hooks by event. `matcher` is of the group they stand in; without groups the handlers stand in the event's list. */
   readonly hooks?: { readonly grouped: boolean; readonly events: Readonly<Record<string, EventHooks>> };
 }
@@ -30,6 +35,9 @@ export interface EventHooks {
   readonly handlers: readonly Entry[];
 }
 
+const CODEX_HOOKS = ".codex/hooks.json";
+/** At its end Codex waits no longer, and warns of more. */
+const CODEX_END_SECONDS = 3;
 /** A hook that takes longer has lost its connection; the agent waits for no mail. */
 const HOOK_SECONDS = 5;
 /** The waiting hook ends with its session; this is only a bound. */
@@ -38,7 +46,12 @@ const WAIT_SECONDS = 86_400;
 const CURSOR_LOOP_LIMIT = 10;
 
 /** @param allow whether the agent may call our tools without asking */
-export function filesOf(agent: Agent, root: string, { coord, hook }: Programs, allow = true): AgentFile[] {
+export function filesOf(
+  agent: Agent,
+  { root, main }: Pick<Place, "root" | "main">,
+  { coord, hook }: Programs,
+  allow = true,
+): AgentFile[] {
   const file = (path: string, rest: Partial<AgentFile>): AgentFile => ({
     path: join(root, path),
     format: "json",
@@ -72,9 +85,15 @@ export function filesOf(agent: Agent, root: string, { coord, hook }: Programs, a
       const handler = { type: "command", command: "", timeout: HOOK_SECONDS };
       // It starts servers without the environment: these it passes on where they are set.
       const entry = { command, args, env_vars: HOST_VARIABLES };
+      const end = lines("codex", { ...handler, timeout: CODEX_END_SECONDS }, ["SessionEnd"]);
+      const hooks = file(CODEX_HOOKS, {
+        hooks: { grouped: true, events: { ...lines("codex", handler, events), ...end } },
+      });
       return [
         file(".codex/config.toml", { format: "toml", server: { at: ["mcp_servers", "coord"], entry } }),
-        file(".codex/hooks.json", { hooks: { grouped: true, events: lines("codex", handler, events) } }),
+        // Codex takes the hooks of a linked worktree from the main one, and only the server from its own folder.
+        { ...hooks, path: join(main, CODEX_HOOKS), shared: true },
+        ...(main === root ? [] : [{ ...hooks, unread: true as const }]),
       ];
     }
     case "gemini": {

@@ -2,6 +2,7 @@
 import { relative } from "node:path";
 import { type Agent, type AgentFile, AGENTS, filesOf } from "./agents.ts";
 import { examineClaude } from "./examine-claude.ts";
+import { examineCodex } from "./examine-codex.ts";
 import { type Finding, ok, problem, warning } from "./finding.ts";
 import { linesIn } from "./entries.ts";
 import { stateOf, planChange } from "./files.ts";
@@ -10,7 +11,7 @@ import { findPlace, type Place } from "./place.ts";
 import { planSetUp } from "./plan.ts";
 import { findPrograms, isRunnable, type Programs } from "./programs.ts";
 
-export function examineProject(cwd: string): Finding[] {
+export async function examineProject(cwd: string): Promise<Finding[]> {
   const place = findPlace(cwd);
   const programs = findPrograms();
   const findings = AGENTS.flatMap((agent) => examineAgent(agent, place, programs));
@@ -21,7 +22,10 @@ export function examineProject(cwd: string): Finding[] {
     findings.push(
       warning("agents", "none is set up here", "Run coord init, for another agent than Claude Code with --agent."),
     );
-  return [...examineLegacy(place), ...findings, ...claude];
+  const codex = findings.some(({ about, level }) => about === "codex" && level === "ok")
+    ? await examineCodex(place)
+    : [];
+  return [...examineLegacy(place), ...findings, ...claude, ...codex];
 }
 
 /** Nothing about an agent that nobody has set up here. */
@@ -29,10 +33,11 @@ function examineAgent(agent: Agent, place: Place, programs: Programs): Finding[]
   const again = `coord init --agent ${agent}`;
   const { root } = place;
   try {
-    const files = filesOf(agent, root, programs);
+    const files = filesOf(agent, place, programs).filter(({ unread }) => unread !== true);
     const used = files.filter((file) => linesIn(textOf(file), file).length > 0);
     const lines = used.flatMap((file) => linesIn(textOf(file), file));
-    if (lines.length === 0) return [];
+    // Hooks in the main worktree alone are there for that one.
+    if (used.every(({ shared }) => shared)) return [];
     const missing = lines.find((line) => !isRunnable(line));
     if (missing !== undefined) {
       return [

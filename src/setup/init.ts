@@ -1,6 +1,6 @@
 /** `coord init`: a project, a name, the tools and the hooks for the agent that works in a folder. */
 import { hostname } from "node:os";
-import { basename, dirname, join, relative } from "node:path";
+import { join, relative } from "node:path";
 import { serverAddress } from "../client/inspection.ts";
 import { type Project, registerFile, type Surroundings, surroundingsOf } from "../client/register.ts";
 import { listRunRecords, removeRunRecord } from "../client/run-record.ts";
@@ -174,12 +174,11 @@ function ofPlace({ tree }: Place): Surroundings {
 
 /** @throws CoordinationError INVALID where a project that is new here has settings of its own, and nobody has said what to do */
 function legacyOf(
-  { root, tree }: Place,
+  { root, main }: Place,
   { project, name }: Surroundings,
   { takeOver, prefix, instance }: InitOptions,
   warnings: string[],
 ): Legacy | undefined {
-  const main = tree.gitDirectory !== undefined && basename(tree.key) === ".git" ? dirname(tree.key) : root;
   const [own, ofMain] = [readLegacy(root), main === root ? undefined : readLegacy(main)];
   const found = own ?? ofMain;
   if (found === undefined) return undefined;

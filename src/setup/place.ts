@@ -1,4 +1,5 @@
 /** Where a set-up belongs: the work tree around a folder, and what git says about it. */
+import { basename, dirname } from "node:path";
 import { findWorkTree, MAIN, type WorkTree } from "../client/work-tree.ts";
 import { invalid } from "../protocol/validation.ts";
 import { git, worktreesOf } from "./git.ts";
@@ -6,6 +7,8 @@ import { git, worktreesOf } from "./git.ts";
 export interface Place {
   readonly tree: WorkTree;
   readonly root: string;
+  /** The folder that holds the common `.git`, which may serve all worktrees; the root itself where there is none. */
+  readonly main: string;
   /** None with a detached head, and outside of git. */
   readonly branch: string | undefined;
   /** Whether it is the main worktree; of a bare repository, which has none, any may be the one of the reviewer. */
@@ -28,7 +31,12 @@ export function findPlace(start: string): Place {
   const branch =
     gitDirectory === undefined ? "" : git(root, "symbolic-ref", "--quiet", "--short", "HEAD").stdout.trim();
   const [main] = gitDirectory === undefined ? [] : worktreesOf(root);
-  return { tree, root, branch: branch || undefined, isFirst: tree.id === MAIN || (main !== undefined && isBare(main)) };
+  const isFirst = tree.id === MAIN || (main !== undefined && isBare(main));
+  return { tree, root, main: mainOf(tree), branch: branch || undefined, isFirst };
+}
+
+function mainOf({ root, key, id }: WorkTree): string {
+  return id !== MAIN && basename(key) === ".git" ? dirname(key) : root;
 }
 
 function isBare(folder: string): boolean {

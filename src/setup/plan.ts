@@ -22,11 +22,11 @@ export function planSetUp(
   { local, takeOver, allow }: { local: boolean; takeOver: boolean; allow: boolean },
 ): Plan {
   const warnings: string[] = [];
-  const files = agents.flatMap((agent) => filesOf(agent, place.root, programs, allow));
+  const files = agents.flatMap((agent) => filesOf(agent, place, programs, allow));
   const isLocal = local || files.some((file) => file.isLocal === true && has(file));
   const entries = files.map((file) => {
     // Hooks in both files of Claude Code would run twice.
-    const wanted = file.isLocal === undefined || file.isLocal === isLocal;
+    const wanted = file.unread !== true && (file.isLocal === undefined || file.isLocal === isLocal);
     return planEdit(file, place, wanted ? addEntries : removeEntries, warnings);
   });
   return { changes: [...(takeOver ? planEndOfLegacy(place) : []), ...entries], warnings };
@@ -36,15 +36,21 @@ export function planSetUp(
 export function planRemoval(place: Place, only: readonly Agent[], programs: Programs): Plan & { isLast: boolean } {
   const warnings: string[] = [];
   const agents = only.length === 0 ? AGENTS : only;
-  const files = agents.flatMap((agent) => filesOf(agent, place.root, programs));
+  const others =
+    place.tree.gitDirectory === undefined ? [] : worktreesOf(place.root).filter((root) => root !== place.root);
+  const files = agents.flatMap((agent) => {
+    // Hooks for all worktrees stay for as long as another one has the agent.
+    const isUsed = others.some((root) => isSetUp(agent, { root, main: place.main }, programs));
+    return filesOf(agent, place, programs).filter((file) => !(file.shared && isUsed));
+  });
   const changes = files.map((file) => planEdit(file, place, removeEntries, warnings));
-  const others = AGENTS.filter((agent) => !agents.includes(agent));
-  return { changes, warnings, isLast: !others.some((agent) => isSetUp(agent, place.root, programs)) };
+  const rest = AGENTS.filter((agent) => !agents.includes(agent));
+  return { changes, warnings, isLast: !rest.some((agent) => isSetUp(agent, place, programs)) };
 }
 
 /** Whether an agent's files here start anything of ours; one that cannot be read does not. */
-function isSetUp(agent: Agent, root: string, programs: Programs): boolean {
-  return filesOf(agent, root, programs).some(has);
+function isSetUp(agent: Agent, place: Pick<Place, "root" | "main">, programs: Programs): boolean {
+  return filesOf(agent, place, programs).some((file) => file.shared !== true && has(file));
 }
 
 function has(file: AgentFile): boolean {

@@ -32,7 +32,8 @@ export function isRunnable([program, file]: CommandLine): boolean {
   return program === "node" ? existsSync(file ?? "") : isOnPath(program ?? "");
 }
 
-function isOnPath(program: string): boolean {
+/** Whether an agent that is started later finds it there. */
+export function isOnPath(program: string): boolean {
   const folders = (process.env["PATH"] ?? "")
     .split(delimiter)
     .filter((folder) => folder !== "" && !TEMPORARY.test(folder));

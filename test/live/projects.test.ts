@@ -16,7 +16,7 @@ interface Entry {
 
 /** As `coord init` writes it. */
 function entryOf(program: Stripping, root: string): Entry {
-  const files = filesOf(program, root, { coord: ["coord"], hook: ["coord-hook"], portable: true });
+  const files = filesOf(program, { root, main: root }, { coord: ["coord"], hook: ["coord-hook"], portable: true });
   return files.find(({ server }) => server !== undefined)!.server!.entry;
 }
 

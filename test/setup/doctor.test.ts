@@ -1,4 +1,4 @@
-import { rmSync, symlinkSync } from "node:fs";
+import { chmodSync, rmSync, symlinkSync } from "node:fs";
 import { connect } from "node:net";
 import { hostname } from "node:os";
 import path from "node:path";
@@ -322,6 +322,40 @@ test("the files of agents: programs or entries missing, broken, none at all", as
   ]);
   symlinkSync("/nowhere", path.join(stage.home, "bin/coord"));
   expect((await troubles(repository)).map(({ level }) => level)).toEqual(["problem", "problem"]);
+});
+
+test("what Codex says of its hooks, by itself: trusted, passed over, not read, no answer", async () => {
+  const stage = new Stage(redis.url);
+  const repository = stage.repository("shop");
+  await repository.coord(["worktree", "add", "login", "--agent", "codex"]);
+  const worktree = repository.at("../shop-login");
+  const command = "command -v coord-hook >/dev/null 2>&1 || exit 0; exec coord-hook codex";
+  const asked = async (answer: string): Promise<unknown> => {
+    const program = `#!/bin/sh\nread -r one; read -r two; read -r asked\nprintf '%s\\n' '${answer}'\necho "$asked" >"$HOME/asked"\ncat >/dev/null\n`;
+    stage.folder("bin").write("codex", program);
+    chmodSync(path.join(stage.home, "bin/codex"), 0o755);
+    return (await troubles(worktree)).map(({ about, message }) => `${about}: ${message}`);
+  };
+  const listed = (...hooks: object[]): string => JSON.stringify({ id: 2, result: { data: [{ hooks }] } });
+  const trusted = { command, enabled: true, trustStatus: "trusted" };
+  expect(await asked(listed(trusted, trusted))).toEqual([]);
+  expect(JSON.parse(stage.folder(".").read("asked"))).toEqual({
+    id: 2,
+    method: "hooks/list",
+    params: { cwds: [worktree.path] },
+  });
+  const passedOver = (count: number): string =>
+    `codex: Codex passes over ${count} of 2 hooks without a word: nobody has trusted them, or they are switched off`;
+  expect(await asked(listed(trusted, { ...trusted, trustStatus: "modified" }))).toEqual([passedOver(1)]);
+  expect(await asked(listed({ ...trusted, enabled: false }, { ...trusted, trustStatus: "untrusted" }))).toEqual([
+    passedOver(2),
+  ]);
+  expect(await asked(listed({ ...trusted, command: "say done" }))).toEqual([
+    "codex: Codex does not read the hooks here, so no mail arrives by itself",
+  ]);
+  const silent = ["codex: codex app-server did not say whether it runs the hooks"];
+  expect(await asked("{")).toEqual(silent);
+  expect(await asked(JSON.stringify({ id: 2, error: { message: "no such method" } }))).toEqual(silent);
 });
 
 test("outside of git, with nothing at all", async () => {

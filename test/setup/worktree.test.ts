@@ -81,7 +81,7 @@ test("from inside a worktree it is made beside the main one; branch, place and b
     dry_run: false,
     files: [
       { path: ".codex/config.toml", state: "created" },
-      { path: ".codex/hooks.json", state: "created" },
+      { path: "../shop/.codex/hooks.json", state: "created" },
     ],
     warnings: [],
     branch: "feat/login#2",
@@ -91,6 +91,29 @@ test("from inside a worktree it is made beside the main one; branch, place and b
   expect(made.git("rev-parse", "HEAD")).toBe(repository.git("rev-parse", "start"));
   const elsewhere = await inside.json(["worktree", "add", "three", "--path", "../../new/place"]);
   expect(elsewhere["root"]).toBe(repository.at("../new/place").path);
+});
+
+test("codex finds the hooks of every worktree in the main one, where they stay for as long as one has it", async () => {
+  const repository = new Stage(redis.url).repository("shop");
+  await repository.coord(["worktree", "add", "one", "--agent", "codex"]);
+  await repository.coord(["worktree", "add", "two", "--agent", "codex"]);
+  const [one, two] = [repository.at("../shop-one"), repository.at("../shop-two")];
+  expect(Object.keys(repository.files())).toEqual([".codex/hooks.json"]);
+  expect(Object.keys(two.files())).toEqual([".codex/config.toml"]);
+  // As an earlier version left it.
+  two.write(".codex/hooks.json", repository.read(".codex/hooks.json"));
+  const again = await two.json(["init", "--agent", "codex"]);
+  expect(again["files"]).toEqual([
+    { path: ".codex/config.toml", state: "unchanged" },
+    { path: "../shop/.codex/hooks.json", state: "unchanged" },
+    { path: ".codex/hooks.json", state: "removed" },
+  ]);
+  await repository.coord(["init", "--remove"]);
+  await one.coord(["init", "--remove"]);
+  expect(Object.keys(repository.files())).toEqual([".codex/hooks.json"]);
+  expect(one.files()).toEqual({});
+  await repository.coord(["worktree", "remove", "two"]);
+  expect(existsSync(repository.at(".codex").path)).toBe(false);
 });
 
 test("a branch that exists is checked out", async () => {
