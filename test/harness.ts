@@ -6,6 +6,7 @@ import { CoordinationClient } from "../src/client/client.ts";
 import { type ClientOptions, CoordinationError, getCoordinationClient } from "../src/index.ts";
 import { resolveSettings } from "../src/client/settings.ts";
 import { startThrowawayRedis, type ThrowawayRedis } from "../src/server/throwaway.ts";
+import { EXPORT_COMMANDS } from "../src/store/acl.ts";
 import { ADMINISTRATOR, leastPrivilege, namespaceRights } from "./least-privilege.ts";
 import { PATIENCE_MS } from "./patience.ts";
 import { openRedis, type Redis } from "./raw-redis.ts";
@@ -92,6 +93,11 @@ export class Bench {
   /** Lets our programs use a further namespace. */
   async admit(prefix: string): Promise<void> {
     await this.raw.call("ACL", "SETUSER", "default", ...namespaceRights(prefix));
+  }
+
+  /** Makes our programs the user of `coord acl --export`. */
+  async admitExports(): Promise<void> {
+    await this.raw.call("ACL", "SETUSER", "default", ...EXPORT_COMMANDS.map((command) => `+${command}`));
   }
 
   /** Cuts the connections of that kind, all but our own. */

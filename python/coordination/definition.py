@@ -66,3 +66,5 @@ RESERVED_NAMES: tuple[str, ...] = tuple(_definition["instance"]["reserved"])
 #: Names of people: no agent speaks under one.
 PEOPLE_NAMES: tuple[str, ...] = tuple(_definition["instance"]["people"])
 KEY_PREFIX_PATTERN = re.compile(_definition["key_prefix_pattern"])
+#: What stands behind the prefix in the names of our keys and channels.
+KIND_WORDS: frozenset[str] = frozenset((*_definition["key_kinds"]["single"], *_definition["key_kinds"]["named"], "notify"))

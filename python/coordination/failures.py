@@ -123,10 +123,14 @@ def refusal(settings: ConnectionSettings, reply: Exception) -> CoordinationError
     if parts is not None and parts[1] in ErrorCode.__members__:
         seconds = None if parts[4] is None else int(parts[4])
         return CoordinationError(ErrorCode(parts[1]), parts[2], parts[3] or "", retry_after_seconds=seconds)
-    if text.startswith("WRONGTYPE") or "user_script" in text:
+    if text.startswith("WRONGTYPE") or ("user_script" in text and not _NO_RIGHT.search(text)):
         hint = "A key of this namespace is damaged, or of another program: rename it, or set another COORD_KEY_PREFIX."
         return CoordinationError(ErrorCode.INTERNAL, f"Redis at {address_of(settings)}: {text}", hint)
     return unavailable(settings, reply)
+
+
+#: The second is said of what a script calls, by Redis 7.0 as a plain ERR.
+_NO_RIGHT = re.compile(r"^NOPERM|^ERR (ACL failure in script|The user executing the script can't)")
 
 
 def explain(settings: ConnectionSettings, cause: BaseException) -> tuple[str, str]:
@@ -157,8 +161,9 @@ def explain(settings: ConnectionSettings, cause: BaseException) -> tuple[str, st
         return "there is no such socket", start
     if _caused_by(cause, exceptions.AuthenticationError) is not None or re.match("WRONGPASS|NOAUTH|.*AUTH", text):
         return f"the login was refused ({text})", who
-    if text.startswith("NOPERM"):
-        return f"the user may not do this ({text})", who
+    if _NO_RIGHT.search(text):
+        hint = f"{who} `coord acl` prints a user's rights; for exports, `coord acl --export`."
+        return f"the user may not do this ({text})", hint
     if re.match(r"BUSY\b", text):
         return "it is busy with a script that runs for too long", "Try again in a moment."
     if text.startswith("LOADING"):

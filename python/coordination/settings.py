@@ -12,7 +12,7 @@ from typing import Any, Mapping
 
 from . import connecting
 from .connection_settings import ConnectionSettings
-from .definition import KEY_PREFIX_PATTERN, LIMITS, NAMESPACE_SETTINGS
+from .definition import KEY_PREFIX_PATTERN, KIND_WORDS, LIMITS, NAMESPACE_SETTINGS
 from .errors import invalid
 from .identity import FoundName, find_name
 from .keys import one_slot
@@ -180,11 +180,15 @@ def _find_server(
 
 
 def _check_key_prefix(value: object, source: str) -> str:
-    if isinstance(value, str) and KEY_PREFIX_PATTERN.fullmatch(value):
-        return value
-    raise invalid(
-        f"{source} is {shown(value)}: a prefix has 1-64 letters, digits and . _ : {{ }} -", "The default is coord."
-    )
+    if not isinstance(value, str) or not KEY_PREFIX_PATTERN.fullmatch(value):
+        raise invalid(
+            f"{source} is {shown(value)}: a prefix has 1-64 letters, digits and . _ : {{ }} -", "The default is coord."
+        )
+    # The keys of a namespace `coord:msg` would be messages to the user of `coord`, whose rule names the kinds of its keys.
+    word = next((part for part in value.split(":")[1:] if part in KIND_WORDS), None)
+    if word is not None:
+        raise invalid(f"{source} is {shown(value)}: behind a colon, {word} is a kind of our keys.", "The default is coord.")
+    return value
 
 
 def _check_one_slot(key_prefix: str, source: str) -> str:

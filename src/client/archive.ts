@@ -28,9 +28,18 @@ type Line =
   | { kind: "key"; instance: string; key: string; message_id: string; seconds: number }
   | { kind: "end"; messages: number };
 
-export async function* exportLines(session: Session): AsyncGenerator<string, void, undefined> {
+/**
+ * @param repeats whether with the keys by which publishes are repeated, for which Redis lists the names of all keys, of every
+ *   namespace: that takes a user of its own (`coord acl --export`)
+ * @throws CoordinationError UNAVAILABLE, before the first line where the user may not
+ */
+export async function* exportLines(
+  session: Session,
+  { repeats = true }: { repeats?: boolean } = {},
+): AsyncGenerator<string, void, undefined> {
   const page = async (part: string, cursor: string): Promise<unknown> => session.read("export", { part, cursor });
   const line = (value: Line): string => JSON.stringify(value);
+  if (repeats) await page("keys", FIRST);
 
   const kept = Object.entries(pairs((await page("head", "")) as string[])).filter(([name]) => isKept(name));
   const prefix = session.settings.keyPrefix;
@@ -64,15 +73,14 @@ export async function* exportLines(session: Session): AsyncGenerator<string, voi
     const events = (await page("queue", instance)) as string[];
     if (events.length > 0) yield line({ kind: "queue", instance, events });
   }
-  let cursor: string = FIRST;
-  do {
-    const [next, ...keys] = (await page("keys", cursor)) as [string, ...string[]];
+  for (let cursor = repeats ? "" : FIRST; cursor !== FIRST;) {
+    const [next, ...keys] = (await page("keys", cursor || FIRST)) as [string, ...string[]];
     for (let i = 0; i < keys.length; i += 4) {
       const [instance, key, id, seconds] = keys.slice(i, i + 4) as [string, string, string, string];
       yield line({ kind: "key", instance, key, message_id: id, seconds: Math.max(1, Number(seconds)) });
     }
     cursor = next;
-  } while (cursor !== FIRST);
+  }
   yield line({ kind: "end", messages });
 }
 

@@ -26,6 +26,6 @@ export async function similarNamespaces({ connection, keyPrefix }: Settings): Pr
 }
 
 /** The Redis user that this namespace needs, and no more. Needs no Redis. @throws CoordinationError INVALID */
-export function accessRule({ keyPrefix }: Settings, user: string): AccessRule {
-  return ruleOf(keyPrefix, checkInstance(user, "user"));
+export function accessRule({ keyPrefix }: Settings, user: string, exports = false): AccessRule {
+  return ruleOf(keyPrefix, checkInstance(user, "user"), exports);
 }

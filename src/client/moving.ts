@@ -36,7 +36,7 @@ export async function moveMail(source: CoordinationClient, target: CoordinationC
   const pending = await pendingOf(source);
   const found = new Map<string, string>();
   const lines = async function* (): AsyncGenerator<string> {
-    for await (const line of exportLines(source.session)) {
+    for await (const line of exportLines(source.session, { repeats: false })) {
       const part = JSON.parse(line) as Exported;
       if (part.kind === "namespace") yield JSON.stringify({ ...part, meta: {} }); // what acts on everyone there does not here
       if (part.kind === "end") yield line;

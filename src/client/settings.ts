@@ -3,9 +3,9 @@
  * register, default. Every value is checked here, and a malformed one is refused by the name of where it stands.
  */
 import { resolve } from "node:path";
-import { KEY_PREFIX_PATTERN, LIMITS, NAMESPACE_SETTINGS, type NamespaceSettingName } from "../protocol/definition.ts";
+import { LIMITS, NAMESPACE_SETTINGS, type NamespaceSettingName } from "../protocol/definition.ts";
 import type { NamespaceSettings } from "../protocol/results.ts";
-import { checkInstance, invalid, missingIdentity, shown } from "../protocol/validation.ts";
+import { checkInstance, checkKeyPrefix, invalid, missingIdentity, shown } from "../protocol/validation.ts";
 import type { ConnectionSettings } from "../store/connection-settings.ts";
 import { oneSlot } from "../store/keys.ts";
 import type { Replication } from "../store/store.ts";
@@ -195,14 +195,6 @@ function findServer(
     (ofProject && connecting.serverOfWritten(ofProject)) ??
     connecting.serverOfPlainVariables(env) ??
     connecting.DEFAULT_SERVER
-  );
-}
-
-function checkKeyPrefix(value: unknown, source: string): string {
-  if (typeof value === "string" && KEY_PREFIX_PATTERN.test(value)) return value;
-  throw invalid(
-    `${source} is ${shown(value)}: a prefix has 1-64 letters, digits and . _ : { } -`,
-    "The default is coord.",
   );
 }
 

@@ -115,6 +115,10 @@ export const RESERVED_NAMES: readonly string[] = definition.instance.reserved;
 /** Names of people: no agent speaks under one. */
 export const PEOPLE_NAMES: readonly string[] = definition.instance.people;
 export const KEY_PREFIX_PATTERN: RegExp = new RegExp(definition.key_prefix_pattern);
+/** Second words of keys: those that a namespace has once, and those with a name behind them. */
+export const KEY_KINDS: Readonly<Record<"single" | "named", readonly string[]>> = definition.key_kinds;
+/** Channels likewise; the other one, `events`, stands alone. */
+export const NAMED_CHANNEL = "notify";
 /**
  * Characters that a person cannot see: controls but tab and newline, formats, separators of lines and paragraphs, and what
  * is ignorable by default but the variation selector of emoji (Unicode 15). Ranges in hexadecimal.

@@ -5,6 +5,9 @@ import {
   MESSAGE_TYPES,
   NAMESPACE_SETTINGS,
   PEOPLE_NAMES,
+  KEY_KINDS,
+  KEY_PREFIX_PATTERN,
+  NAMED_CHANNEL,
   RESERVED_NAMES,
   type MessageType,
   type NamespaceSettingName,
@@ -227,4 +230,22 @@ function checkNumber(value: unknown, field: string, least: number, most: number,
     `${field} is ${shown(value)}: it must be a ${whole ? "whole " : ""}number from ${least} to ${most}.`,
     hint,
   );
+}
+
+/** What stands behind the prefix in the names of our keys and channels. */
+const KIND_WORDS = new Set([...KEY_KINDS.single, ...KEY_KINDS.named, NAMED_CHANNEL]);
+
+/**
+ * The keys of a namespace `coord:msg` would be messages to the user of `coord`, whose rule names the kinds of its keys.
+ *
+ * @throws CoordinationError INVALID
+ */
+export function checkKeyPrefix(value: unknown, source: string, hint = "The default is coord."): string {
+  if (typeof value !== "string" || !KEY_PREFIX_PATTERN.test(value)) {
+    throw invalid(`${source} is ${shown(value)}: a prefix has 1-64 letters, digits and . _ : { } -`, hint);
+  }
+  const [, ...later] = value.split(":");
+  const word = later.find((part) => KIND_WORDS.has(part));
+  if (word === undefined) return value;
+  throw invalid(`${source} is ${shown(value)}: behind a colon, ${word} is a kind of our keys.`, hint);
 }

@@ -5,9 +5,9 @@ import * as connecting from "../client/connecting.ts";
 import type { Project, Surroundings } from "../client/register.ts";
 import type { Variables } from "../client/variables.ts";
 import { MAIN } from "../client/work-tree.ts";
-import { KEY_PREFIX_PATTERN } from "../protocol/definition.ts";
+
 import { nameFrom, prefixFrom, prefixFromFolder } from "../protocol/naming.ts";
-import { checkAgentName, invalid, shown } from "../protocol/validation.ts";
+import { checkAgentName, checkKeyPrefix, invalid, shown } from "../protocol/validation.ts";
 import { git } from "./git.ts";
 import { type Legacy, LEGACY_FILE } from "./legacy.ts";
 import type { Place } from "./place.ts";
@@ -30,10 +30,10 @@ export function choosePrefix(
   legacy: Legacy | undefined,
   env: Variables,
 ): Choice {
-  const given = (value: string, source: string): Choice => {
-    if (KEY_PREFIX_PATTERN.test(value)) return { value, source };
-    throw invalid(`${source} is ${shown(value)}: a prefix has 1-64 letters, digits and . _ : { } -`, "Give --prefix.");
-  };
+  const given = (value: string, source: string): Choice => ({
+    value: checkKeyPrefix(value, source, "Give --prefix."),
+    source,
+  });
   if (option !== undefined) return given(option, "--prefix");
   if (project !== undefined) return { value: project.keyPrefix, source: "the register" };
   if (env["COORD_KEY_PREFIX"]) return given(env["COORD_KEY_PREFIX"], "COORD_KEY_PREFIX");

@@ -61,6 +61,9 @@ const HINTS = {
   },
 } as const;
 
+/** The second is said of what a script calls, by Redis 7.0 as a plain ERR. */
+const NO_RIGHT = /^NOPERM|^ERR (ACL failure in script|The user executing the script can't)/;
+
 /** What went wrong and what to do next. */
 export function explain(settings: ConnectionSettings, thrown: unknown): [reason: string, hint: string] {
   const { start, where, who } = HINTS[settings.discovery?.by ?? "none"];
@@ -80,7 +83,12 @@ export function explain(settings: ConnectionSettings, thrown: unknown): [reason:
   if (code === "ENOENT") return ["there is no such socket", start];
   if (code === "ENOTFOUND" || code === "EAI_AGAIN") return [`the host name ${settings.host} does not resolve`, where];
   if (/^(WRONGPASS|NOAUTH)|AUTH/.test(text)) return [`the login was refused (${text})`, who];
-  if (/^NOPERM/.test(text)) return [`the user may not do this (${text})`, who];
+  if (NO_RIGHT.test(text)) {
+    return [
+      `the user may not do this (${text})`,
+      `${who} \`coord acl\` prints a user's rights; for exports, \`coord acl --export\`.`,
+    ];
+  }
   if (/^LOADING/.test(text)) return ["it is still loading its data", "Try again in a moment."];
   if (/^BUSY\b/.test(text)) return ["it is busy with a script that runs for too long", "Try again in a moment."];
   if (/^OOM/.test(text)) {
@@ -143,7 +151,7 @@ export function refusal(settings: ConnectionSettings, reply: ErrorReply): Coordi
     const retry = seconds === undefined ? {} : { retryAfterSeconds: Number(seconds) };
     return new CoordinationError(code as ErrorCode, sentence, { hint, ...retry });
   }
-  if (code === "WRONGTYPE" || /user_script/.test(reply.message)) {
+  if (code === "WRONGTYPE" || (!NO_RIGHT.test(reply.message) && /user_script/.test(reply.message))) {
     return new CoordinationError(ErrorCode.INTERNAL, `Redis at ${addressOf(settings)}: ${reply.message}`, {
       hint: "A key of this namespace is damaged, or of another program: rename it, or set another COORD_KEY_PREFIX.",
       cause: reply,

@@ -1,4 +1,5 @@
 /** The names a client needs itself; all others are named in lua/. */
+import { KEY_KINDS, NAMED_CHANNEL } from "../protocol/definition.ts";
 
 /** What a cluster hashes instead of the whole key: the text in the first braces, unless they are empty. */
 const HASH_TAG = /^[^{]*\{[^}]+\}/;
@@ -13,14 +14,20 @@ export function metaKey(prefix: string): string {
   return `${prefix}:meta`;
 }
 
-/** Every key of the namespace, as Redis matches patterns; no character of a prefix means anything in one. */
-export function keyPattern(prefix: string): string {
-  return `${prefix}:*`;
+/**
+ * The keys of the namespace, kind by kind, as Redis matches patterns; no character of a prefix means anything in one. With a
+ * single pattern for all of them, `coord:*`, the user of one namespace would reach the keys of `coord:payroll`.
+ */
+export function keyPatterns(prefix: string): string[] {
+  return [
+    ...KEY_KINDS.single.map((kind) => `${prefix}:${kind}`),
+    ...KEY_KINDS.named.map((kind) => `${prefix}:${kind}:*`),
+  ];
 }
 
 /** Carries one instance's events, once each. */
 export function notifyChannel(prefix: string, instance: string): string {
-  return `${prefix}:notify:${instance}`;
+  return `${prefix}:${NAMED_CHANNEL}:${instance}`;
 }
 
 /** Carries every event of the namespace, once each. */

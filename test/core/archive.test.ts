@@ -1,9 +1,10 @@
 /** Export and import: everything comes back, twice is as good as once, and nothing that is there is changed. */
-import { expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import { type CoordinationClient, MessageType } from "../../src/index.ts";
 import { PREFIX, type State, refused, useRedis } from "../harness.ts";
 
 const bench = useRedis();
+beforeAll(() => bench.admitExports());
 
 async function linesOf(client: CoordinationClient): Promise<string[]> {
   const lines = [];

@@ -1,11 +1,12 @@
 /** [G12] What concerns many messages × many recipients is done in steps, and comes to the same as in one. */
-import { expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import { Mailbox } from "../../src/client/mailbox.ts";
 import type { CoordinationClient } from "../../src/index.ts";
 import { SCRIPTS } from "../../src/store/scripts.ts";
 import { PREFIX, useRedis } from "../harness.ts";
 
 const bench = useRedis();
+beforeAll(() => bench.admitExports());
 const ASK = { type: "GENERAL", subject: "s", description: "d", to: "all", ackWithin: 60 } as const;
 const CROWD = 450;
 const names = Array.from({ length: CROWD }, (_, n) => `i${String(n).padStart(3, "0")}`);

@@ -1,10 +1,11 @@
 /** What version 0.1.0 has exported, of protocol 1, is taken over whole. */
 import { readFileSync } from "node:fs";
-import { expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import type { CoordinationClient } from "../../src/index.ts";
 import { PREFIX, useRedis } from "../harness.ts";
 
 const bench = useRedis();
+beforeAll(() => bench.admitExports());
 
 /** Written by that version: settled, pending, dead, retried and dropped messages, broadcasts, a conversation, comments, events. */
 const EXPORT = readFileSync(new URL("../fixtures/export-0.1.0.jsonl", import.meta.url), "utf8")

@@ -1,7 +1,7 @@
 /** What surrounds a program may be broken: what was not shown is not marked, the exit code tells, a sentence says what to do. */
 import { mkdirSync } from "node:fs";
 import path from "node:path";
-import { describe, expect, it, onTestFinished } from "vitest";
+import { beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { ensureRedisServer } from "../../src/server/install.ts";
 import { startThrowawayRedis } from "../../src/server/throwaway.ts";
 import { PREFIX, useRedis } from "../harness.ts";
@@ -20,6 +20,7 @@ import {
 } from "./run.ts";
 
 const bench = useRedis();
+beforeAll(() => bench.admitExports());
 const settings = (): Record<string, string> => environment({ REDIS_URL: bench.redis.url, CLAUDE_INSTANCE_ID: "me" });
 /** A line of bash in which `args` are `$1` and so on. */
 const shell = (line: string, env = settings(), ...args: string[]): Promise<Ended> =>

@@ -2,11 +2,12 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { expect, onTestFinished, test } from "vitest";
+import { beforeAll, expect, onTestFinished, test } from "vitest";
 import { useRedis } from "../harness.ts";
 import { COORD, type Environment, bash, coord, environment } from "./run.ts";
 
 const bench = useRedis();
+beforeAll(() => bench.admitExports());
 
 const env = (more: Environment = {}): Environment =>
   environment({ REDIS_URL: bench.redis.url, CLAUDE_INSTANCE_ID: "alice", ...more });

@@ -14,9 +14,10 @@ export function acl(grammar: Grammar): void {
     "REDIS_USERNAME=agents REDIS_PASSWORD=s3cret coord doctor",
   )
     .option("--user <name>", "Its name", "coord")
+    .option("--export", "It may also export, and so list the names of all keys of the server")
     .addOption(json())
-    .action((options: Shared & { user: string }) => {
-      const result = accessRule(resolveSettings(), options.user);
+    .action((options: Shared & { user: string; export?: boolean }) => {
+      const result = accessRule(resolveSettings(), options.user, options.export);
       show(options, result, result.rule);
     });
 }
