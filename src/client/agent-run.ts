@@ -17,6 +17,8 @@ const AGENT_NAMES: Record<string, string> = {
   gemini: "gemini-cli",
   "cursor-agent": "cursor",
 };
+/** Codex starts one from its first terminal, in a group of its own; it holds the sessions of all. */
+const DAEMON = /codex app-server$/;
 /** One process of these holds several sessions, which only the host's id tells apart. */
 const SEVERAL_SESSIONS: ReadonlySet<string> = new Set(["codex", "opencode"]);
 /** What on its command line says that nobody attends the agent. */
@@ -93,16 +95,16 @@ function findAgent(env: AgentHints["env"], sessionId: string | undefined): Found
     const name = isTold(pid) ? "claude" : AGENT.exec(command)?.[1];
     return name === undefined ? undefined : (AGENT_NAMES[name] ?? name);
   };
-  let nearest: { pid: number; name: string; group: number } | undefined;
+  let nearest: { pid: number; name: string; group: number; serves: boolean } | undefined;
   let steps = 0;
   for (const { pid, command, group } of ancestors()) {
     if (steps++ === STEPS_MAXIMUM) break;
     const name = nameOf(pid, command);
     if (name === undefined) continue;
     if (nearest === undefined) {
-      nearest = { pid, name, group };
+      nearest = { pid, name, group, serves: DAEMON.test(command) };
       steps = 0;
-    } else if (name !== nearest.name || group !== nearest.group) {
+    } else if (name !== nearest.name || (group !== nearest.group && !nearest.serves)) {
       // Another program, or what a shell of the agent started. What only wraps the agent, as its launcher does, shares its group.
       return { pid: nearest.pid, name: nearest.name, nested: true, inherited: foreign(nearest, env, isTold) };
     }

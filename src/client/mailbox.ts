@@ -113,6 +113,12 @@ export class Mailbox {
     await confirm(this.#session, loan, ids, reminded.length, shown);
   }
 
+  /** What was collected to see whether there is anything: the next one who asks is shown it; its events after their loan. */
+  async giveBack({ messages }: Mail): Promise<void> {
+    const ids = messages.map(({ id }) => id);
+    await confirm(this.#session, "", ids, 0, 0);
+  }
+
   /**
    * Makes this waker the only one of the session. It has to `collect` every 30 seconds to remain it.
    *

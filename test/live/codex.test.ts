@@ -2,7 +2,7 @@
  * In Codex one process runs the hooks of every terminal, with the environment of the first: folder, session id, register and
  * run record say who and where a hook is.
  */
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { startThrowawayRedis } from "../../src/server/throwaway.ts";
@@ -13,10 +13,12 @@ import {
   type Env,
   type HookFields,
   PROMPT,
+  sleep,
   type Stage,
   START,
   STOP,
   TOOL,
+  until,
   useRedis,
 } from "./agent.ts";
 
@@ -83,6 +85,33 @@ describe.concurrent("a hook of Codex takes nothing about who or where it is from
     await shown(agent, second, END);
     await stage.send("login", "for the first", { requiresAck: false });
     expect(await shown(agent, first, PROMPT)).toContain("About for the first.");
+  });
+
+  it("an idle session is woken by a command that says nothing of the message, once, and not after its end", async () => {
+    const stage = bench.stage();
+    const [agent, login] = (await terminals(stage, "login")) as [Agent, Terminal];
+    const bin = path.join(stage.cwd, "bin");
+    const calls = path.join(bin, "calls");
+    mkdirSync(bin);
+    writeFileSync(path.join(bin, "codex"), `#!/bin/sh\nprintf '%s\\n' "$@" >>'${calls}'\n`, { mode: 0o755 });
+    const env = { PATH: [bin, process.env["PATH"]].join(path.delimiter) };
+    const at = async (fields: HookFields): Promise<string> => agent.shown({ ...fields, cwd: login.cwd }, env);
+    agent.sessionId = login.sessionId;
+    await at(START);
+    await at(PROMPT);
+    await at(STOP);
+    await until(async () => (await stage.raw.get(`${stage.prefix}:waker:login`)) !== null);
+    for (const text of ["first", "second"]) await stage.send("login", text);
+    const said = "Messages from other agents have arrived; they are shown with this prompt.";
+    const queued = ["queue", "--thread", login.sessionId, "--message", said, ""].join("\n");
+    await until(() => existsSync(calls) && readFileSync(calls, "utf8") === queued);
+    expect((await at(PROMPT)).match(/\| About .*/g)).toEqual(["| About first.", "| About second."]);
+    await at(STOP); // says what is unanswered: the turn goes on
+    await at(STOP);
+    await at(END);
+    await stage.send("login", "third");
+    await sleep(1500);
+    expect(readFileSync(calls, "utf8")).toBe(queued);
   });
 
   it("the login of a server is the register's", async () => {

@@ -1,5 +1,6 @@
 /** What each agent calls its events, and the form in which it takes an answer. */
 import type { MailMoment } from "../../client/replies.ts";
+import type { Variables } from "../../client/variables.ts";
 
 export interface Host {
   /** As presence shows it. */
@@ -12,8 +13,25 @@ export interface Host {
   readonly severalSessions?: true;
   /** One process runs the hooks of every terminal, with the environment of the first: that says of none who and where it is. */
   readonly foreignEnvironment?: true;
+  /** Has no hook that waits: ours starts a process that does, and wakes the session with this command. */
+  readonly wake?: (sessionId: string, sentence: string) => readonly string[];
   /** The answer that shows the text to the model. */
   readonly answer: (event: string, said: Said) => object;
+}
+
+/** What a hook takes from a foreign environment: where its user's register is, and whether and for how long it takes part. */
+const PERSONAL_VARIABLES = [
+  "HOME",
+  "XDG_CONFIG_HOME",
+  "COORD_OFF",
+  "COORD_TAKE_OVER",
+  "COORD_PRESENCE_TIMEOUT_SECONDS",
+];
+
+/** What of the environment says something of this session. */
+export function variablesFor({ foreignEnvironment }: Host): Variables {
+  if (foreignEnvironment !== true) return process.env;
+  return Object.fromEntries(PERSONAL_VARIABLES.map((name) => [name, process.env[name]]));
 }
 
 /** What a hook has to say. */
@@ -54,6 +72,7 @@ export const HOSTS: Readonly<Record<string, Host>> = {
     agent: "codex",
     severalSessions: true,
     foreignEnvironment: true,
+    wake: (sessionId, sentence) => ["codex", "queue", "--thread", sessionId, "--message", sentence],
     moments: {
       SessionStart: "start",
       UserPromptSubmit: "turn",

@@ -11,10 +11,9 @@ import { FAR_MILLISECONDS, isQuiet, recordRun, settingsOfRun } from "../../clien
 import type { Mail, MailMoment } from "../../client/replies.ts";
 import { isGuest } from "../../client/session.ts";
 import type { Settings } from "../../client/settings.ts";
-import type { Variables } from "../../client/variables.ts";
 import { LIMITS, MessageType } from "../../protocol/definition.ts";
 import { ErrorCode } from "../../protocol/errors.ts";
-import { type Host, HOSTS, type Said } from "./hosts.ts";
+import { HOSTS, type Said, variablesFor } from "./hosts.ts";
 import { type HookInput, projectFolder, readInput } from "./input.ts";
 import { CONTRACTS_HINT, LEGACY_HINT, MAIL_BOUND, MESSAGES_MAXIMUM, renderMail, renderSuperseded } from "./text.ts";
 
@@ -22,15 +21,6 @@ import { CONTRACTS_HINT, LEGACY_HINT, MAIL_BOUND, MESSAGES_MAXIMUM, renderMail, 
 const HOOK_MILLISECONDS = 3_000;
 /** Where the start alone took long, the machine is busy, not Redis silent: it is waited for so many times as long. */
 const BUSY_FACTOR = 3;
-
-/** What a hook takes from a foreign environment: where its user's register is, and whether and for how long it takes part. */
-const PERSONAL_VARIABLES = [
-  "HOME",
-  "XDG_CONFIG_HOME",
-  "COORD_OFF",
-  "COORD_TAKE_OVER",
-  "COORD_PRESENCE_TIMEOUT_SECONDS",
-];
 
 const USAGE = `coord-hook shows a coding agent its messages; the agent runs it, with JSON on standard input.
 
@@ -49,18 +39,19 @@ export async function runHook(argv: readonly string[]): Promise<number> {
     process.stderr.write(USAGE);
     return name === "--help" || name === "-h" ? 0 : 64;
   }
-  if (name === "wait") return (await import("./waker.ts")).wakeWithMail();
+  if (name === "wait") return (await import("./waker.ts")).wakeWithMail(argv.slice(1));
   endAfter(HOOK_MILLISECONDS - started);
   try {
     const input = await readInput(process.stdin);
-    if (input !== undefined) await serve(input, HOSTS[name]!);
+    if (input !== undefined) await serve(input, name);
   } catch {
     // No error of ours belongs into the session; coord doctor finds it.
   }
   return 0;
 }
 
-async function serve(input: HookInput, host: Host): Promise<void> {
+async function serve(input: HookInput, name: string): Promise<void> {
+  const host = HOSTS[name]!;
   const what = host.moments[input.event];
   if (what === undefined || input.subagent) return;
   const given = variablesFor(host);
@@ -99,17 +90,16 @@ async function serve(input: HookInput, host: Host): Promise<void> {
     // So that the host's own messages between its sessions find it under the same name.
     if (host.titled && what === "start" && mail !== undefined && input.title === undefined)
       said.title = settings.instanceId;
-    if (said.text === undefined && said.title === undefined) return;
-    await write(JSON.stringify(host.answer(input.event, said)));
-    if (mail !== undefined) await soon(mailbox.confirm(mail, shown));
+    if (said.text !== undefined || said.title !== undefined) {
+      await write(JSON.stringify(host.answer(input.event, said)));
+      if (mail !== undefined) await soon(mailbox.confirm(mail, shown));
+    }
+    // Where a stop was answered the turn goes on, and ends with another one.
+    const isIdle = what === "start" || (what === "stop" && said.text === undefined);
+    if (host.wake !== undefined && isIdle && mail !== undefined) startWaker(name, input, run);
   } finally {
     client.close();
   }
-}
-
-function variablesFor({ foreignEnvironment }: Host): Variables {
-  if (foreignEnvironment !== true) return process.env;
-  return Object.fromEntries(PERSONAL_VARIABLES.map((name) => [name, process.env[name]]));
 }
 
 async function collect(
@@ -146,6 +136,19 @@ async function collect(
     const since = error.code === ErrorCode.SUPERSEDED ? " any more" : "";
     return { text: `${error.message} You get no messages for it${since}. ${error.hint}` };
   }
+}
+
+/** Beside this hook and outlasting it; the waker before it is told, and ends. Nobody attends a run that yields. */
+function startWaker(host: string, { event, sessionId, cwd }: HookInput, run: AgentRun): void {
+  if (run.yields || sessionId === undefined || run.agentPid === undefined) return;
+  // Loaded only here: no other start needs it.
+  const { spawn } = process.getBuiltinModule("node:child_process");
+  const argv = [process.argv[1]!, "wait", host, String(run.agentPid)];
+  const waker = spawn(process.execPath, argv, { detached: true, stdio: ["pipe", "ignore", "ignore"], cwd: "/" });
+  waker.once("error", () => undefined);
+  waker.stdin.once("error", () => undefined);
+  waker.stdin.end(JSON.stringify({ hook_event_name: event, session_id: sessionId, cwd }));
+  waker.unref();
 }
 
 /** Asked once for each name, at its very first start. */

@@ -1,9 +1,10 @@
 /**
- * The background waker of one session: sleeps on a subscription and wakes the session when mail comes, by the host's
- * signal, exit code 2 with the mail on standard error. At most one per session, and gone with it.
+ * The background waker of one session: sleeps on a subscription and wakes the session when mail comes. At most one per session,
+ * and gone with it. Claude Code starts it as a hook and is woken by exit code 2, with the mail on standard error. For Codex our
+ * own hook starts it, and a command wakes, with a fixed sentence: the hook of the prompt that this becomes shows the mail.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { identifyRun } from "../../client/agent-run.ts";
+import { type AgentHints, type AgentRun, identifyRun } from "../../client/agent-run.ts";
 import { CoordinationClient } from "../../client/client.ts";
 import { Mailbox } from "../../client/mailbox.ts";
 import { knowProcess, onceGone, onceToldToEnd } from "../../client/process.ts";
@@ -12,6 +13,7 @@ import type { Mail } from "../../client/replies.ts";
 import { isGuest } from "../../client/session.ts";
 import { Bell } from "../../client/waiting.ts";
 import { CoordinationError, ErrorCode } from "../../protocol/errors.ts";
+import { type Host, HOSTS, variablesFor } from "./hosts.ts";
 import { projectFolder, readInput } from "./input.ts";
 import { MAIL_BOUND, MESSAGES_MAXIMUM, renderMail } from "./text.ts";
 
@@ -25,30 +27,53 @@ const START_MILLISECONDS = 2_000;
 /** That of a stop too: what it shows goes on with the turn, where we would end it and begin another. */
 const STOP_MILLISECONDS = 1_000;
 
-/** @returns the exit code */
-export async function wakeWithMail(): Promise<number> {
+/** All that is said to a host that is woken by a command: never a word of a message. */
+const SENTENCE = "Messages from other agents have arrived; they are shown with this prompt.";
+const QUEUED_WITHIN_MS = 20_000;
+/** A session that has had no prompt yet cannot be found by its id: it is tried again, and given up at last. */
+const QUEUE_AGAIN_MILLISECONDS = 30_000;
+const QUEUE_ATTEMPTS = 20;
+
+/**
+ * @param started by our own hook: the host, and the process of its agent, which is no ancestor once the hook has ended
+ * @returns the exit code
+ */
+export async function wakeWithMail([name = "claude", agentPid]: readonly string[]): Promise<number> {
   // `claude -p` ends only when its background hooks have: nobody would be there to be woken.
   if (process.env["CLAUDE_CODE_SESSION_ATTENDED"] === "0" && process.env["COORD_WAKE_UNATTENDED"] !== "1") return 0;
   const input = await readInput(process.stdin);
   if (input === undefined || input.subagent) return 0;
-  const cwd = projectFolder(input, process.env);
-  const env = { ...process.env, ...(input.sessionId === undefined ? {} : { CLAUDE_CODE_SESSION_ID: input.sessionId }) };
-  const run = identifyRun({ env: process.env, cwd, sessionId: input.sessionId });
-  const settings = settingsOfRun(run, { cwd, env });
+  const host = HOSTS[name];
+  if (host === undefined) return 0;
+  const given = variablesFor(host);
+  const cwd = projectFolder(input, given);
+  const env = { ...given, ...(input.sessionId === undefined ? {} : { CLAUDE_CODE_SESSION_ID: input.sessionId }) };
+  const run = runOf({ env: given, cwd, sessionId: input.sessionId }, host, agentPid);
+  const settings = settingsOfRun(run, { cwd, env }, { servers: host.foreignEnvironment !== true });
   if (settings.instanceId === undefined) return 0;
   const client = new CoordinationClient(settings);
   const ended = new AbortController();
   const end = (): void => ended.abort();
   const stopLooking = run.agentPid === undefined ? (): void => undefined : onceGone(knowProcess(run.agentPid), end);
   onceToldToEnd(end);
-  const post: Post = { waker: crypto.randomUUID(), held: false, lingers: run.agentPid !== undefined };
+  const post: Post = {
+    waker: crypto.randomUUID(),
+    held: false,
+    lingers: run.agentPid !== undefined,
+    ...(host.wake === undefined || run.id === undefined ? {} : { command: host.wake(run.id, SENTENCE) }),
+  };
   let begun = false;
   const begin = async (): Promise<void> => {
     if (begun) return;
-    begun = true;
     // Cut short by a prompt: a session that works needs no waking.
     const milliseconds = input.event === "SessionStart" ? START_MILLISECONDS : STOP_MILLISECONDS;
     await sleep(milliseconds, undefined, { signal: ended.signal }).catch(() => undefined);
+    // Started beside a hook and not by the host, it may come when the session has ended or works again: it must not begin it anew.
+    if (post.command !== undefined && !ended.signal.aborted) {
+      client.session.belongTo(run);
+      if (!(await new Mailbox(client).takeWakerPlace(post.waker, true))) return end();
+    }
+    begun = true;
     // The session is the hooks' to begin: a superseded one must not take the name back.
     if (!ended.signal.aborted) await client.stay(run, { unlessTaken: true });
   };
@@ -70,12 +95,20 @@ export async function wakeWithMail(): Promise<number> {
   }
 }
 
+function runOf(hints: AgentHints, { agent, wake }: Host, agentPid: string | undefined): AgentRun {
+  if (wake === undefined || agentPid === undefined) return identifyRun(hints);
+  const pid = Number(agentPid);
+  return { ...identifyRun({ ...hints, agent }), agentPid: pid, started: knowProcess(pid).started, yields: undefined };
+}
+
 interface Post {
   readonly waker: string;
   /** It has had the place of the session's only waker. */
   held: boolean;
   /** Its agent's process is known: it does not wait for longer than that lives. */
   readonly lingers: boolean;
+  /** What wakes the host; without it the mail itself does. */
+  readonly command?: readonly string[];
 }
 
 async function wakeOnce(
@@ -99,6 +132,11 @@ async function wakeOnce(
       const mail = await collect(mailbox, post);
       if (mail === "gone") return 0;
       const rendered = mail && renderMail(mail);
+      if (mail !== undefined && rendered !== undefined && post.command !== undefined) {
+        await mailbox.giveBack(mail);
+        await queue(post.command, signal);
+        return 0;
+      }
       if (mail !== undefined && rendered !== undefined) {
         await write(rendered.text);
         await mailbox.confirm(mail, rendered.shown);
@@ -111,6 +149,17 @@ async function wakeOnce(
     return 0;
   } finally {
     await stopListening();
+  }
+}
+
+async function queue([program = "", ...args]: readonly string[], signal: AbortSignal): Promise<void> {
+  const { execFile } = process.getBuiltinModule("node:child_process");
+  for (let attempt = 1; attempt <= QUEUE_ATTEMPTS && !signal.aborted; attempt++) {
+    const isQueued = await new Promise<boolean>((resolve) => {
+      execFile(program, args, { timeout: QUEUED_WITHIN_MS, cwd: "/" }, (error) => resolve(error === null));
+    });
+    if (isQueued) return;
+    await sleep(QUEUE_AGAIN_MILLISECONDS, undefined, { signal }).catch(() => undefined);
   }
 }
 
