@@ -16,6 +16,9 @@ import { type StartedPrivate, startPrivateRedis, stopPrivateRedis } from "../src
 import { startThrowawayRedis } from "../src/server/throwaway.ts";
 import { openRedis } from "./raw-redis.ts";
 
+/** Also what Redis would take for the end of a value. */
+const PASSWORD = `a "b\\ #'ü`;
+
 let folder: string;
 let program: string;
 
@@ -92,28 +95,30 @@ describe("a private server", () => {
     });
     expect(await up({ env, port })).toEqual({ ...started, state: "already-running" });
     expect((await stat(started.dataDir)).mode & 0o777).toBe(0o700);
-    const client = openRedis({ port });
+    const client = openRedis({ port, username: "default", password: PASSWORD });
     const pairs = await client.config("GET", "*").finally(() => client.disconnect());
     expect(Object.fromEntries(pairs.flatMap((name, i) => (i % 2 === 0 ? [[name, pairs[i + 1]]] : [])))).toMatchObject({
       appendonly: "yes",
       appendfsync: "always",
       "maxmemory-policy": "noeviction",
+      maxmemory: expect.stringMatching(/^[1-9]\d{7,9}$/) as string,
+      requirepass: PASSWORD,
       bind: "127.0.0.1 -::1",
       "protected-mode": "yes",
       dir: started.dataDir,
     });
 
-    expect(await stopPrivateRedis({ env, port })).toEqual({ ...started, state: "stopped" });
-    expect(await stopPrivateRedis({ env, port })).toMatchObject({ state: "not-running" });
+    expect(await stopPrivateRedis({ env, port, password: PASSWORD })).toEqual({ ...started, state: "stopped" });
+    expect(await stopPrivateRedis({ env, port, password: PASSWORD })).toMatchObject({ state: "not-running" });
     await until(() => !isAlive(started.pid as number));
   });
 
   it("has its data again after down and up, and after a crash and up", async () => {
     const { env, port } = await freshUser();
-    const address = { host: "127.0.0.1", port };
+    const address = { host: "127.0.0.1", port, password: PASSWORD };
     await up({ env, port });
     await ask(address, ["SET", "a", "kept"], 1000);
-    await stopPrivateRedis({ env, port });
+    await stopPrivateRedis({ env, port, password: PASSWORD });
     const { pid } = await up({ env, port });
     expect(await ask(address, ["GET", "a"], 1000)).toBe("kept");
     await ask(address, ["SET", "a", "kept again"], 1000);
@@ -129,18 +134,18 @@ describe("a private server", () => {
     expect(all.map(({ state }) => state).toSorted()).toEqual([...Array(3).fill("already-running"), "started"]);
     expect(new Set(all.map(({ pid }) => pid)).size).toBe(1);
     // None of the others is still on its way to the port.
-    await stopPrivateRedis({ env, port });
+    await stopPrivateRedis({ env, port, password: PASSWORD });
     await sleep(100);
-    expect(await stopPrivateRedis({ env, port })).toMatchObject({ state: "not-running" });
+    expect(await stopPrivateRedis({ env, port, password: PASSWORD })).toMatchObject({ state: "not-running" });
   });
 
   it("outlives the process group that started it", async () => {
     const { env, port } = await freshUser();
-    onTestFinished(() => void stopPrivateRedis({ env, port }));
+    onTestFinished(() => void stopPrivateRedis({ env, port, password: PASSWORD }));
     const owner = await runOwner("private", String(port), env);
     process.kill(-(owner.process.pid as number), "SIGKILL");
     await once(owner.process, "exit");
-    expect(await stopPrivateRedis({ env, port })).toMatchObject({
+    expect(await stopPrivateRedis({ env, port, password: PASSWORD })).toMatchObject({
       state: "stopped",
       pid: (owner.said as StartedPrivate).pid,
     });
@@ -148,7 +153,7 @@ describe("a private server", () => {
 
   it("that cannot start says why", async () => {
     const { env, port } = await freshUser();
-    const { dataDir } = await stopPrivateRedis({ env, port });
+    const { dataDir } = await stopPrivateRedis({ env, port, password: PASSWORD });
     await mkdir(dataDir, { recursive: true });
     await writeFile(path.join(dataDir, "appendonlydir"), "in the way");
     await expect(up({ env, port })).rejects.toMatchObject({
@@ -169,16 +174,17 @@ describe("what somebody else runs on the port is left alone and described", () =
       state: "occupied",
       description: expect.stringMatching(description) as string,
     });
-    expect(await stopPrivateRedis({ env, port })).toMatchObject({ state: "foreign" });
+    expect(await stopPrivateRedis({ env, port, password: PASSWORD })).toMatchObject({ state: "foreign" });
     expect(isAlive(foreign.pid)).toBe(true);
   });
 
   it("another user's private server", async () => {
     const { env, port } = await freshUser();
     const { pid } = await up({ env, port });
-    const other = { env: (await freshUser()).env, port };
-    expect(await up(other)).toMatchObject({ state: "occupied", pid });
-    expect(await stopPrivateRedis(other)).toMatchObject({ state: "foreign", pid });
+    const other = { env: (await freshUser()).env, port, password: "another" };
+    const left = { description: "a Redis with a password" };
+    expect(await startPrivateRedis(other)).toMatchObject({ ...left, state: "occupied" });
+    expect(await stopPrivateRedis(other)).toMatchObject({ ...left, state: "foreign" });
     expect(isAlive(pid as number)).toBe(true);
   });
 
@@ -201,7 +207,7 @@ describe("what somebody else runs on the port is left alone and described", () =
     const { port } = listener.address() as AddressInfo;
     const description = "a program that does not answer as Redis";
     expect(await up({ env, port })).toMatchObject({ state: "occupied", description });
-    expect(await stopPrivateRedis({ env, port })).toMatchObject({ state: "foreign", description });
+    expect(await stopPrivateRedis({ env, port, password: PASSWORD })).toMatchObject({ state: "foreign", description });
   });
 });
 
@@ -257,10 +263,10 @@ async function freshUser(): Promise<{ env: NodeJS.ProcessEnv; port: number }> {
 
 /** Like `coord up`; what it started is stopped when the test ends. */
 async function up(options: { env: NodeJS.ProcessEnv; port: number }): Promise<StartedPrivate> {
-  const started = await startPrivateRedis(options);
+  const started = await startPrivateRedis({ ...options, password: PASSWORD });
   if (started.state === "started") {
     onTestFinished(async () => {
-      await stopPrivateRedis(options);
+      await stopPrivateRedis({ ...options, password: PASSWORD });
     });
   }
   return started;
@@ -297,7 +303,7 @@ const OWNER = `
   import { startPrivateRedis } from "../src/server/private.ts";
   import { startThrowawayRedis } from "../src/server/throwaway.ts";
   const [, , what, port] = process.argv;
-  const server = what === "private" ? await startPrivateRedis({ port: Number(port) }) : await startThrowawayRedis();
+  const server = what === "private" ? await startPrivateRedis({ port: Number(port), password: ${JSON.stringify(PASSWORD)} }) : await startThrowawayRedis();
   console.log(JSON.stringify(server));
   setInterval(() => {}, 1000);
 `;

@@ -16,6 +16,7 @@ from .definition import KEY_PREFIX_PATTERN, KIND_WORDS, LIMITS, NAMESPACE_SETTIN
 from .errors import invalid
 from .identity import FoundName, find_name
 from .keys import one_slot
+from .local_password import with_local_password
 from .register import Surroundings, surroundings_of
 from .results import NamespaceSettings
 from .run_record import RunRecord, own_run_record
@@ -94,7 +95,7 @@ def resolve_settings(
     presence_timeout = (
         rule["default"] if timeout is None else check_whole(*timeout, rule["minimum"], rule["maximum"])
     )
-    connection = _find_server(redis, environment, run, surroundings)
+    connection = with_local_password(_find_server(redis, environment, run, surroundings), surroundings.file)
     key_prefix, prefix_source = ("coord", "") if prefix is None else (_check_key_prefix(*prefix), prefix[1])
     on_cluster = connection.discovery is not None and connection.discovery.by == "cluster"
     return Settings(

@@ -52,6 +52,7 @@ export function recordRun(
     ...(instanceId === undefined ? {} : { instance: instanceId }),
     prefix: keyPrefix,
     server: sources.server,
+    ...(sources.localPassword === undefined ? {} : { localPassword: sources.localPassword }),
     tree: sources.surroundings.tree.root,
     ...(quiet ? { quietUntil: Math.floor(Date.now() / 1000) + QUIET_SECONDS } : {}),
   });

@@ -29,6 +29,8 @@ export interface RunRecord {
   readonly prefix: string;
   /** The variables that name the server: COORD_REDIS_*, COORD_SENTINELS, COORD_CLUSTER; none for the default. */
   readonly server: Variables;
+  /** For bash, which reads nothing else; everybody else looks where it is kept (src/client/local-password.ts). */
+  readonly localPassword?: string | undefined;
   /** The top of its work tree. */
   readonly tree: string;
   /** Redis is far away: until then, in seconds since 1970, a hook between tools does not ask. */
@@ -258,6 +260,7 @@ function serialize({ process: known, sessions, server, ...record }: RunRecord): 
     ["instance", record.instance],
     ["prefix", record.prefix],
     ["tree", record.tree],
+    ["local_password", record.localPassword],
     ["quiet_until", record.quietUntil?.toString()],
     ...Object.entries(server),
   ];

@@ -11,6 +11,7 @@ import { oneSlot } from "../store/keys.ts";
 import type { Replication } from "../store/store.ts";
 import * as connecting from "./connecting.ts";
 import { findName, type FoundName } from "./identity.ts";
+import { findLocalPassword } from "./local-password.ts";
 import type { SettingsOptions } from "./options.ts";
 import { type Surroundings, surroundingsOf } from "./register.ts";
 import { ownRunRecord, type RunRecord } from "./run-record.ts";
@@ -57,6 +58,8 @@ export interface SettingsSources {
   readonly run: RunRecord | undefined;
   /** The variables that name the server, for a record or the register. */
   readonly server: Variables;
+  /** That of the server of `coord up`, where nothing else says how to log in. */
+  readonly localPassword: string | undefined;
 }
 
 /** @throws CoordinationError IDENTITY for a malformed name, INVALID for any other malformed value */
@@ -95,7 +98,9 @@ export function resolveSettings(options: ResolveOptions = {}): Settings {
   const { default: usual, minimum, maximum } = NAMESPACE_SETTINGS.presence_timeout_seconds;
   const presenceTimeoutSeconds = timeout === undefined ? usual : checkWhole(...timeout, minimum, maximum);
   const server = findServer(options.redis, env, { bound, run, surroundings });
-  const { connection } = server;
+  const localPassword = findLocalPassword(server.connection, env);
+  const connection =
+    localPassword === undefined ? server.connection : { ...server.connection, password: localPassword };
   const keyPrefix = prefix === undefined ? "coord" : checkKeyPrefix(...prefix);
   return {
     instanceId: name.instance,
@@ -145,6 +150,7 @@ export function resolveSettings(options: ResolveOptions = {}): Settings {
       surroundings,
       run,
       server: server.variables,
+      localPassword,
     },
   };
 }

@@ -2,7 +2,7 @@ import { ConnectionLost } from "../redis/errors.ts";
 import { dial } from "../redis/link.ts";
 import type { Reply } from "../redis/resp.ts";
 
-export type Place = { path: string } | { host: string; port: number };
+export type Place = ({ path: string } | { host: string; port: number }) & { password?: string };
 
 /**
  * One command on a link of its own. Resolves to undefined when the server closes it without a reply, as it does after

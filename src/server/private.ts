@@ -2,7 +2,8 @@
 import type { ChildProcess } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { chmod, mkdir, rename, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readFile, rename, stat, writeFile } from "node:fs/promises";
+import { totalmem } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { CoordinationError, ErrorCode } from "../protocol/errors.ts";
@@ -16,6 +17,11 @@ import { launchServer, untilReady } from "./launch.ts";
 const ANSWER_WITHIN_MS = 1000;
 /** A connection closed without an answer is how a server looks that ends this very moment: it is asked once more. */
 const HANGUP_PAUSE_MS = 100;
+/** What Redis and Valkey log of a file whose end was not written whole (`aof-load-truncated`). */
+const CUT = /Truncating the AOF|AOF .* loaded anyway because aof-load-truncated/i;
+/** Of the memory of the machine, and never more than that: messages are small and taken by retention. */
+const MEMORY_PART = 0.25;
+const MEMORY_BYTES_MAXIMUM = 1024 ** 3;
 const NOT_REDIS = "a program that does not answer as Redis";
 /** Loading a large append-only file takes its time; ours is bounded by retention to some hundred thousand messages. */
 const READY_WITHIN_MS = 60_000;
@@ -24,6 +30,8 @@ const SHUTDOWN_WITHIN_MS = 15_000;
 
 export interface PrivateOptions extends EnsureOptions {
   port: number;
+  /** What its clients log in with; that of who reads the file of its settings. */
+  password: string;
 }
 
 interface PrivateServer {
@@ -31,6 +39,8 @@ interface PrivateServer {
   dataDir: string;
   /** The process that answers on the port, where it says so. */
   pid?: number;
+  /** It was started before servers had passwords, or with another one: this one is not asked for. */
+  open?: boolean;
   /** What answers on the port, to be put into a sentence: "Redis 7.0.15, process 4711". */
   description: string;
 }
@@ -38,6 +48,8 @@ interface PrivateServer {
 export interface StartedPrivate extends PrivateServer {
   /** `occupied`: something that we did not start answers on the port, and was left alone. */
   state: "started" | "already-running" | "occupied";
+  /** Redis has cut the end of its file, which was not written whole: the last messages may be missing. */
+  truncated?: boolean;
 }
 
 export interface StoppedPrivate extends PrivateServer {
@@ -51,20 +63,24 @@ export interface StoppedPrivate extends PrivateServer {
  * takes the port before it touches the data.
  */
 export async function startPrivateRedis(options: PrivateOptions): Promise<StartedPrivate> {
-  const { port, env = process.env } = options;
+  const { port, password, env = process.env } = options;
   const dataDir = privateDataFolder(port, env);
-  const before = await whoAnswers(port, dataDir);
+  const before = await whoAnswers(port, dataDir, password);
   if (before.who !== "nobody") return startedAs(before, port, dataDir, undefined);
 
   const program = await ensureRedisServer(options);
   await mkdir(dataDir, { recursive: true });
   await chmod(dataDir, 0o700);
-  await writeConfiguration(port, dataDir);
+  await writeConfiguration(port, dataDir, password);
   const log = join(dataDir, "redis.log");
+  const logged = await stat(log).then(
+    ({ size }) => size,
+    () => 0,
+  );
   const server = await launchServer(program, [configurationFile(dataDir)], log, env);
   const failure = await untilReady(server, placeOf(port), log, READY_WITHIN_MS).catch((error: unknown) => error);
   // Ready or not, the one that answers may be another's, started at the same time, which took the port from ours.
-  const after = await whoAnswers(port, dataDir);
+  const after = await whoAnswers(port, dataDir, password);
   // Ours has touched no data without the port, but left alone it would take the port as soon as the other is stopped.
   if (after.pid !== server.pid) await end(server);
   if (after.who === "nobody" || (after.pid === server.pid && failure !== undefined)) {
@@ -75,23 +91,41 @@ export async function startPrivateRedis(options: PrivateOptions): Promise<Starte
       })
     );
   }
-  return startedAs(after, port, dataDir, server);
+  const told = (await readFile(log).catch(() => Buffer.alloc(0))).subarray(logged).toString();
+  if (!CUT.test(told)) return startedAs(after, port, dataDir, server);
+  await writeAnew(placeOf(port, password));
+  return { ...startedAs(after, port, dataDir, server), truncated: true };
+}
+
+/**
+ * Redis 7.0 cuts within what a script had written, of which a first part stays in the file: with what is written behind it, the
+ * next start would carry out half a publish, or lose all that came after. A file that is written anew holds what is in memory.
+ */
+async function writeAnew(place: Place): Promise<void> {
+  await ask(place, ["BGREWRITEAOF"], ANSWER_WITHIN_MS);
+  const deadline = performance.now() + READY_WITHIN_MS;
+  const isWriting = async (): Promise<boolean> =>
+    /^aof_rewrite_(in_progress|scheduled):1/m.test(String(await ask(place, ["INFO", "persistence"], ANSWER_WITHIN_MS)));
+  while (performance.now() < deadline && (await isWriting())) await sleep(HANGUP_PAUSE_MS);
 }
 
 /**
  * Stops the server of this port and waits until it has ended, its data written and synced. Throws UNAVAILABLE when
  * the server refuses to, TIMEOUT when it takes too long.
  */
-export async function stopPrivateRedis(options: Pick<PrivateOptions, "port" | "env">): Promise<StoppedPrivate> {
-  const { port, env = process.env } = options;
+export async function stopPrivateRedis({
+  port,
+  password,
+  env = process.env,
+}: Pick<PrivateOptions, "port" | "env"> & { password?: string | undefined }): Promise<StoppedPrivate> {
   const dataDir = privateDataFolder(port, env);
-  const { who, ...known } = await whoAnswers(port, dataDir);
+  const { who, ...known } = await whoAnswers(port, dataDir, password);
   if (who === "nobody") return { state: "not-running", port, dataDir, ...known };
   if (who === "other") return { state: "foreign", port, dataDir, ...known };
   try {
     // Asked for over its own port, not by a signal to a pid that might belong to another process by now. The
     // connection closes when the process ends, after its data and its listening port.
-    await ask(placeOf(port), ["SHUTDOWN"], SHUTDOWN_WITHIN_MS);
+    await ask(placeOf(port, password), ["SHUTDOWN"], SHUTDOWN_WITHIN_MS);
   } catch (error) {
     const code = error instanceof ErrorReply ? ErrorCode.UNAVAILABLE : ErrorCode.TIMEOUT;
     throw new CoordinationError(code, `${known.description}, did not shut down: ${(error as Error).message}.`, {
@@ -110,11 +144,16 @@ function configurationFile(dataDir: string): string {
   return join(dataDir, "redis.conf");
 }
 
-function placeOf(port: number): Place {
-  return { host: "127.0.0.1", port };
+function placeOf(port: number, password?: string): Place {
+  return { host: "127.0.0.1", port, ...(password === undefined ? {} : { password }) };
 }
 
-async function writeConfiguration(port: number, dataDir: string): Promise<void> {
+/** Byte by byte, as Redis reads quoted values: a password may hold anything. */
+function quotedValue(text: string): string {
+  return `"${[...Buffer.from(text)].map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("")}"`;
+}
+
+async function writeConfiguration(port: number, dataDir: string, password: string): Promise<void> {
   const settings = [
     "# Written by coord up each time it starts this server; changes made here are lost.",
     `port ${port}`,
@@ -126,7 +165,10 @@ async function writeConfiguration(port: number, dataDir: string): Promise<void> 
     "appendonly yes",
     "appendfsync always",
     'save ""',
+    // What is full refuses a publish; without it the machine would run out, and take down what else runs there.
+    `maxmemory ${Math.floor(Math.min(totalmem() * MEMORY_PART, MEMORY_BYTES_MAXIMUM))}`,
     "maxmemory-policy noeviction",
+    `requirepass ${quotedValue(password)}`,
   ];
   // By a rename: a second one that starts at the same time must not read half a file.
   const draft = `${configurationFile(dataDir)}.${randomUUID()}`;
@@ -137,24 +179,32 @@ async function writeConfiguration(port: number, dataDir: string): Promise<void> 
 interface Answerer {
   who: "nobody" | "ours" | "other";
   pid?: number;
+  open?: boolean;
   description: string;
 }
 
 /** Ours is the server that itself names our configuration file; what lies in files may be long out of date. */
-async function whoAnswers(port: number, dataDir: string): Promise<Answerer> {
-  const askInfo = (): Promise<Reply | undefined> => ask(placeOf(port), ["INFO", "server"], ANSWER_WITHIN_MS);
+async function whoAnswers(port: number, dataDir: string, password?: string): Promise<Answerer> {
+  const askInfo = (login?: string): Promise<Reply | undefined> =>
+    ask(placeOf(port, login), ["INFO", "server"], ANSWER_WITHIN_MS);
   let info: string;
+  let open = true;
   try {
-    let reply = await askInfo();
+    // First without: a server that asks for none would let in every password.
+    let reply = await askInfo().catch((error: unknown) => {
+      if (password === undefined || !(error instanceof ErrorReply) || !error.message.startsWith("NOAUTH")) throw error;
+      open = false;
+      return askInfo(password);
+    });
     if (reply === undefined) {
       await sleep(HANGUP_PAUSE_MS);
-      reply = await askInfo();
+      reply = await askInfo(open ? undefined : password);
     }
     info = String(reply);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ECONNREFUSED") return { who: "nobody", description: "nothing" };
     if (!(error instanceof ErrorReply)) return { who: "other", description: NOT_REDIS };
-    const wantsPassword = error.message.startsWith("NOAUTH");
+    const wantsPassword = /^(NOAUTH|WRONGPASS)/.test(error.message);
     return { who: "other", description: wantsPassword ? "a Redis with a password" : `a Redis (${error.message})` };
   }
   const field = (name: string): string | undefined => new RegExp(`^${name}:(.*?)\r?$`, "m").exec(info)?.[1];
@@ -165,6 +215,7 @@ async function whoAnswers(port: number, dataDir: string): Promise<Answerer> {
   return {
     who: field("config_file") === configurationFile(dataDir) ? "ours" : "other",
     pid,
+    ...(open && password !== undefined ? { open } : {}),
     description: `${valkey === undefined ? `Redis ${version}` : `Valkey ${valkey}`}, process ${pid}`,
   };
 }

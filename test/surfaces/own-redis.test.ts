@@ -1,13 +1,32 @@
 /** `coord up` and `coord down` as commands; test/server.test.ts has what the servers themselves promise. */
+import { existsSync } from "node:fs";
+import { readdir, readFile, stat, truncate } from "node:fs/promises";
+import path from "node:path";
 import { expect, it, onTestFinished } from "vitest";
 import { ensureRedisServer } from "../../src/server/install.ts";
 import { startThrowawayRedis } from "../../src/server/throwaway.ts";
-import { type Ended, type Environment, type Wire, coord, environment, freePort, json, temporaryFolder } from "./run.ts";
+import {
+  type Ended,
+  type Environment,
+  type Wire,
+  coord,
+  environment,
+  freePort,
+  json,
+  ROOT,
+  run,
+  temporaryFolder,
+} from "./run.ts";
 
 /** Somebody with a data folder and a port of his own; what he started is stopped when the test is over. */
 async function somebody(port: number): Promise<Environment> {
   const folder = await temporaryFolder();
-  const env = environment({ XDG_DATA_HOME: folder, REDIS_PORT: String(port), CLAUDE_INSTANCE_ID: "backend" });
+  const env = environment({
+    XDG_DATA_HOME: folder,
+    XDG_CONFIG_HOME: folder,
+    REDIS_PORT: String(port),
+    CLAUDE_INSTANCE_ID: "backend",
+  });
   env["COORD_REDIS_SERVER"] = await ensureRedisServer();
   onTestFinished(async () => void (await coord(["down"], { env })));
   return env;
@@ -55,6 +74,65 @@ it("a Redis of one's own is started once, used, stopped once, and keeps its mess
     code: 0,
     stdout: expect.stringMatching(new RegExp(`^Stopped: .*\nData stay in ${dataDir}\n$`)) as string,
   });
+});
+
+it("has a password of its own, which our programs find, and which stands in one private file and no argument", async () => {
+  const port = await freePort();
+  const env = await somebody(port);
+  const { pid } = json(await coord(["up", "--json"], { env }));
+  const file = `${env["XDG_CONFIG_HOME"]}/cli-coordination/password-${port}`;
+  const password = (await readFile(file, "utf8")).trim();
+  expect((await stat(file)).mode & 0o777).toBe(0o600);
+  expect(await readFile(`/proc/${String(pid)}/cmdline`, "utf8")).not.toContain(password);
+  const stranger = environment({
+    REDIS_PORT: String(port),
+    CLAUDE_INSTANCE_ID: "backend",
+    XDG_CONFIG_HOME: "/nowhere",
+  });
+  expect(await coord(["check"], { env: stranger })).toMatchObject({
+    code: 69,
+    stderr: expect.stringContaining("the login was refused (NOAUTH") as string,
+  });
+  const program =
+    "import asyncio; from coordination import get_coordination_client as g; print(asyncio.run(g('py')) and 'in')";
+  const python = { ...env, PYTHONPATH: path.join(ROOT, "python") };
+  if (existsSync("/usr/bin/python3")) {
+    const ended = await run("/usr/bin/python3", ["-c", program], { env: python });
+    expect(ended).toMatchObject({ code: 0, stdout: "in\n" });
+  }
+});
+
+it("a password that is given is the server's; another one, and what it cannot apply, is refused", async () => {
+  const port = await freePort();
+  const env = await somebody(port);
+  const given = { ...env, REDIS_PASSWORD: 'q"u\\o te' };
+  onTestFinished(async () => void (await coord(["down"], { env: given })));
+  expect(await coord(["up"], { env: given })).toMatchObject({ code: 0 });
+  expect(await coord(["check"], { env: given })).toMatchObject({ code: 0 });
+  expect(await coord(["check"], { env })).toMatchObject({ code: 69 });
+  for (const [setting, sentence] of [
+    [{ REDIS_PASSWORD: "other" }, "is taken by a Redis with a password"],
+    [{ REDIS_USERNAME: "alice", REDIS_PASSWORD: "x" }, "REDIS_USERNAME is set"],
+    [{ REDIS_PORT: "", REDIS_URL: `rediss://localhost:${port}` }, "TLS is set"],
+  ] as const) {
+    const { code, stderr } = await coord(["up"], { env: { ...env, ...setting } });
+    expect([code, stderr]).toEqual([1, expect.stringContaining(sentence)]);
+  }
+});
+
+it("that Redis has cut the end of its file is said once, when it is started", async () => {
+  const port = await freePort();
+  const env = await somebody(port);
+  const { data_dir: dataDir } = json(await coord(["up", "--json"], { env }));
+  await coord(["publish", "GENERAL", "s", "d", "--to", "all", "--no-ack"], { env });
+  await coord(["down"], { env });
+  const folder = path.join(String(dataDir), "appendonlydir");
+  const [file] = (await readdir(folder)).filter((name) => name.endsWith(".incr.aof"));
+  await truncate(path.join(folder, file!), (await stat(path.join(folder, file!))).size - 3);
+  const cut = await coord(["up"], { env });
+  expect([cut.code, cut.stderr]).toEqual([0, expect.stringContaining("has cut the end of its file")]);
+  await coord(["down"], { env });
+  expect(await coord(["up"], { env })).toMatchObject({ code: 0, stderr: "" });
 });
 
 it("another server on the port is left alone by both: exit 1, with what to do", async () => {

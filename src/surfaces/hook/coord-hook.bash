@@ -85,6 +85,10 @@ nothing_waits() {
   local prefix=$value
   is_word "$prefix" 'A-Za-z0-9._:{}-' 64 || return 1
 
+  take local_password
+  local password=$value
+  [[ -z $password ]] || is_word "$password" A-Za-z0-9 128 || return 1
+
   local host=localhost port=6379 db=0 rest=$record name
   for name in URL HOST PORT DB; do # whatever else says how to connect is for Node
     take "COORD_REDIS_$name"
@@ -123,8 +127,8 @@ ask() {
   trap '' PIPE # a server may close at once, for example one with too many clients
   exec 3<>"/dev/tcp/$host/$port" || return 1
   local silent asked=${EPOCHREALTIME-} # bash before 5 has none, and measures nothing
-  printf 'SELECT %s\r\n' "$db" >&3
-  hears_nothing $'+OK\r\n+NOTHING\r\n' || return
+  printf '%sSELECT %s\r\n' "${password:+AUTH $password$'\r\n'}" "$db" >&3
+  hears_nothing "${password:+$'+OK\r\n'}"$'+OK\r\n+NOTHING\r\n' || return
   [[ -n $asked && $silent == no ]] && ((${EPOCHREALTIME/./} - ${asked/./} > FAR_MICROSECONDS)) || return 0
   asked=$EPOCHREALTIME # a busy machine is slow once, a distance each time
   hears_nothing $'+NOTHING\r\n' || return
