@@ -13,7 +13,18 @@
 local me, session, part, name = unpack(ARGV)
 touch(me, session)
 
+-- A stamp of the year 2085 would be the last: nobody could publish behind it. Clocks of two servers may differ by a day.
+local FUTURE = NOW + 86400000000
+local function too_new(stamp)
+  return stamp and stamp > FUTURE and refuse('INVALID', 'The file has a stamp or message of the future: ' .. exact(stamp) .. '.',
+    'Set the clock of this Redis, or leave that line out.')
+end
+
 if part == 'meta' then
+  for i = 5, #ARGV, 2 do
+    local problem = ARGV[i] == 'stamp' and too_new(whole(ARGV[i + 1]))
+    if problem then return problem end
+  end
   local first = not META.protocol
   call('HSETNX', KEYS[1], 'protocol', PROTOCOL_VERSION)
   for i = 5, #ARGV, 2 do
@@ -57,6 +68,8 @@ for i = 7, #ARGV, 2 do message[ARGV[i]] = ARGV[i + 1] end
 if not stamp or not (message.from and message.to) then
   return refuse('INVALID', 'The message ' .. quoted(id) .. ' is not one that was exported.', 'Use the file as export wrote it.')
 end
+local future = too_new(stamp)
+if future then return future end
 local names = message.to == 'all' and names_in(message.recipients or '') or { message.to }
 local begun = tonumber(ARGV[6])
 local ended = math.min(begun + WRITE_MAXIMUM, #names)

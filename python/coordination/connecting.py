@@ -145,6 +145,21 @@ def _parse_addresses(value: str, source: str, default_port: int) -> tuple[Addres
     return tuple(parsed(part) for part in parts)
 
 
+def _problem_of_url(value: str) -> str | None:
+    """A character of a password that ends it for a URL would make the rest a host, which is looked up and shown."""
+    if re.search(r"[\s\x00-\x1f\x7f]", value):
+        return "is not a URL"
+    if re.search(r"%(?:[01][0-9a-f]|7f)", value, re.IGNORECASE):
+        return "holds a control character"
+    parts = re.fullmatch(r"([A-Za-z][A-Za-z0-9+.-]*):(?://)?(.*)", value)
+    scheme, rest = ("", "") if parts is None else (parts[1], parts[2])
+    behind = re.sub(r"^[^/?#]*", "", rest)
+    known = r"[^?#]*(?:\?db=[^&#@]*)?" if scheme.lower() == "unix" else r"[^?#@]*"
+    if re.fullmatch(known, behind):
+        return None
+    return "holds /, ? or # in its login, which are %2F, %3F and %23 there, or parameters, of which none but db of unix: is known"
+
+
 def _parse_redis_url(value: object, source: str) -> ConnectionSettings:
     """A password in a URL never appears in the refusal."""
 
@@ -154,6 +169,9 @@ def _parse_redis_url(value: object, source: str) -> ConnectionSettings:
 
     if not isinstance(value, str) or value == "":
         refuse("is not text")
+    problem = _problem_of_url(value)
+    if problem is not None:
+        refuse(problem)
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*:)", value)
     if scheme is None:
         refuse("is not a URL")

@@ -2,11 +2,19 @@
  * A namespace as lines of JSON, and back. Each line is put back by one script that changes nothing which is there already,
  * so a file may be imported again after an interruption, or into a namespace that has gone on meanwhile.
  */
-import { BROADCAST, INSTANCE_PATTERN, LIMITS, NAMESPACE_SETTINGS, PROTOCOL_VERSION } from "../protocol/definition.ts";
+import {
+  BROADCAST,
+  INSTANCE_PATTERN,
+  LIMITS,
+  NAMESPACE_SETTINGS,
+  type NamespaceSetting,
+  PROTOCOL_VERSION,
+} from "../protocol/definition.ts";
 import { CoordinationError } from "../protocol/errors.ts";
 import type { ImportResult } from "../protocol/results.ts";
 import { invalid, shown } from "../protocol/validation.ts";
 import { newKey } from "./publishing.ts";
+import { checkWhole } from "./variables.ts";
 import { FIRST, type Session } from "./session.ts";
 
 const FORMAT = 1;
@@ -84,6 +92,17 @@ export async function* exportLines(
   yield line({ kind: "end", messages });
 }
 
+const RULES: Readonly<Record<string, NamespaceSetting>> = NAMESPACE_SETTINGS;
+
+function settingsIn(meta: Record<string, string>): [name: string, value: number][] {
+  return Object.entries(meta).flatMap(([name, text]) => (Object.hasOwn(RULES, name) ? [[name, Number(text)]] : []));
+}
+
+/** @throws CoordinationError INVALID for a setting that `coord settings` would refuse */
+function checkSettings(meta: Record<string, string>): void {
+  for (const [name, value] of settingsIn(meta)) checkWhole(value, name, RULES[name]!.minimum, RULES[name]!.maximum);
+}
+
 /** Of `P:meta`; the rest belongs to running sessions, or to the retention of that very namespace. */
 function isKept(name: string): boolean {
   return (
@@ -108,7 +127,7 @@ export async function importLines(
   lines: AsyncIterable<string>,
   onProgress: (result: ImportResult) => void,
 ): Promise<ImportResult> {
-  const result = { messages: 0, restored: 0, present: 0 };
+  const result: ImportResult = { messages: 0, restored: 0, present: 0 };
   let exported = "";
   let ended = false;
   let number = 0;
@@ -122,13 +141,10 @@ export async function importLines(
     try {
       if (line.kind === "namespace") {
         exported = line.export;
-        await restore(
-          "meta",
-          "",
-          ...Object.entries(line.meta)
-            .filter(([name]) => isKept(name))
-            .flat(),
-        );
+        const kept = Object.entries(line.meta).filter(([name]) => isKept(name));
+        const isNew = await restore("meta", "", ...kept.flat());
+        const unusual = isNew ? settingsIn(line.meta).filter(([name, value]) => value !== RULES[name]!.default) : [];
+        if (unusual.length > 0) result.settings = Object.fromEntries(unusual);
       } else if (line.kind === "instance") await restore("presence", line.instance, line.entry);
       else if (line.kind === "queue") await restore("queue", line.instance, exported, ...line.events);
       else if (line.kind === "key") {
@@ -201,6 +217,7 @@ function readLine(text: string, number: number): Line {
       "Update cli-coordination here.",
     );
   }
+  if (line.kind === "namespace") checkSettings(line.meta);
   return line;
 }
 

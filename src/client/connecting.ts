@@ -199,6 +199,8 @@ function parseRedisUrl(value: unknown, source: string): ConnectionSettings {
     );
   };
   if (typeof value !== "string" || value === "") return refuse("is not text");
+  const problem = problemOfUrl(value);
+  if (problem !== undefined) return refuse(problem);
   let url: URL;
   try {
     url = new URL(value);
@@ -223,6 +225,18 @@ function parseRedisUrl(value: unknown, source: string): ConnectionSettings {
     tls: url.protocol === "rediss:",
     ...login,
   };
+}
+
+/** A character of a password that ends it for a URL would make the rest a host, which is looked up and shown. */
+function problemOfUrl(value: string): string | undefined {
+  // oxlint-disable-next-line no-control-regex
+  if (/[\s\u0000-\u001f\u007f]/.test(value)) return "is not a URL";
+  if (/%(?:[01][0-9a-f]|7f)/i.test(value)) return "holds a control character";
+  const [, scheme = "", rest = ""] = /^([A-Za-z][A-Za-z0-9+.-]*):(?:\/\/)?(.*)$/.exec(value) ?? [];
+  const behind = rest.slice(/^[^/?#]*/.exec(rest)![0].length);
+  const known = scheme.toLowerCase() === "unix" ? /^[^?#]*(?:\?db=[^&#@]*)?$/ : /^[^?#@]*$/;
+  if (known.test(behind)) return undefined;
+  return "holds /, ? or # in its login, which are %2F, %3F and %23 there, or parameters, of which none but db of unix: is known";
 }
 
 function decoded(part: string): string {

@@ -296,6 +296,8 @@ export interface ImportResult {
   restored: number;
   /** Left as they are here. */
   present: number;
+  /** What acts on everyone, taken from the file into a namespace that was new, by its name; absent where all are the usual ones. */
+  settings?: Record<string, number>;
 }
 
 /** What acts on everyone. */

@@ -1,17 +1,19 @@
 /** Changes to text files, planned first and then made together: all of them, or none. */
 import {
   chmodSync,
+  existsSync,
   lstatSync,
   mkdirSync,
   readFileSync,
   readlinkSync,
+  realpathSync,
   renameSync,
   rmSync,
   statSync,
   writeFileSync,
 } from "node:fs";
 import { rmdirSync } from "node:fs";
-import { dirname, resolve } from "node:path";
+import { basename, dirname, join, resolve, sep } from "node:path";
 import { invalid } from "../protocol/validation.ts";
 
 export interface Change {
@@ -23,6 +25,8 @@ export interface Change {
 
 export type ChangeState = "created" | "changed" | "removed" | "unchanged";
 
+/** Settings that people write have kilobytes. */
+const TEXT_BYTES_MAXIMUM = 4 * 1024 * 1024;
 /** As many links as Linux follows. */
 const LINKS_MAXIMUM = 40;
 
@@ -32,8 +36,18 @@ export function stateOf({ before, after }: Change): ChangeState {
   return after === undefined ? "removed" : "changed";
 }
 
-/** What `edit` makes of the file's text. @throws CoordinationError INVALID when it cannot be read as text */
-export function planChange(path: string, edit: (text: string | undefined) => string | undefined): Change {
+/**
+ * What `edit` makes of the file's text.
+ *
+ * @param within folders whose links a clone or an archive may have brought: a file below one of them has to lie in one of them
+ * @throws CoordinationError INVALID when it cannot be read as text, or a link leads out
+ */
+export function planChange(
+  path: string,
+  edit: (text: string | undefined) => string | undefined,
+  within: readonly string[] = [],
+): Change {
+  refuseLinkOut(path, within);
   const before = readText(path);
   const mark = before?.startsWith("\uFEFF") === true ? "\uFEFF" : "";
   let after = edit(before?.slice(mark.length));
@@ -61,6 +75,9 @@ export function makeChanges(changes: readonly Change[], root: string): void {
 
 function readText(path: string): string | undefined {
   try {
+    const stat = statSync(path);
+    if (!stat.isFile()) throw new Error("it is no file"); // to open a pipe or a terminal would wait
+    if (stat.size > TEXT_BYTES_MAXIMUM) throw new Error(`it has more than ${TEXT_BYTES_MAXIMUM} bytes`);
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(readFileSync(path));
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
@@ -89,6 +106,28 @@ function put(path: string, text: string | undefined, root: string): void {
     rmSync(temporary, { force: true });
     throw error;
   }
+}
+
+function refuseLinkOut(path: string, within: readonly string[]): void {
+  const isBelow = (folder: string, whole: string): boolean => whole.startsWith(folder + sep);
+  if (!within.some((folder) => isBelow(folder, path))) return;
+  const target = realTarget(path);
+  if (within.some((folder) => isBelow(realTarget(folder), target))) return;
+  throw invalid(
+    `${path} leads out of this repository, to ${target}: a clone may have brought that link.`,
+    "Nothing was changed. Remove the link, or put the file in its place.",
+  );
+}
+
+/** Where a file is or would be, with every link of its folders followed. */
+function realTarget(path: string): string {
+  let target = behindLinks(path);
+  const missing: string[] = [];
+  for (let i = 0; i < LINKS_MAXIMUM && !existsSync(target) && dirname(target) !== target; i++) {
+    missing.unshift(basename(target));
+    target = behindLinks(dirname(target));
+  }
+  return existsSync(target) ? join(realpathSync(target), ...missing) : join(target, ...missing);
 }
 
 function behindLinks(path: string): string {

@@ -61,23 +61,29 @@ function has(file: AgentFile): boolean {
   }
 }
 
-function planEdit(file: AgentFile, { root }: Place, edit: Edit, warnings: string[]): Change {
+function planEdit(file: AgentFile, { root, main, tree }: Place, edit: Edit, warnings: string[]): Change {
   const named = { ...file, path: relative(root, file.path) };
-  return planChange(file.path, (text) => edit(text, named, (sentence) => warnings.push(sentence)));
+  const edited = (text: string | undefined): string | undefined =>
+    edit(text, named, (sentence) => warnings.push(sentence));
+  return planChange(file.path, edited, [root, main, tree.key]);
 }
 
 /** The file goes, unless it is committed, with the line that kept it out of git where no other worktree has one. */
 function planEndOfLegacy({ root, tree }: Place): Change[] {
-  if (tree.gitDirectory === undefined) return [planChange(join(root, LEGACY_FILE), () => undefined)];
+  if (tree.gitDirectory === undefined) return [planChange(join(root, LEGACY_FILE), () => undefined, [root])];
   if (git(root, "ls-files", "--error-unmatch", "--", LEGACY_FILE).ok) return [];
-  const own = planChange(join(root, LEGACY_FILE), () => undefined);
+  const own = planChange(join(root, LEGACY_FILE), () => undefined, [root]);
   const others = worktreesOf(root).filter((worktree) => worktree !== root);
   if (others.some((worktree) => existsSync(join(worktree, LEGACY_FILE)))) return [own];
   return [
     own,
-    planChange(join(tree.key, "info", "exclude"), (text) => {
-      const rest = text?.replace(/^\.coord\.json\r?(?:\n|$)/m, "");
-      return rest === "" ? undefined : rest;
-    }),
+    planChange(
+      join(tree.key, "info", "exclude"),
+      (text) => {
+        const rest = text?.replace(/^\.coord\.json\r?(?:\n|$)/m, "");
+        return rest === "" ? undefined : rest;
+      },
+      [tree.key],
+    ),
   ];
 }

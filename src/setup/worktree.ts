@@ -40,6 +40,14 @@ export async function addWorktree(cwd: string, name: string, options: WorktreeOp
   if (before.length === 0) throw refused(git(cwd, "rev-parse").stderr);
   const path = options.path === undefined ? defaultPath(before[0]!, name) : resolve(cwd, options.path);
   const { branch = name, from } = options;
+  // Behind its options git still takes some of these for options of the branch that it makes.
+  for (const [option, value] of [
+    ["--branch", branch],
+    ["--from", from],
+  ] as const) {
+    if (value?.startsWith("-"))
+      throw invalid(`${option} is ${shown(value)}: it begins with a hyphen.`, "Name a branch or a commit.");
+  }
   const exists = git(cwd, "show-ref", "--verify", "--quiet", `refs/heads/${branch}`).ok;
   if (exists && from !== undefined) {
     throw invalid(

@@ -57,7 +57,7 @@ test("[G2] an exported namespace comes back whole, and importing it again change
   await bench.raw.flushall();
   const importing = await bench.client("alice");
   const result = await importing.importLines(streamed(lines));
-  expect(result).toEqual({ messages: 6, restored: 6, present: 0 });
+  expect(result).toEqual({ messages: 6, restored: 6, present: 0, settings: { ack_attempts: 0 } });
   const after = await bench.state();
   // What was lent to carol is hers again.
   expect(after["notifications:carol"]).toHaveLength((before["notifications:carol"] as unknown[]).length + 1);
@@ -199,4 +199,28 @@ test("[G2] numbers of an export that are none are passed over, and the message i
     open: ["m1"],
     unread: ["m1"],
   });
+});
+
+test("an import takes no stamp and no message of the future, and no setting silently or out of its limits", async () => {
+  const [alice] = await bench.clients("alice");
+  const head = (meta: object): string =>
+    JSON.stringify({ kind: "namespace", format: 1, protocol: 1, export: "x", prefix: "p", meta });
+  const end = '{"kind":"end","messages":0}';
+  const before = await bench.state();
+  const last = 36 ** 10 - 1;
+  for (const [meta, sentence] of [
+    [{ stamp: String(last) }, "of the future"],
+    [{ max_messages: "0" }, "max_messages"],
+    [{ max_messages: "many" }, "max_messages"],
+  ] as const) {
+    const refusal = await refused(alice.importLines(streamed([head(meta), end])));
+    expect(refusal).toMatchObject({ code: "INVALID", message: expect.stringContaining(sentence) });
+  }
+  const fields = { id: "msg-zzzzzzzzzz", from: "alice", to: "bob" };
+  const line = JSON.stringify({ kind: "message", id: fields.id, fields, new_for: [] });
+  expect(await refused(alice.importLines(streamed([head({}), line, end])))).toMatchObject({ code: "INVALID" });
+  expect(Object.keys(await bench.state()).filter((key) => !(key in before))).toEqual(["meta"]);
+  await bench.raw.flushall();
+  const { settings } = await alice.importLines(streamed([head({ max_messages: "1", retention_days: "30" }), end]));
+  expect(settings).toEqual({ max_messages: 1 });
 });

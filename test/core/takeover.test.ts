@@ -32,6 +32,7 @@ async function imported(): Promise<CoordinationClient> {
     messages: messages.length,
     restored: messages.length,
     present: 0,
+    settings: { ack_attempts: 0, max_messages: 5000, retention_days: 365 },
   });
   return client;
 }

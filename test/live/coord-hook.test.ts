@@ -243,6 +243,17 @@ describe("the record of the run", () => {
     expect(await hook(settings)).toEqual({ ...REAL, shown: [id] });
   });
 
+  it("names the password of a server of coord up, which bash sends", async () => {
+    await bench.raw.call("ACL", "SETUSER", "default", "resetpass", ">abc123");
+    onTestFinished(async () => void (await bench.raw.call("ACL", "SETUSER", "default", "nopass")));
+    writeRunRecord(record({ localPassword: "abc123" }));
+    expect(await hook()).toEqual(FAST);
+    writeRunRecord(record({ localPassword: "wrong" }));
+    expect((await hook()).node).toBe(true);
+    writeRunRecord(record());
+    expect((await hook()).node).toBe(true);
+  });
+
   it("another prefix and database are other mail", async () => {
     await send();
     await bench.admit("{team}");

@@ -1,4 +1,13 @@
-import { chmodSync, existsSync, lstatSync, mkdirSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { CoordinationClient } from "../../src/client/client.ts";
@@ -209,18 +218,59 @@ describe("what is there stays", () => {
   test("the mode of a file stays, and a link is written through", async () => {
     const stage = new Stage(redis.url);
     const repository = stage.repository("shop");
-    const dotfiles = stage.folder("dotfiles");
+    const dotfiles = stage.folder("shop/dotfiles");
     dotfiles.write("settings.json", '{\n  "model": "opus"\n}\n');
     chmodSync(path.join(dotfiles.path, "settings.json"), 0o600);
     mkdirSync(path.join(repository.path, ".claude"));
     const link = path.join(repository.path, ".claude/settings.json");
-    symlinkSync("../../dotfiles/settings.json", link);
+    symlinkSync("../dotfiles/settings.json", link);
     await repository.coord(["init"]);
     expect(lstatSync(link).isSymbolicLink()).toBe(true);
     expect(dotfiles.read("settings.json")).toContain("coord-hook");
     expect(statSync(link).mode & 0o777).toBe(0o600);
     await repository.coord(["init", "--remove"]);
     expect(dotfiles.files()).toEqual({ "settings.json": '{\n  "model": "opus"\n}\n' });
+  });
+});
+
+describe("what a clone or an archive may have brought", () => {
+  test.each<[string, string, string]>([
+    ["a link to a file", ".claude/settings.json", "../../home.json"],
+    ["a dangling link", ".mcp.json", "../not/there.json"],
+    ["a link to a folder", ".claude", "../elsewhere"],
+  ])("%s out of the repository is not written through, nor read", async (_, name, target) => {
+    const stage = new Stage(redis.url);
+    const repository = stage.repository("shop");
+    const outside = stage.folder("elsewhere");
+    writeFileSync(path.join(repository.path, "../home.json"), "{}\n");
+    const link = path.join(repository.path, name);
+    mkdirSync(path.dirname(link), { recursive: true });
+    symlinkSync(target, link);
+    const { code, stderr } = await repository.coord(["init"]);
+    expect([code, stderr]).toEqual([1, expect.stringContaining("leads out of this repository")]);
+    expect(readFileSync(path.join(repository.path, "../home.json"), "utf8")).toBe("{}\n");
+    expect(outside.files()).toEqual({});
+    expect(existsSync(path.join(repository.path, "../not"))).toBe(false);
+  });
+
+  test("nothing that its git configuration names is run", async () => {
+    const stage = new Stage(redis.url);
+    const repository = stage.repository("shop");
+    const trace = path.join(repository.path, "../trace");
+    repository.write(".gitattributes", "* filter=evil\n");
+    repository.git("add", ".");
+    repository.git("commit", "--quiet", "-m", "x");
+    const program = `sh -c 'echo >>${trace}; cat'`;
+    for (const name of ["core.fsmonitor", "core.pager", "filter.evil.smudge", "filter.evil.process", "diff.external"]) {
+      repository.git("config", name, program);
+    }
+    repository.write(".git/hooks/post-checkout", `#!/bin/sh\necho >>${trace}\n`);
+    chmodSync(path.join(repository.path, ".git/hooks/post-checkout"), 0o755);
+    expect((await repository.coord(["init"])).code).toBe(0);
+    expect((await repository.coord(["worktree", "add", "login"])).code).toBe(0);
+    expect(existsSync(trace)).toBe(false);
+    const option = await repository.coord(["worktree", "add", "x", "--from=-D"]);
+    expect([option.code, option.stderr]).toEqual([1, expect.stringContaining("begins with a hyphen")]);
   });
 });
 
@@ -338,7 +388,7 @@ describe("nothing at all is written", () => {
 
   test("when one of the files cannot be written, the others are put back", async () => {
     const repository = new Stage(redis.url).repository("shop");
-    symlinkSync("/nowhere/at/all", path.join(repository.path, ".claude"));
+    symlinkSync("nowhere/at/all", path.join(repository.path, ".claude"));
     repository.write(".mcp.json", '{ "mcpServers": {} }\n');
     const before = repository.everything();
     const { code, stderr } = await repository.coord(["init"]);

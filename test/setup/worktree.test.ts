@@ -174,15 +174,11 @@ test("a later step that fails takes all of it back", async () => {
   expect(state(repository)).toEqual(before);
 });
 
-test("a hook of the repository that fails takes it back as well", async () => {
+test("a hook of the repository is not run", async () => {
   const repository = new Stage(redis.url).repository("shop");
   const hook = path.join(repository.path, ".git/hooks/post-checkout");
   mkdirSync(path.dirname(hook), { recursive: true });
-  writeFileSync(hook, "#!/bin/sh\necho 'no such tool' >&2\nexit 3\n");
+  writeFileSync(hook, "#!/bin/sh\nexit 3\n");
   chmodSync(hook, 0o755);
-  const before = state(repository);
-  const { code, stderr } = await repository.coord(["worktree", "add", "login"]);
-  expect(code).toBe(1);
-  expect(stderr).toContain("no such tool");
-  expect(state(repository)).toEqual(before);
+  expect((await repository.coord(["worktree", "add", "login"])).code).toBe(0);
 });

@@ -7,7 +7,7 @@ import { LIMITS, NAMESPACE_SETTINGS } from "../../../protocol/definition.ts";
 import type { CheckResult, ImportResult } from "../../../protocol/results.ts";
 import { checkSettingName, invalid, shown } from "../../../protocol/validation.ts";
 import { toWire } from "../../../protocol/wire.ts";
-import { flushed, outputWaits, print, printProgress } from "../outcome.ts";
+import { flushed, outputWaits, print, printProgress, printWarnings } from "../outcome.ts";
 import { command, type Grammar, json, numberOrText, type Shared } from "../grammar.ts";
 import { renderCheck, renderForget, renderForgetUnseen, renderMove, renderSettings, renderSweep } from "../render.ts";
 import { show, withClient } from "../running.ts";
@@ -124,7 +124,10 @@ export function importNamespace(grammar: Grammar): void {
         const { createInterface } = await import("node:readline");
         const lines = createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
         const result = await Promise.race([client.importLines(lines, progress), failed]);
-        const { messages, restored, present } = result;
+        const { messages, restored, present, settings = {} } = result;
+        const taken = Object.entries(settings).map(([name, value]) => `${name} ${value}`);
+        if (taken.length > 0)
+          printWarnings([`Settings of the file act on everyone here now: ${taken.join(", ")}. See coord settings.`]);
         show(options, result, `${messages} messages: ${restored} put back, ${present} here already`);
       });
     });
