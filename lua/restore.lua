@@ -41,7 +41,12 @@ if part == 'meta' then
 end
 
 if part == 'presence' then
-  return tostring(call('HSETNX', key('presence'), name, ARGV[5]))
+  local heartbeat = ARGV[5]:match(HEARTBEAT)
+  local entry = ARGV[5]
+  if heartbeat and heartbeat > NOW_ISO then -- one of the year 2099 would be active for ever
+    entry = entry:gsub(HEARTBEAT, '"last_heartbeat":"' .. NOW_ISO .. '"', 1)
+  end
+  return tostring(call('HSETNX', key('presence'), name, entry))
 end
 
 if part == 'key' then

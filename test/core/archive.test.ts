@@ -224,3 +224,13 @@ test("an import takes no stamp and no message of the future, and no setting sile
   const { settings } = await alice.importLines(streamed([head({ max_messages: "1", retention_days: "30" }), end]));
   expect(settings).toEqual({ max_messages: 1 });
 });
+
+test("[G8] an import makes nobody active for ever", async () => {
+  const [alice] = await bench.clients("alice");
+  const head = JSON.stringify({ kind: "namespace", format: 1, protocol: 1, export: "x", prefix: "p", meta: {} });
+  const entry = '{"last_heartbeat":"2099-01-01T00:00:00.000Z","left":false,"session":{}}';
+  const line = JSON.stringify({ kind: "instance", instance: "eve", entry });
+  await alice.importLines(streamed([head, line, '{"kind":"end","messages":0}']));
+  const stored = JSON.parse((await bench.raw.hget(`${PREFIX}:presence`, "eve"))!) as { last_heartbeat: string };
+  expect(Date.parse(stored.last_heartbeat)).toBeLessThan(Date.UTC(2098, 0));
+});
