@@ -19,8 +19,9 @@ if problem then return problem end
 
 -- The stamps between which it reads.
 local low, high = since == '' and -1 or stamp_of(since), before == '' and math.huge or stamp_of(before)
--- Of a namespace that was lost, or of another one.
-if low and whole(META.stamp) and low > tonumber(META.stamp) and not call('ZSCORE', key('timeline'), since) then low = nil end
+-- Of a namespace that was lost, or of another one; one that is empty has no stamp.
+local newest = whole(META.stamp or '0')
+if low and newest and low > newest and not call('ZSCORE', key('timeline'), since) then low = nil end
 if not low or not high then
   return refuse('NOT_FOUND', (low and 'before' or 'since') .. ' is ' .. quoted(low and before or since)
     .. ': no such message was ever stored.', 'Copy next_since or next_before from an earlier check.')

@@ -70,6 +70,9 @@ describe("[G2] the first operation after the loss is refused with LOST, once, an
     await (await bench.client("carol")).publishMessage(GENERAL);
     expect(await waiting).toMatchObject({ code: "LOST" });
     expect(await refused(bob.checkMessages({ since: "msg-zzzzzzzzzz" }))).toMatchObject({ code: "NOT_FOUND" });
+    const fresh = bench.command("bob");
+    await bench.raw.flushall();
+    expect(await refused(fresh.checkMessages({ since: "msg-zzzzzzzzzz" }))).toMatchObject({ code: "NOT_FOUND" });
   });
 });
 
