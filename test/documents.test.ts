@@ -147,3 +147,20 @@ describe("ARCHITECTURE.md", () => {
     expect(held.toSorted()).toEqual(["src/*.ts", ...folders("src").map((room) => `${room}/**`)]);
   });
 });
+
+describe("CHANGELOG.md", () => {
+  const headings = [...read("CHANGELOG.md").matchAll(/^(##+) (.*)$/gm)].map(([, level, text]) => ({ level, text }));
+  const releases = headings.filter(({ level }) => level === "##").map(({ text }) => text);
+
+  it("has the form of keepachangelog.com", () => {
+    const known = /^(Added|Changed|Deprecated|Removed|Fixed|Security)$/;
+    expect(headings.filter(({ level, text }) => level !== "##" && !(level === "###" && known.test(text!)))).toEqual([]);
+    expect(releases[0]).toBe("[Unreleased]");
+    expect(releases.slice(1).filter((release) => !/^\[\d+\.\d+\.\d+\] - \d{4}-\d\d-\d\d$/.test(release!))).toEqual([]);
+  });
+
+  it("has nothing newer than the version of the package", () => {
+    const { version } = JSON.parse(read("package.json")) as { version: string };
+    expect([version, undefined]).toContain(/^\[(.*)\]/.exec(releases[1] ?? "")?.[1]);
+  });
+});
