@@ -1,14 +1,14 @@
 #!lua flags=allow-oom
 -- Acknowledges messages for the caller, each on its own (G5), and tells their senders.
 --
--- USES     recipients receipts events
+-- USES     recipients receipts events seals
 -- KEYS     P:meta
 -- ARGV     instance session comment message_id…
 -- Returns  for each id a JSON object: timestamp, already, and of the first time comment where there was one, outside where that
 --          came from outside of the agent's session; or code, error, hint
--- Refuses  SUPERSEDED, TAKEN, INTERNAL; for one id NOT_FOUND, NOT_RECIPIENT, INTERNAL
+-- Refuses  IDENTITY, SUPERSEDED, TAKEN, INTERNAL; for one id NOT_FOUND, NOT_RECIPIENT, INTERNAL
 local me, session, comment = unpack(ARGV)
-local problem = superseded(me, session) or problem_of(acknowledge_keys(me))
+local problem = superseded(me, session) or problem_of_seal(me) or problem_of(acknowledge_keys(me))
 if problem then return problem end
 
 local function refusal(code, sentence, hint)
@@ -44,6 +44,7 @@ for i = 4, #ARGV do
   if not answer then
     local time, already, first_comment, first_outside = acknowledge(me, id, message, comment, outside)
     if not already then
+      if SENDERS then seal_receipt(me, id, time, comment, outside) end
       local event = acknowledged_event(id, message, me, comment, outside)
       announce(message.from, event)
       call('PUBLISH', key('events'), event)

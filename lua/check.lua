@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Reads messages, and marks as presented those that are addressed to the reader.
 --
--- USES     recipients receipts messages walking
+-- USES     recipients receipts seals messages walking
 -- KEYS     P:meta
 -- ARGV     instance session inbox from type thread since before pending unread limit bytes description_bytes mark
 --          inbox: whose, "" for the whole namespace; unread: only what was not presented yet; bytes: how many the result may

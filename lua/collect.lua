@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- What an agent that did not ask should be shown: new messages and acknowledgements, lent until confirmed.
 --
--- USES     recipients receipts messages loans doing
+-- USES     recipients receipts seals messages loans doing
 -- KEYS     P:meta
 -- ARGV     instance session moment waker limit bytes description_bytes loan_seconds
 --          moment: "start" of a session, with all that is pending; "turn", a prompt; "tool", within a turn; "resume" of a

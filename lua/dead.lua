@@ -2,7 +2,7 @@
 -- Lists what nobody is reminded of any more, those that died first first; retries or drops some of them, or drops what nobody
 -- will answer. A step of it.
 --
--- USES     recipients receipts messages events
+-- USES     recipients receipts seals messages events
 -- KEYS     P:meta
 -- ARGV     instance session action limit cursor orchestrator message_id…
 --          action: "list" the first limit of all; "retry", which reminds of them anew, or "drop", which asks nobody for them any

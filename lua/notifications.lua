@@ -17,7 +17,8 @@ if problem then return problem end
 local queue, unread = key('notifications', me), key('unread', me)
 local looking = looks(look, session)
 
-if confirmed ~= '' then call('HDEL', key('loans', me), confirmed) end
+-- Also where nothing is confirmed: the Redis user of another instance may not, and is refused before it has taken anything.
+if confirmed ~= '' or not looking then call('HDEL', key('loans', me), confirmed) end
 limit, bytes = tonumber(limit), tonumber(bytes)
 if not looking then limit = math.min(limit, QUEUE_EVENTS_MAXIMUM - return_loans(me, false)) end
 local events, spent, full, skipped = {}, 0, false, 0

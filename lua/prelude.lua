@@ -56,9 +56,10 @@ local function problem_of(expected)
 end
 
 -- The namespace itself: its version, the newest stamp, what publish and retention go by, and which one it is.
-local stored = try('HMGET', KEYS[1], 'protocol', 'stamp', 'max_messages', 'retained', 'id')
+local stored = try('HMGET', KEYS[1], 'protocol', 'stamp', 'max_messages', 'retained', 'id', 'senders')
 if stored.err then return wrong_type('hash', KEYS[1]) or stored end
-local META = { protocol = stored[1], stamp = stored[2], max_messages = stored[3], retained = stored[4], id = stored[5] }
+local META = { protocol = stored[1], stamp = stored[2], max_messages = stored[3], retained = stored[4], id = stored[5],
+  senders = stored[6] }
 
 -- A namespace of another breaking version is left alone, by every verb.
 local version = tonumber(META.protocol) or PROTOCOL_VERSION

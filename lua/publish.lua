@@ -1,7 +1,7 @@
 #!lua
 -- Stores one message for everybody it is addressed to, and wakes those who listen: all of it or nothing (G1).
 --
--- USES     recipients receipts settings events indexes retention doing governor
+-- USES     recipients receipts settings events seals indexes retention doing governor
 -- KEYS     P:meta
 -- ARGV     instance session type to subject description requires_ack ack_within reply_to idempotency_key direction orchestrator
 --          unknown settings governed
@@ -10,7 +10,7 @@
 -- Returns  names and values: message_id, timestamp, to, repeated, acknowledged; presence:{name} of each recipient, its entry, ""
 --          when never seen; asleep: those that are idle and that nobody wakes, separated by spaces; known, where the one
 --          recipient is unknown: names that it may mean, likewise
--- Refuses  INVALID, NOT_FOUND, FULL, LOOP, SUPERSEDED, TAKEN, INTERNAL; out of memory before the first write
+-- Refuses  INVALID, IDENTITY, NOT_FOUND, FULL, LOOP, SUPERSEDED, TAKEN, INTERNAL; out of memory before the first write
 local me, session, kind, to, subject, description, requires_ack, ack_within, reply_to, idempotency_key, direction, orchestrator,
   unknown, settings, governed = unpack(ARGV)
 
@@ -35,7 +35,9 @@ end
 
 -- Refuse: a key that was used, a reply to nothing, a recipient that may not have it.
 
-local problem = superseded(me, session) or (reply_to ~= '' and wrong_type('hash', key('msg', reply_to)))
+if not META.protocol then SENDERS = settings:match(' (%a+)$') end -- luacheck: ignore 121
+local problem = superseded(me, session) or problem_of_seal(me)
+  or (reply_to ~= '' and wrong_type('hash', key('msg', reply_to)))
 if problem then return problem end
 local replied = reply_to ~= '' and read_for(me, reply_to) -- the message that it replies to
 if replied and to == '' then to = replied.from or '' end
@@ -136,13 +138,19 @@ if to == 'all' then
   add('total', #names)
   if #names > 0 then add('open', #names) end
 end
--- The first write is the one whose key nobody has asked for: it is new, and where it is not, nothing has been written.
+-- The first write is one that the Redis user of another instance may not do.
+local kept = try('SET', once, id, 'EX', IDEMPOTENCY_SECONDS)
+if kept.err then return (kept.err:find('NOPERM') or kept.err:find("can't")) and refuse_foreign(me) or kept end
+-- The second is the one whose key nobody has asked for: it is new, and where it is not, nothing else has been written.
 local stored = try('HSET', key('msg', id), unpack(fields))
-if type(stored) == 'table' then return wrong_type('hash', key('msg', id)) or stored end
+if type(stored) == 'table' then
+  call('DEL', once)
+  return wrong_type('hash', key('msg', id)) or stored
+end
 if not META.protocol then call('HSET', KEYS[1], 'protocol', PROTOCOL_VERSION, unpack(first_settings(settings))) end
 if not META.id then call('HSET', KEYS[1], 'id', redis.sha1hex(once .. ' ' .. NOW_TEXT):sub(1, 16)) end
 call('HSET', KEYS[1], 'stamp', score, counter, count + 1)
-call('SET', once, id, 'EX', IDEMPOTENCY_SECONDS)
+if SENDERS then seal_message(me, fields) end
 index_message(id, score, me, kind, root)
 if #names > 0 and requires_ack == '1' then call('ZADD', key('pending'), score, id) end
 if #names > 0 and ack_within ~= '' then call('ZADD', key('deadlines'), deadline_after(ack_within), id) end
@@ -154,7 +162,10 @@ for _, name in ipairs(names) do
   queue_event(name, event)
 end
 -- A reply from one of its recipients answers a message: that acknowledges it.
-local already = not answers or select(2, acknowledge(me, reply_to, replied, '', outside))
+local time, already
+if answers then time, already = acknowledge(me, reply_to, replied, '', outside) end
+if time and not already and SENDERS then seal_receipt(me, reply_to, time, '', outside) end
+already = already or not answers
 touch(me, session)
 
 -- Tell. The sender of the original learns that it is acknowledged from this message's own event, where it gets one.

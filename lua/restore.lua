@@ -9,8 +9,12 @@
 --          100 recipients; "queue" of the instance name, the export, its events; "key" of the instance name, the key, the
 --          message id, seconds
 -- Returns  "1" when something was put back, of a message also how many recipients are in place; "" where it was there before
--- Refuses  INVALID, INTERNAL; out of memory before the first write
+-- Refuses  INVALID, IDENTITY, INTERNAL; out of memory before the first write
 local me, session, part, name = unpack(ARGV)
+-- It writes what each instance alone writes, and must not find that out half-way.
+if not redis.acl_check_cmd('SET', key('once', ''), '') or not redis.acl_check_cmd('ZADD', key('outbox', ''), '0', '') then
+  return refuse('IDENTITY', 'The Redis user of one instance cannot import.', 'Log in as the user that coord acl --export prints.')
+end
 touch(me, session)
 
 -- A stamp of the year 2085 would be the last: nobody could publish behind it. Clocks of two servers may differ by a day.
@@ -35,6 +39,8 @@ if part == 'meta' then
       call('HSET', KEYS[1], field, exact(math.max(here, whole(value) or 0)))
     elseif field ~= 'protocol' then
       call('HSETNX', KEYS[1], field, value)
+      -- No seal is imported: what is of an older time may be seen without.
+      if first and field == 'senders' then call('HSET', KEYS[1], 'senders_since', exact(NOW)) end
     end
   end
   return first and '1' or '0'

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Finds messages of the whole namespace by words and filters, newest first, a step of it. It marks nothing as presented.
 --
--- USES     recipients receipts messages walking words
+-- USES     recipients receipts seals messages walking words
 -- KEYS     P:meta
 -- ARGV     instance session before limit bytes description_bytes continued look cursor condition…
 --          before, cursor: as the step before returned them, at first the caller's and ""; continued: "1" where the steps

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Reads one message whole with everybody's receipts, or the whole conversation it belongs to, oldest first.
 --
--- USES     recipients receipts messages settings doing
+-- USES     recipients receipts seals messages settings doing
 -- KEYS     P:meta
 -- ARGV     instance session message_id thread since limit mark
 --          instance: "" reads for nobody and marks nothing; thread: "1" for the conversation, its first limit messages after

@@ -2,7 +2,7 @@
 -- Does what nobody else is there to do, a bounded part of it: announces what is overdue, tells its sender, lists it as
 -- dead, and takes what retention lets go. Long-lived clients run it with each heartbeat and while they wait.
 --
--- USES     recipients receipts settings events retention
+-- USES     recipients receipts settings events seals retention
 -- KEYS     P:meta
 -- ARGV     instance session orchestrator
 -- Returns  JSON object: how many messages were announced again, told of, listed as dead and removed; more (there is more to do
@@ -158,6 +158,9 @@ for _, saying in ipairs(sayings) do
 end
 
 local removed, more = retain(REMOVED, 0)
+-- Who may write every seal takes those that their owners do not, of one instance each time.
+local owner = FORGES and call('HRANDFIELD', key('presence'))
+if owner and not wrong_type('hash', key('seal', owner)) then trim_seals(owner, REMOVED) end
 local next_due = call('ZRANGE', key('deadlines'), 0, 0, 'WITHSCORES')[2]
 touch(me, session)
 return cjson.encode({ announced = counts.overdue, told = counts.unanswered + counts.undelivered, dead = counts.dead,

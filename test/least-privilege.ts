@@ -1,5 +1,5 @@
 /** Every Redis of the tests lets our programs do what `coord acl` prints and nothing else, so each test proves the rule. */
-import { accessRule } from "../src/store/acl.ts";
+import { accessRule, keyRights } from "../src/store/acl.ts";
 
 /** Who the tests themselves are, where they look behind our programs. */
 export const ADMINISTRATOR = { username: "admin", password: "admin" } as const;
@@ -16,6 +16,5 @@ export const PROJECTS = "coord-*";
 
 /** What lets a user who has the commands use a further namespace. */
 export function namespaceRights(prefix: string): string[] {
-  const { keys, channels } = accessRule(prefix, "default");
-  return [...keys.map((pattern) => `~${pattern}`), ...channels.map((pattern) => `&${pattern}`)];
+  return keyRights(accessRule(prefix, "default"));
 }

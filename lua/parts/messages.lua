@@ -47,8 +47,9 @@ local function receipt_of(id, instance, stored, history)
 end
 
 -- The receipts of these recipients, those who are missing first, since that is what the sender looks for; of whom has
--- acknowledged only where `everyone` is asked for, else no more than are listed. Nil where this call has read too much for them.
-local function receipts_of(id, names, everyone)
+-- acknowledged only where `everyone` is asked for, else no more than are listed; whether acknowledgements are proven only where
+-- `proves`. Nil where this call has read too much for them.
+local function receipts_of(id, names, everyone, proves)
   local receipts, alone = {}, units_read <= 1
   for first = 1, #names, RECEIPTS_BATCH do
     local fields = {}
@@ -60,7 +61,12 @@ local function receipts_of(id, names, everyone)
     units_read = units_read + #fields / 2
     if units_read > READ_MAXIMUM and not alone then return nil end
     for i = 1, #values, 2 do
-      local receipt = receipt_of(id, fields[i]:sub(#'receipt:' + 1), values[i], values[i + 1])
+      local name = fields[i]:sub(#'receipt:' + 1)
+      local receipt = receipt_of(id, name, values[i], values[i + 1])
+      if proves and receipt.state == 'acknowledged' then
+        local _, time, comment, outside = read_receipt(values[i])
+        receipt.proven = has_seal(name, 'ack ' .. id, receipt_digest(name, id, time, comment, outside))
+      end
       if everyone or receipt.state ~= 'acknowledged' then receipts[#receipts + 1] = receipt end
     end
     units_read = units_read + (RECEIPT_UNITS - 1) * #values / 2
@@ -79,7 +85,7 @@ end
 -- else the first that are missing; or all of them. Returns nil where this call has read too much for them.
 local function add_receipts(more, id, to, whole_list)
   if to ~= 'all' then
-    more.receipts = receipts_of(id, { to }, true)
+    more.receipts = receipts_of(id, { to }, true, SENDERS and whole_list)
     return more.receipts
   end
   local values = call('HMGET', key('msg', id), 'total', 'open', 'dead', 'dropped')
@@ -89,7 +95,8 @@ local function add_receipts(more, id, to, whole_list)
       dropped = whole(values[4]) or 0 }
   end
   local everyone = whole_list or total <= RECEIPTS_LISTED
-  local receipts = receipts_of(id, (everyone or open > 0) and recipients_of(id, 'all') or {}, everyone)
+  local receipts = receipts_of(id, (everyone or open > 0) and recipients_of(id, 'all') or {}, everyone,
+    SENDERS and whole_list)
   if receipts and #receipts > 0 then more.receipts = receipts end -- cjson would write none as an object
   return receipts
 end
@@ -118,6 +125,12 @@ local function load_message(id, me, receipts)
     end
   end
   local _, _, from, to, _, requires_ack, _, _, reply_to, thread, receipt, history, outside = unpack(message)
+  local proven
+  if SENDERS then
+    units_read = units_read + 1
+    proven = is_proven(id, from)
+    if not proven and is_hidden(id) then return nil, 'its sender is not proven: ' .. from .. ' has not written it, or not so' end
+  end
   local mine = me ~= '' and is_recipient(me, id, to)
   local announced = mine and history and history:find('[ar]')
   local presented, acknowledged, acknowledged_outside, _
@@ -130,9 +143,9 @@ local function load_message(id, me, receipts)
   end
   local waits = announced and not acknowledged
   local has_receipts = receipts or from == me
-  local more = (reply_to or thread or outside or acknowledged_outside or waits or has_receipts)
+  local more = (reply_to or thread or outside or acknowledged_outside or waits or has_receipts or SENDERS)
     and { reply_to = reply_to or nil, thread = thread or nil, outside = outside and true or nil,
-      acknowledged_outside = acknowledged_outside or nil,
+      acknowledged_outside = acknowledged_outside or nil, proven = proven,
       waiting_seconds = waits and waiting_seconds(id) or nil }
   if has_receipts and not add_receipts(more, id, to, receipts == 'whole') then return nil end
   message[6], message[ACKNOWLEDGED], message[MORE] = requires_ack == '1', acknowledged and true or false, more or false

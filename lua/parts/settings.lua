@@ -22,7 +22,7 @@ end
 -- spaces.
 local function first_settings(values)
   local SETTINGS = { 'retention_days', 'max_messages', 'ack_attempts', 'ack_interval_seconds', 'presence_timeout_seconds',
-    'loop_messages', 'loop_seconds', 'loop_replies' }
+    'loop_messages', 'loop_seconds', 'loop_replies', 'senders' } -- the last only where it is not "off"
   local fields = {}
   for value in values:gmatch('%S+') do
     fields[#fields + 1] = SETTINGS[#fields / 2 + 1]

@@ -406,7 +406,7 @@ class CoordinationClient:
         """What acts on everyone in this namespace."""
         return await self._namespace.get_settings()
 
-    async def change_namespace_setting(self, name: str, value: int) -> NamespaceSettings:
+    async def change_namespace_setting(self, name: str, value: int | str) -> NamespaceSettings:
         """Changes one of them, for everyone from now on. Raises INVALID, UNAVAILABLE, TIMEOUT."""
         return await self._namespace.change_setting(name, value)
 

@@ -61,6 +61,9 @@ class NamespaceSetting(TypedDict):
 
 NAMESPACE_SETTINGS: Mapping[str, NamespaceSetting] = _definition["settings"]
 
+#: Whether senders are proven: a setting of the namespace as well, from `COORD_SENDERS`; the first is the default.
+SENDERS: tuple[str, ...] = tuple(_definition["senders"])
+
 INSTANCE_PATTERN = re.compile(_definition["instance"]["pattern"])
 RESERVED_NAMES: tuple[str, ...] = tuple(_definition["instance"]["reserved"])
 #: Names of people: no agent speaks under one.

@@ -83,7 +83,7 @@ class Namespace:
     async def get_settings(self) -> NamespaceSettings:
         return await self._settings("", "")
 
-    async def change_setting(self, name: str, value: int) -> NamespaceSettings:
+    async def change_setting(self, name: str, value: int | str) -> NamespaceSettings:
         known = check_setting_name(name)
         return await self._settings(known, str(check_setting(value, known)))
 

@@ -134,7 +134,7 @@ def publish_arguments(
 
 def namespace_argument(settings: NamespaceSettings) -> str:
     """The settings that this client would give a new namespace, as the scripts take them."""
-    return " ".join(str(value) for value in settings.values())
+    return " ".join(str(value) for value in settings.values() if value != "off")
 
 
 def _read_publish(reply: Sequence[Any], arguments: Mapping[str, str], me: str, settings: Settings) -> PublishResult:

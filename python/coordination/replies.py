@@ -115,7 +115,8 @@ def read_fields(reply: Sequence[Any]) -> dict[str, Any]:
 
 
 def read_namespace_settings(reply: Sequence[str]) -> NamespaceSettings:
-    return cast(NamespaceSettings, {name: int(value) for name, value in read_fields(reply).items()})
+    settings = read_fields(reply).items()
+    return cast(NamespaceSettings, {name: value if name == "senders" else int(value) for name, value in settings})
 
 
 def read_sweep(reply: str) -> tuple[SweepResult, float]:

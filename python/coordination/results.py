@@ -84,6 +84,8 @@ class Receipt(_Receipt, total=False):
     asleep: bool
     #: Acknowledged from outside of the session that spoke for the instance: its agent is still shown the message once.
     outside: bool
+    #: By id: whether the acknowledgement was written by the instance's own Redis user; only where the namespace asks for proofs.
+    proven: bool
     #: Why it is dead, one sentence.
     reason: str
     #: What happened since its deadline passed, oldest first.
@@ -114,6 +116,8 @@ class Message(_Message, total=False):
     thread: str
     #: Sent from outside of the session that spoke for its sender, for example by a person in a terminal.
     outside: bool
+    #: Whether its sender's own Redis user has written it; only where the namespace asks for proofs.
+    proven: bool
     #: The caller's own receipt is one that came from outside of the session that spoke for it.
     acknowledged_outside: bool
     #: Where it was announced again to the caller: for how long it has been waiting.
@@ -282,6 +286,8 @@ class NamespaceSettings(TypedDict):
     loop_seconds: int
     #: After so many short messages in turn of the same two agents the next is refused; 0 for no limit.
     loop_replies: int
+    #: Whether messages say if their sender is proven (`mark`), and unproven ones are not shown (`proven`).
+    senders: Literal["off", "mark", "proven"]
 
 
 class OldestPending(TypedDict):

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import Any, Mapping
+from typing import Any, Mapping, cast
 
 from . import connecting
 from .connection_settings import ConnectionSettings
-from .definition import KEY_PREFIX_PATTERN, KIND_WORDS, LIMITS, NAMESPACE_SETTINGS
+from .definition import KEY_PREFIX_PATTERN, KIND_WORDS, LIMITS, NAMESPACE_SETTINGS, SENDERS
 from .errors import invalid
 from .identity import FoundName, find_name
 from .keys import one_slot
@@ -136,6 +136,7 @@ def resolve_settings(
             "loop_messages": setting("loop_messages"),
             "loop_seconds": setting("loop_seconds"),
             "loop_replies": setting("loop_replies"),
+            "senders": cast(Any, variable_choice(environment, "COORD_SENDERS", SENDERS)),
         },
         unknown_recipient=variable_choice(environment, "COORD_UNKNOWN_RECIPIENT", ("warn", "reject")),
         direction=variable_choice(environment, "COORD_DIRECTION", ("warn", "strict")),

@@ -9,7 +9,7 @@ import json
 import re
 from typing import Any, Sequence
 
-from .definition import INSTANCE_PATTERN, LIMITS, MESSAGE_TYPES, NAMESPACE_SETTINGS, RESERVED_NAMES
+from .definition import INSTANCE_PATTERN, LIMITS, MESSAGE_TYPES, NAMESPACE_SETTINGS, RESERVED_NAMES, SENDERS
 from .errors import CoordinationError, ErrorCode, invalid
 
 #: LF, CR, VT, FF, NEL, LINE SEPARATOR, PARAGRAPH SEPARATOR: what any reader may take for a new line.
@@ -209,12 +209,16 @@ def check_unseen_seconds(value: object) -> int:
 
 
 def check_setting_name(value: object) -> str:
-    if isinstance(value, str) and value in NAMESPACE_SETTINGS:
+    if isinstance(value, str) and (value in NAMESPACE_SETTINGS or value == "senders"):
         return value
-    raise invalid(f"name is {shown(value)}: no such setting.", f"Use one of {', '.join(NAMESPACE_SETTINGS)}.")
+    raise invalid(f"name is {shown(value)}: no such setting.", f"Use one of {', '.join((*NAMESPACE_SETTINGS, 'senders'))}.")
 
 
-def check_setting(value: object, name: str) -> int:
+def check_setting(value: object, name: str) -> int | str:
+    if name == "senders":
+        if isinstance(value, str) and value in SENDERS:
+            return value
+        raise invalid(f"senders is {shown(value)}: it must be {', '.join(SENDERS)}.", f"The default is {SENDERS[0]}.")
     setting = NAMESPACE_SETTINGS[name]
     hint = f"The default is {setting['default']}."
     return int(_check_number(value, name, setting["minimum"], setting["maximum"], True, hint))

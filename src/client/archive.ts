@@ -9,10 +9,11 @@ import {
   NAMESPACE_SETTINGS,
   type NamespaceSetting,
   PROTOCOL_VERSION,
+  SENDERS,
 } from "../protocol/definition.ts";
 import { CoordinationError } from "../protocol/errors.ts";
 import type { ImportResult } from "../protocol/results.ts";
-import { invalid, shown } from "../protocol/validation.ts";
+import { checkSetting, invalid, shown } from "../protocol/validation.ts";
 import { newKey } from "./publishing.ts";
 import { checkWhole } from "./variables.ts";
 import { FIRST, type Session } from "./session.ts";
@@ -94,19 +95,25 @@ export async function* exportLines(
 
 const RULES: Readonly<Record<string, NamespaceSetting>> = NAMESPACE_SETTINGS;
 
-function settingsIn(meta: Record<string, string>): [name: string, value: number][] {
-  return Object.entries(meta).flatMap(([name, text]) => (Object.hasOwn(RULES, name) ? [[name, Number(text)]] : []));
+function settingsIn(meta: Record<string, string>): [name: string, value: number | string][] {
+  return Object.entries(meta).flatMap(([name, text]): [string, number | string][] =>
+    Object.hasOwn(RULES, name) ? [[name, Number(text)]] : name === "senders" ? [[name, text]] : [],
+  );
 }
 
 /** @throws CoordinationError INVALID for a setting that `coord settings` would refuse */
 function checkSettings(meta: Record<string, string>): void {
-  for (const [name, value] of settingsIn(meta)) checkWhole(value, name, RULES[name]!.minimum, RULES[name]!.maximum);
+  for (const [name, value] of settingsIn(meta)) {
+    const rule = RULES[name];
+    if (rule === undefined) checkSetting(value, "senders");
+    else checkWhole(value, name, rule.minimum, rule.maximum);
+  }
 }
 
 /** Of `P:meta`; the rest belongs to running sessions, or to the retention of that very namespace. */
 function isKept(name: string): boolean {
   return (
-    ["protocol", "stamp", "sessions", ...Object.keys(NAMESPACE_SETTINGS)].includes(name) ||
+    ["protocol", "stamp", "sessions", "senders", ...Object.keys(NAMESPACE_SETTINGS)].includes(name) ||
     name.startsWith("published:")
   );
 }
@@ -143,7 +150,9 @@ export async function importLines(
         exported = line.export;
         const kept = Object.entries(line.meta).filter(([name]) => isKept(name));
         const isNew = await restore("meta", "", ...kept.flat());
-        const unusual = isNew ? settingsIn(line.meta).filter(([name, value]) => value !== RULES[name]!.default) : [];
+        const unusual = isNew
+          ? settingsIn(line.meta).filter(([name, value]) => value !== (RULES[name]?.default ?? SENDERS[0]))
+          : [];
         if (unusual.length > 0) result.settings = Object.fromEntries(unusual);
       } else if (line.kind === "instance") await restore("presence", line.instance, line.entry);
       else if (line.kind === "queue") await restore("queue", line.instance, exported, ...line.events);

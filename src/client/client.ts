@@ -297,7 +297,7 @@ export class CoordinationClient {
    *
    * @throws CoordinationError INVALID, UNAVAILABLE, TIMEOUT
    */
-  async changeNamespaceSetting(name: string, value: number): Promise<NamespaceSettings> {
+  async changeNamespaceSetting(name: string, value: number | string): Promise<NamespaceSettings> {
     return this.#namespace.changeSetting(name, value);
   }
 

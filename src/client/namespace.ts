@@ -106,7 +106,7 @@ export class Namespace {
     return this.#settings("", "");
   }
 
-  async changeSetting(name: string, value: number): Promise<NamespaceSettings> {
+  async changeSetting(name: string, value: number | string): Promise<NamespaceSettings> {
     const known = checkSettingName(name);
     return this.#settings(known, String(checkSetting(value, known)));
   }

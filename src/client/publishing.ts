@@ -113,9 +113,9 @@ function publishArguments(request: PublishRequest, { instance: me, settings, gov
 /** The settings that this client would give a new namespace, as the scripts take them. */
 export function namespaceArgument(settings: NamespaceSettings): string {
   const { retentionDays, maxMessages, ackAttempts, ackIntervalSeconds, presenceTimeoutSeconds } = settings;
-  const { loopMessages, loopSeconds, loopReplies } = settings;
+  const { loopMessages, loopSeconds, loopReplies, senders } = settings;
   const general = `${retentionDays} ${maxMessages} ${ackAttempts} ${ackIntervalSeconds} ${presenceTimeoutSeconds}`;
-  return `${general} ${loopMessages} ${loopSeconds} ${loopReplies}`;
+  return `${general} ${loopMessages} ${loopSeconds} ${loopReplies}${senders === "off" ? "" : ` ${senders}`}`;
 }
 
 /**

@@ -36,6 +36,7 @@ type StoredMessage = [
         reply_to?: string;
         thread?: string;
         outside?: true;
+        proven?: boolean;
         acknowledged_outside?: true;
         waiting_seconds?: number;
         receipts?: StoredReceipt[];
@@ -95,6 +96,7 @@ function readMessage(stored: StoredMessage): Message {
   if (more.reply_to !== undefined) message.replyTo = more.reply_to;
   if (more.thread !== undefined) message.thread = more.thread;
   if (more.outside !== undefined) message.outside = true;
+  if (more.proven !== undefined) message.proven = more.proven;
   if (more.acknowledged_outside !== undefined) message.acknowledgedOutside = true;
   if (more.waiting_seconds !== undefined) message.waitingSeconds = more.waiting_seconds;
   if (more.receipts !== undefined) message.receipts = more.receipts.map(readReceipt);
@@ -112,6 +114,7 @@ function readReceipt(stored: StoredReceipt): Receipt {
     comment,
     asleep,
     outside,
+    proven,
     reason,
     history,
   } = stored;
@@ -123,6 +126,7 @@ function readReceipt(stored: StoredReceipt): Receipt {
     ...(comment === undefined ? {} : { comment }),
     ...(asleep === undefined ? {} : { asleep }),
     ...(outside === undefined ? {} : { outside }),
+    ...(proven === undefined ? {} : { proven }),
     ...(reason === undefined ? {} : { reason }),
     ...(history === undefined ? {} : { history }),
   };
@@ -299,7 +303,7 @@ export function readFields(reply: unknown): Record<string, string> {
 export function readNamespaceSettings(reply: unknown): NamespaceSettings {
   const settings = Object.entries(readFields(reply));
   return Object.fromEntries(
-    settings.map(([name, value]) => [camelCase(name), Number(value)]),
+    settings.map(([name, value]) => [camelCase(name), name === "senders" ? value : Number(value)]),
   ) as unknown as NamespaceSettings;
 }
 

@@ -3,7 +3,7 @@
  * register, default. Every value is checked here, and a malformed one is refused by the name of where it stands.
  */
 import { resolve } from "node:path";
-import { LIMITS, NAMESPACE_SETTINGS, type NamespaceSettingName } from "../protocol/definition.ts";
+import { LIMITS, NAMESPACE_SETTINGS, type NamespaceSettingName, SENDERS } from "../protocol/definition.ts";
 import type { NamespaceSettings } from "../protocol/results.ts";
 import { checkInstance, checkKeyPrefix, invalid, missingIdentity, shown } from "../protocol/validation.ts";
 import type { ConnectionSettings } from "../store/connection-settings.ts";
@@ -139,6 +139,7 @@ export function resolveSettings(options: ResolveOptions = {}): Settings {
       loopMessages: setting("loop_messages"),
       loopSeconds: setting("loop_seconds"),
       loopReplies: setting("loop_replies"),
+      senders: variableChoice(env, "COORD_SENDERS", SENDERS),
     },
     unknownRecipient: variableChoice(env, "COORD_UNKNOWN_RECIPIENT", ["warn", "reject"]),
     direction: variableChoice(env, "COORD_DIRECTION", ["warn", "strict"]),

@@ -110,6 +110,10 @@ export type NamespaceSettingName =
 /** In the order in which the scripts take them. */
 export const NAMESPACE_SETTINGS: Readonly<Record<NamespaceSettingName, NamespaceSetting>> = definition.settings;
 
+/** Whether senders are proven: a setting of the namespace as well, from `COORD_SENDERS`; the first is the default. */
+export const SENDERS = ["off", "mark", "proven"] as const;
+export type Senders = (typeof SENDERS)[number];
+
 export const INSTANCE_PATTERN: RegExp = new RegExp(definition.instance.pattern);
 export const RESERVED_NAMES: readonly string[] = definition.instance.reserved;
 /** Names of people: no agent speaks under one. */

@@ -1,5 +1,5 @@
 /** The shapes that operations take and return. Times are UTC, ISO 8601 with milliseconds, from Redis' clock. */
-import type { MessageType } from "./definition.ts";
+import type { MessageType, Senders } from "./definition.ts";
 
 /** `active` until the presence timeout after the last heartbeat, `offline` from three times that or once it has left. */
 export type PresenceStatus = "active" | "stale" | "offline" | "unknown";
@@ -86,6 +86,8 @@ export interface Receipt {
   asleep?: true;
   /** Acknowledged from outside of the session that spoke for the instance: its agent is still shown the message once. */
   outside?: true;
+  /** By id: whether the acknowledgement was written by the instance's own Redis user; only where the namespace asks for proofs. */
+  proven?: boolean;
   /** Why it is dead, one sentence. */
   reason?: string;
   /** What happened since its deadline passed, oldest first. */
@@ -123,6 +125,8 @@ export interface Message {
   thread?: string;
   /** Sent from outside of the session that spoke for its sender, for example by a person in a terminal. */
   outside?: true;
+  /** Whether its sender's own Redis user has written it; only where the namespace asks for proofs. */
+  proven?: boolean;
   /** The caller's own receipt is one that came from outside of the session that spoke for it. */
   acknowledgedOutside?: true;
   /** Where it was announced again to the caller: for how long it has been waiting. */
@@ -297,7 +301,7 @@ export interface ImportResult {
   /** Left as they are here. */
   present: number;
   /** What acts on everyone, taken from the file into a namespace that was new, by its name; absent where all are the usual ones. */
-  settings?: Record<string, number>;
+  settings?: Record<string, number | string>;
 }
 
 /** What acts on everyone. */
@@ -318,6 +322,8 @@ export interface NamespaceSettings {
   loopSeconds: number;
   /** After so many short messages in turn of the same two agents the next is refused; 0 for no limit. */
   loopReplies: number;
+  /** Whether messages say if their sender is proven (`mark`), and unproven ones are not shown (`proven`). */
+  senders: Senders;
 }
 
 export interface StatsResult {

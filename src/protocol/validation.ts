@@ -9,6 +9,7 @@ import {
   KEY_PREFIX_PATTERN,
   NAMED_CHANNEL,
   RESERVED_NAMES,
+  SENDERS,
   type MessageType,
   type NamespaceSettingName,
 } from "./definition.ts";
@@ -210,15 +211,20 @@ export function checkUnseenSeconds(value: unknown): number {
 }
 
 /** @throws CoordinationError INVALID for an unknown name */
-export function checkSettingName(value: unknown): NamespaceSettingName {
+export function checkSettingName(value: unknown): NamespaceSettingName | "senders" {
+  if (value === "senders") return value;
   if (typeof value === "string" && Object.hasOwn(NAMESPACE_SETTINGS, value)) return value as NamespaceSettingName;
   throw invalid(
     `name is ${shown(value)}: no such setting.`,
-    `Use one of ${Object.keys(NAMESPACE_SETTINGS).join(", ")}.`,
+    `Use one of ${[...Object.keys(NAMESPACE_SETTINGS), "senders"].join(", ")}.`,
   );
 }
 
-export function checkSetting(value: unknown, name: NamespaceSettingName): number {
+export function checkSetting(value: unknown, name: NamespaceSettingName | "senders"): number | string {
+  if (name === "senders") {
+    if ((SENDERS as readonly unknown[]).includes(value)) return value as string;
+    throw invalid(`senders is ${shown(value)}: it must be ${SENDERS.join(", ")}.`, `The default is ${SENDERS[0]}.`);
+  }
   const { minimum, maximum, default: usual } = NAMESPACE_SETTINGS[name];
   return checkNumber(value, name, minimum, maximum, true, `The default is ${usual}.`);
 }

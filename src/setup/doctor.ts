@@ -36,9 +36,9 @@ export async function examine(cwd: string, instanceId: string | undefined): Prom
     try {
       let reached = false;
       await look("Redis", async () => {
-        const facts = await inspectServer(nameless);
+        const facts = await inspectServer(settings!);
         reached = true;
-        return examineServer(facts, rest);
+        return examineServer(facts, settings!);
       });
       if (name !== undefined) {
         await look("name", () => examineRegister({ ...rest, instanceId: name }));

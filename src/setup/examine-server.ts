@@ -2,7 +2,7 @@
 import type { ServerFacts } from "../client/inspection.ts";
 import { FAR_MILLISECONDS, QUIET_SECONDS } from "../client/recording.ts";
 import type { Settings } from "../client/settings.ts";
-import { LIMITS, PROTOCOL_VERSION } from "../protocol/definition.ts";
+import { LIMITS, PROTOCOL_VERSION, SENDERS, type Senders } from "../protocol/definition.ts";
 import { type Finding, ok, problem, warning } from "./finding.ts";
 
 /** Of the limit, from where on there is reason to act before publishing is refused. */
@@ -15,7 +15,12 @@ const ADMINISTRATOR = "Ask whoever runs this Redis.";
 
 export function examineServer(
   facts: ServerFacts,
-  { keyPrefix, replication }: Pick<Settings, "keyPrefix" | "replication">,
+  {
+    keyPrefix,
+    replication,
+    instanceId,
+    namespace,
+  }: Pick<Settings, "keyPrefix" | "replication" | "instanceId" | "namespace">,
 ): Finding[] {
   return [
     ok("Redis", `${facts.address} answers${facts.namedBy === undefined ? "" : `, named by ${facts.namedBy}`}`),
@@ -27,6 +32,7 @@ export function examineServer(
     ...memory(facts),
     clock(facts),
     protocol(facts, keyPrefix),
+    ...senders(facts, instanceId, namespace.senders),
   ];
 }
 
@@ -152,6 +158,34 @@ function protocol({ protocolVersion }: ServerFacts, prefix: string): Finding {
     `the namespace uses version ${protocolVersion}, this program knows ${PROTOCOL_VERSION}`,
     remedy,
   );
+}
+
+/** Whether this user can prove who it is, and be shown proofs; silent where nobody asks for any. */
+function senders(
+  { senders: stored = "off", forges, seals, protocolVersion }: ServerFacts,
+  instance = "NAME",
+  asked: Senders,
+): Finding[] {
+  const about = "senders";
+  const own = `Log in as the user that coord acl --instance ${instance} prints.`;
+  const findings: Finding[] = [];
+  if (protocolVersion !== null && SENDERS.indexOf(stored as Senders) < SENDERS.indexOf(asked)) {
+    const remedy = `Set it for everyone: coord settings senders ${asked}.`;
+    findings.push(warning(about, `COORD_SENDERS is ${asked} here, and ${stored} in the namespace`, remedy));
+  }
+  if (stored === "off") return findings;
+  if (forges === true) {
+    const told =
+      "this Redis user could write a proof of anybody, so nothing is called proven to it, and nothing is hidden";
+    return [...findings, warning(about, told, own)];
+  }
+  if (seals === false) {
+    return [
+      ...findings,
+      problem(about, `this Redis user may not speak for ${instance}: its messages are refused`, own),
+    ];
+  }
+  return [...findings, ok(about, `${stored}: each message says whether its sender is proven`)];
 }
 
 /** A managed Redis hides some of itself; that is no fault, but nothing was checked either. */

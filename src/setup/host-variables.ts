@@ -15,6 +15,7 @@ export const HOST_VARIABLES: readonly string[] = [
   "COORD_UNKNOWN_RECIPIENT",
   "COORD_DIRECTION",
   "COORD_OFF",
+  "COORD_SENDERS",
   ...Object.values(NAMESPACE_SETTINGS).map(({ variable }) => variable),
 ];
 

@@ -7,7 +7,7 @@ import type { Reply } from "../redis/resp.ts";
 import { Connection } from "./connection.ts";
 import type { ConnectionSettings } from "./connection-settings.ts";
 import { addressOf } from "./failures.ts";
-import { metaKey } from "./keys.ts";
+import { metaKey, sealKey } from "./keys.ts";
 
 /** Undefined is what this user may not see, or this server does not tell. */
 export interface ServerFacts {
@@ -36,10 +36,19 @@ export interface ServerFacts {
   clockAheadMilliseconds: number | undefined;
   /** The protocol version of the namespace; null before its first message. */
   protocolVersion: number | null | undefined;
+  /** What the namespace asks for; undefined also where it asks for nothing. */
+  senders: string | undefined;
+  /** Whether this user may write the seal of anybody, and that of the instance. */
+  forges: boolean | undefined;
+  seals: boolean | undefined;
 }
 
 /** @throws CoordinationError UNAVAILABLE when it cannot be reached */
-export async function inspectServer(settings: ConnectionSettings, prefix: string): Promise<ServerFacts> {
+export async function inspectServer(
+  settings: ConnectionSettings,
+  prefix: string,
+  instance: string | undefined,
+): Promise<ServerFacts> {
   const connection = new Connection(settings, prefix);
   try {
     const link = await connection.open();
@@ -48,11 +57,19 @@ export async function inspectServer(settings: ConnectionSettings, prefix: string
     const asked = Date.now();
     const visible = async (...command: string[]): Promise<Reply | undefined> =>
       within(deadline, link.call(...command)).catch(() => undefined);
-    const [clockAhead, info, fsync, protocol] = await Promise.all([
+    const maySeal = async (name: string): Promise<boolean | undefined> => {
+      const asking = "return redis.acl_check_cmd('HSET', ARGV[1], '', '') and 1 or 0";
+      const answer = await visible("EVAL", asking, "0", sealKey(prefix, name));
+      return answer === undefined ? undefined : answer === 1;
+    };
+    const [clockAhead, info, fsync, protocol, senders, forges, seals] = await Promise.all([
       visible("TIME").then((reply) => Array.isArray(reply) && aheadBy(reply, (asked + Date.now()) / 2)),
       visible("INFO"),
       visible("CONFIG", "GET", "appendfsync"),
       visible("HGET", metaKey(prefix), "protocol"),
+      visible("HGET", metaKey(prefix), "senders"),
+      maySeal(""), // no instance has that key
+      instance === undefined ? undefined : maySeal(instance),
     ]);
     const facts = readInfo(String(info ?? ""));
     const { host, port } = link.server;
@@ -65,6 +82,9 @@ export async function inspectServer(settings: ConnectionSettings, prefix: string
       appendFsync: Array.isArray(fsync) && typeof fsync[1] === "string" ? fsync[1] : undefined,
       clockAheadMilliseconds: clockAhead === false ? undefined : clockAhead,
       protocolVersion: protocol === undefined || protocol === null ? protocol : Number(protocol),
+      senders: senders === "mark" || senders === "proven" ? senders : undefined,
+      forges,
+      seals,
     };
   } finally {
     connection.close();
@@ -116,7 +136,15 @@ export async function similarNamespaces(settings: ConnectionSettings, prefix: st
 
 type InfoFacts = Omit<
   ServerFacts,
-  "address" | "namedBy" | "roundTripMilliseconds" | "appendFsync" | "clockAheadMilliseconds" | "protocolVersion"
+  | "address"
+  | "namedBy"
+  | "roundTripMilliseconds"
+  | "appendFsync"
+  | "clockAheadMilliseconds"
+  | "protocolVersion"
+  | "senders"
+  | "forges"
+  | "seals"
 >;
 
 function readInfo(info: string): InfoFacts {

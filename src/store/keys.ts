@@ -21,8 +21,18 @@ export function metaKey(prefix: string): string {
 export function keyPatterns(prefix: string): string[] {
   return [
     ...KEY_KINDS.single.map((kind) => `${prefix}:${kind}`),
-    ...KEY_KINDS.named.map((kind) => `${prefix}:${kind}:*`),
+    ...KEY_KINDS.named.map((kind) => namedPattern(prefix, kind)),
   ];
+}
+
+/** All keys of a kind with a name, or those of one name. */
+export function namedPattern(prefix: string, kind: string, ...name: string[]): string {
+  return [prefix, kind, ...(name.length === 0 ? ["*"] : name)].join(":");
+}
+
+/** What only the Redis user of that instance may write; see lua/parts/seals.lua. */
+export function sealKey(prefix: string, instance: string): string {
+  return `${prefix}:seal:${instance}`;
 }
 
 /** Carries one instance's events, once each. */

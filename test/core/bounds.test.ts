@@ -145,7 +145,12 @@ test("[G12] a broadcast to many is exported and imported whole, also after an in
   async function* streamed(): AsyncGenerator<string> {
     yield* lines;
   }
-  expect(await importing.importLines(streamed())).toEqual({ messages: 1, restored: 1, present: 0 });
+  expect(await importing.importLines(streamed())).toEqual({
+    messages: 1,
+    restored: 1,
+    present: 0,
+    settings: { ack_attempts: 0 },
+  });
   const after = await bench.state();
   for (const name of Object.keys(before)) {
     if (name === "deadlines" || name === "imported") continue;

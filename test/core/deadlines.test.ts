@@ -137,6 +137,7 @@ describe("a recipient that is there and does not answer", () => {
       loopMessages: 50,
       loopSeconds: 300,
       loopReplies: 6,
+      senders: "off",
     });
     expect(await alice.getNamespaceSettings()).toEqual(changed);
     await alice.publishMessage({ ...REQUEST, to: "bob" });

@@ -172,6 +172,31 @@ test("the user of coord acl sees little of the server: what was not seen is said
   ]);
 });
 
+test("senders: who could write anybody's proof, who cannot write its own, and who is proven", async () => {
+  const repository = await healthy(new Stage(redis.url));
+  const asked = { COORD_SENDERS: "mark" };
+  const told = async (env: Record<string, string>): Promise<string[]> =>
+    (await findings(repository, env))
+      .filter(({ about }) => about === "senders")
+      .map(({ level, message }) => `${level}: ${message}`);
+  expect(await told(asked)).toEqual([]);
+  await raw.call("HSET", "coord-acme-shop:meta", "protocol", "2");
+  expect(await told(asked)).toEqual(["warning: COORD_SENDERS is mark here, and off in the namespace"]);
+  await repository.coord(["settings", "senders", "proven"]);
+  expect(await told(asked)).toEqual([
+    "warning: this Redis user could write a proof of anybody, so nothing is called proven to it, and nothing is hidden",
+  ]);
+  for (const [instance, expected] of [
+    ["other", "problem: this Redis user may not speak for orchestrator: its messages are refused"],
+    ["orchestrator", "ok: proven: each message says whether its sender is proven"],
+  ] as const) {
+    const rule = (await repository.coord(["acl", "--instance", instance])).stdout.trim().replace("PASSWORD", "secret");
+    await raw.call("ACL", ...rule.split(" ").slice(1));
+    const url = redis.url.replace("unix:", `unix://${instance}%40coord-acme-shop:secret@localhost`);
+    expect(await told({ COORD_REDIS_URL: url, REDIS_URL: "" })).toEqual([expected]);
+  }
+});
+
 test("replicas are counted against what publishing waits for", async () => {
   const repository = await healthy(new Stage(redis.url));
   const waiting = { COORD_WAIT_REPLICAS: "1" };

@@ -59,6 +59,7 @@ test("--json prints the fields of the library", async () => {
         loop_messages: 50,
         loop_seconds: 300,
         loop_replies: 6,
+        senders: "off",
       },
     ],
     [0, ["sweep"], { success: true, announced: 0, told: 0, dead: 0, removed: 0, more: false }],

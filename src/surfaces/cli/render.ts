@@ -69,7 +69,7 @@ export function renderSearch({ stoppedEarly, ...result }: CheckResult): string {
 
 function renderMessage(message: Message): string {
   const { id, type, from, to, timestamp, requiresAck, acknowledged, subject, description, replyTo } = message;
-  const { waitingSeconds, outside, acknowledgedOutside, receipts, receiptTotals: totals } = message;
+  const { waitingSeconds, outside, proven, acknowledgedOutside, receipts, receiptTotals: totals } = message;
   const settled =
     totals === undefined
       ? receipts?.every(({ state: its }) => SETTLED.has(its)) === true
@@ -81,6 +81,7 @@ function renderMessage(message: Message): string {
     idLine(id),
     ...(replyTo === undefined ? [] : [`  Reply to: ${visibleLine(replyTo)}`]),
     ...(outside === true ? [dim("  Sent from outside of its sender's session.")] : []),
+    ...(proven === undefined ? [] : [proven ? dim("  Sender: proven") : yellow("  Sender: NOT PROVEN")]),
     ...(acknowledgedOutside === true ? [dim("  Acknowledged from outside of its agent's session.")] : []),
     ...(waitingSeconds === undefined
       ? []
@@ -101,13 +102,14 @@ function renderMessage(message: Message): string {
 const SETTLED: ReadonlySet<ReceiptState> = new Set(["dropped", "acknowledged"]);
 
 function renderReceipt(receipt: Receipt): string {
-  const { instance, state, presentedAt, acknowledgedAt, comment, asleep, outside, reason, history } = receipt;
+  const { instance, state, presentedAt, acknowledgedAt, comment, asleep, outside, proven, reason, history } = receipt;
   const color = { dead: red, stored: yellow, presented: cyan, dropped: dim, acknowledged: green }[state];
   const ended = state === "dead" || state === "dropped" ? history?.at(-1)?.timestamp : undefined;
   const when = acknowledgedAt ?? ended ?? presentedAt;
   const said = comment ?? reason;
   const words = said === undefined ? "" : `: ${visibleLine(said)}`;
-  const where = outside === true ? " from outside" : asleep === true ? ", idle, nobody wakes it" : "";
+  const unproven = proven === false ? yellow(" (not proven)") : "";
+  const where = (outside === true ? " from outside" : asleep === true ? ", idle, nobody wakes it" : "") + unproven;
   return `    ${visibleLine(instance)} ${color(state)}${where}${when === undefined ? "" : dim(` ${visibleLine(when)}`)}${words}`;
 }
 

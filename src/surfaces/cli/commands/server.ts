@@ -1,5 +1,6 @@
 /** The commands of the Redis server: a user for it, one of your own, and the demo on a throwaway one. */
-import { accessRule } from "../../../client/inspection.ts";
+import { Option } from "commander";
+import { accessRule, instanceRule } from "../../../client/inspection.ts";
 import { resolveSettings } from "../../../client/settings.ts";
 import { type Grammar, json, plainCommand, type Shared } from "../grammar.ts";
 import { EXIT } from "../outcome.ts";
@@ -12,12 +13,22 @@ export function acl(grammar: Grammar): void {
     "Print the Redis user that this namespace needs, and no more; PASSWORD stands for one of your own",
     "coord acl --user agents | sed s/PASSWORD/s3cret/ | redis-cli",
     "REDIS_USERNAME=agents REDIS_PASSWORD=s3cret coord doctor",
+    "coord acl --instance backend     that of one instance, which no other user can pass for",
   )
-    .option("--user <name>", "Its name", "coord")
+    .option("--user <name>", "Its name; default coord, of an instance NAME@PREFIX")
+    .addOption(
+      new Option("--instance <name>", "It speaks for this instance alone, where senders are proven").conflicts(
+        "export",
+      ),
+    )
     .option("--export", "It may also export, and so list the names of all keys of the server")
     .addOption(json())
-    .action((options: Shared & { user: string; export?: boolean }) => {
-      const result = accessRule(resolveSettings(), options.user, options.export);
+    .action(({ user, instance, ...options }: Shared & { user?: string; instance?: string; export?: boolean }) => {
+      const settings = resolveSettings();
+      const result =
+        instance === undefined
+          ? accessRule(settings, user ?? "coord", options.export)
+          : instanceRule(settings, instance, user);
       show(options, result, result.rule);
     });
 }

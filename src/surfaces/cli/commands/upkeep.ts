@@ -3,7 +3,7 @@ import { createReadStream } from "node:fs";
 import { CoordinationClient } from "../../../client/client.ts";
 import { moveMail } from "../../../client/moving.ts";
 import { resolveSettings } from "../../../client/settings.ts";
-import { LIMITS, NAMESPACE_SETTINGS } from "../../../protocol/definition.ts";
+import { LIMITS, NAMESPACE_SETTINGS, SENDERS } from "../../../protocol/definition.ts";
 import type { CheckResult, ImportResult } from "../../../protocol/results.ts";
 import { checkSettingName, invalid, shown } from "../../../protocol/validation.ts";
 import { toWire } from "../../../protocol/wire.ts";
@@ -141,22 +141,22 @@ export function namespaceSettings(grammar: Grammar): void {
     "coord settings",
     "coord settings max_messages 20000",
   )
-    .argument("[name]", Object.keys(NAMESPACE_SETTINGS).join(", "))
-    .argument("[value]", "A whole number")
+    .argument("[name]", [...Object.keys(NAMESPACE_SETTINGS), "senders"].join(", "))
+    .argument("[value]", `A whole number; of senders ${SENDERS.join(", ")}`)
     .addOption(json())
     .action(async (name: string | undefined, value: string | undefined, options: Shared) => {
       if (name !== undefined && value === undefined) {
         const known = checkSettingName(name);
         throw invalid(
           `${known} needs a value.`,
-          `For example: coord settings ${known} ${NAMESPACE_SETTINGS[known].default}.`,
+          `For example: coord settings ${known} ${known === "senders" ? "proven" : NAMESPACE_SETTINGS[known].default}.`,
         );
       }
       await withClient(options, async (client) => {
         const settings =
           name === undefined
             ? await client.getNamespaceSettings()
-            : await client.changeNamespaceSetting(name, numberOrText(value!) as number);
+            : await client.changeNamespaceSetting(name, numberOrText(value!));
         show(options, settings, renderSettings(toWire(settings) as Record<string, unknown>));
       });
     });
