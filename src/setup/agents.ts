@@ -49,7 +49,7 @@ const CURSOR_LOOP_LIMIT = 10;
 export function filesOf(
   agent: Agent,
   { root, main }: Pick<Place, "root" | "main">,
-  { coord, hook }: Programs,
+  { coord, hook }: Pick<Programs, "coord" | "hook">,
   allow = true,
 ): AgentFile[] {
   const file = (path: string, rest: Partial<AgentFile>): AgentFile => ({

@@ -20,7 +20,11 @@ export async function examineProject(cwd: string): Promise<Finding[]> {
   const claude = known?.level === "problem" ? [] : examineClaude(place, known !== undefined);
   if (findings.length === 0)
     findings.push(
-      warning("agents", "none is set up here", "Run coord init, for another agent than Claude Code with --agent."),
+      warning(
+        "agents",
+        "none is set up here, which is right only where a plugin does it",
+        "Run coord init, for another agent than Claude Code with --agent.",
+      ),
     );
   const codex = findings.some(({ about, level }) => about === "codex" && level === "ok")
     ? await examineCodex(place)

@@ -66,6 +66,13 @@ export interface InitResult extends Partial<Decision> {
 export async function setUp(place: Place, options: InitOptions): Promise<InitResult & Decision> {
   const { agents, dryRun } = options;
   const { env } = process;
+  const programs = findPrograms();
+  if (programs.fleeting && agents.length > 0) {
+    throw invalid(
+      "npx has unpacked coord for this run only, and the agents' files would name that place.",
+      "npm install --global cli-coordination, then coord init.",
+    );
+  }
   const surroundings = ofPlace(place);
   const warnings: string[] = [];
   const legacy = legacyOf(place, surroundings, options, warnings);
@@ -100,7 +107,6 @@ export async function setUp(place: Place, options: InitOptions): Promise<InitRes
     const names = there.similar.join(", ");
     warnings.push(`The server has ${names} for a repository of this name as well: --prefix chooses one of them.`);
   }
-  const programs = findPrograms();
   const { local = false, allow = true } = options;
   const plan = planSetUp(place, agents, programs, { local, allow, takeOver: legacy !== undefined });
   warnings.push(...plan.warnings);

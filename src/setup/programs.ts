@@ -10,10 +10,15 @@ export interface Programs {
   readonly hook: CommandLine;
   /** By name only, so that the files may be shared: no path of this machine is in them. */
   readonly portable: boolean;
+  /** What npx has unpacked for this run: an update, or npm at any time, takes it away. */
+  readonly fleeting: boolean;
 }
 
 /** npm and npx put these into PATH for the time of one run; an agent started later does not find what is in them. */
 const TEMPORARY = /[\\/]node_modules[\\/]\.bin[\\/]?$/;
+
+/** Where npx keeps what it was told to run. */
+const OF_NPX = /[\\/]_npx[\\/]/;
 
 export function findPrograms(): Programs {
   // Where there is no bash, as on Windows, that name starts nothing.
@@ -24,6 +29,7 @@ export function findPrograms(): Programs {
     coord: coord ? ["coord"] : ["node", join(dist, "coord.cjs")],
     hook: hook ? ["coord-hook"] : ["node", join(dist, "hook.cjs")],
     portable: coord && hook,
+    fleeting: !(coord && hook) && OF_NPX.test(dist),
   };
 }
 

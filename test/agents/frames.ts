@@ -19,3 +19,8 @@ export function framesIn(shown: string): Frame[] {
 export function outsideFrames(shown: string): string {
   return shown.replaceAll(FRAME, "");
 }
+
+/** Of the messages, in hosts that escape what a hook says. */
+export function idsIn(shown: string): string[] {
+  return [...shown.matchAll(/(?:<|&lt;)agent-message [^\n]*? id="([^"]*)"/g)].map(([, id]) => id!);
+}

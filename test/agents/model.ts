@@ -1,6 +1,6 @@
 /**
  * A model service on loopback that answers from a script, so that a real agent runs offline. It speaks the Anthropic
- * Messages API and the OpenAI Responses API. What an agent showed its model is what stands in `requests`.
+ * Messages API, the OpenAI Responses API and that of Gemini. What an agent showed its model is what stands in `requests`.
  */
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
@@ -44,8 +44,8 @@ export class ScriptedModel implements AsyncDisposable {
 
   /** All text that the newest request shows the model, without the instructions of the agent's maker. */
   get shown(): string {
-    const { messages, input, system, instructions } = this.requests.at(-1) ?? {};
-    return [system, instructions, messages, input].flatMap(textsIn).join("\n");
+    const { messages, input, system, instructions, systemInstruction, contents } = this.requests.at(-1) ?? {};
+    return [system, instructions, systemInstruction, messages, input, contents].flatMap(textsIn).join("\n");
   }
 
   /** What the newest request has that the one before had not. */
@@ -70,6 +70,7 @@ export class ScriptedModel implements AsyncDisposable {
     const { pathname } = new URL(request.url ?? "/", this.url);
     if (pathname === "/v1/messages") return this.#answerMessages(body, response);
     if (pathname === "/v1/responses") return this.#answerResponses(body, response);
+    if (pathname.endsWith("enerateContent")) return this.#answerGemini(body, pathname.includes(":stream"), response);
     const known = pathname.endsWith("/count_tokens");
     response.writeHead(known ? 200 : 404, { "content-type": "application/json" });
     response.end(known ? '{"input_tokens":10}' : "{}");
@@ -149,6 +150,18 @@ export class ScriptedModel implements AsyncDisposable {
     send("response.output_item.done", { output_index: 0, item });
     send("response.completed", { response: { id: `r${id}`, usage } });
     response.end();
+  }
+
+  async #answerGemini(body: Body, stream: boolean, response: ServerResponse): Promise<void> {
+    // Requests without tools are the agent's own business, such as which model to ask.
+    const aside = ((body["tools"] ?? []) as unknown[]).length === 0;
+    const step = aside ? { text: "{}" } : await this.#next(body);
+    const part = "tool" in step ? { functionCall: { name: step.tool, args: step.input ?? {} } } : { text: step.text };
+    const usageMetadata = { promptTokenCount: 1, candidatesTokenCount: 1, totalTokenCount: 2 };
+    const candidate = { content: { role: "model", parts: [part] }, finishReason: "STOP", index: 0 };
+    const answer = JSON.stringify({ candidates: [candidate], usageMetadata, modelVersion: "scripted" });
+    response.writeHead(200, { "content-type": stream ? "text/event-stream" : "application/json" });
+    response.end(stream ? `data: ${answer}\n\n` : answer);
   }
 }
 

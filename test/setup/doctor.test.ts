@@ -319,7 +319,7 @@ test("the files of agents: programs or entries missing, broken, none at all", as
   expect((await troubles(repository)).at(-1)).toMatchObject({
     level: "warning",
     about: "agents",
-    message: "none is set up here",
+    message: "none is set up here, which is right only where a plugin does it",
   });
   await repository.coord(["init", "--agent", "claude", "--agent", "codex"]);
   expect(await troubles(repository)).toEqual([]);

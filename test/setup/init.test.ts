@@ -1,5 +1,6 @@
 import {
   chmodSync,
+  cpSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -50,6 +51,32 @@ describe("what each agent gets", () => {
     expect(repository.everything()).toEqual(before);
     expect(stage.project("shop")).toBeUndefined();
     expect((await repository.coord(["init", "--remove"])).stdout).toBe("Nothing of coord init is here.\n");
+  });
+
+  test("none: nothing but the name, for an agent that has a plugin", async () => {
+    const stage = new Stage(redis.url);
+    const repository = stage.repository("shop");
+    const before = repository.everything();
+    const { code, stdout, stderr } = await repository.coord(["init", "--agent", "none"]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    expect(stdout).not.toContain("Next:");
+    expect(repository.everything()).toEqual(before);
+    expect(stage.project("shop")).toMatchObject({ worktrees: { ".": "orchestrator" } });
+  });
+
+  test("nothing that names what npx has unpacked for one run", async () => {
+    const stage = new Stage(redis.url, { installed: false });
+    const repository = stage.repository("shop");
+    const before = repository.everything();
+    const dist = path.join(stage.home, ".npm/_npx/0123456789abcdef/node_modules/cli-coordination/dist");
+    cpSync(path.resolve(import.meta.dirname, "../../dist"), dist, { recursive: true });
+    const { code, stderr } = await repository.run(path.join(dist, "coord.cjs"), ["init"]);
+    expect(code).toBe(1);
+    expect(stderr).toContain(
+      "npx has unpacked coord for this run only, and the agents' files would name that place.\n" +
+        "npm install --global cli-coordination, then coord init.\n",
+    );
+    expect(repository.everything()).toEqual(before);
   });
 
   test("Claude Code is the default, and the report says what to do next", async () => {

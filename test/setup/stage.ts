@@ -95,9 +95,14 @@ export class Folder {
     return new Folder(path.resolve(this.path, name), this.env);
   }
 
-  async coord(args: readonly string[], settings: Record<string, string> = {}): Promise<Ended> {
+  coord(args: readonly string[], settings: Record<string, string> = {}): Promise<Ended> {
+    return this.run(path.join(DIST, "coord.cjs"), args, settings);
+  }
+
+  /** @param program a file of JavaScript */
+  async run(program: string, args: readonly string[], settings: Record<string, string> = {}): Promise<Ended> {
     const options = { cwd: this.path, env: { ...this.env, ...settings }, timeout: PATIENCE_MS } as const;
-    const child = spawn(process.execPath, [path.join(DIST, "coord.cjs"), ...args], { ...options, stdio: "pipe" });
+    const child = spawn(process.execPath, [program, ...args], { ...options, stdio: "pipe" });
     child.stdin.end();
     let [stdout, stderr] = ["", ""];
     child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));

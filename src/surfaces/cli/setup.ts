@@ -17,9 +17,12 @@ interface Reporting {
   json?: true | undefined;
 }
 
+/** With `none` only the name is written down: a plugin gives the agent its tools and hooks. */
+type AgentChoice = Agent | "none";
+
 export interface InitCommand extends Reporting {
   instance?: string | undefined;
-  agent?: Agent[] | undefined;
+  agent?: AgentChoice[] | undefined;
   dryRun?: boolean | undefined;
   remove?: boolean | undefined;
   prefix?: string | undefined;
@@ -29,7 +32,7 @@ export interface InitCommand extends Reporting {
 }
 
 export interface WorktreeCommand extends Reporting, Omit<WorktreeOptions, "agents"> {
-  agent?: Agent[] | undefined;
+  agent?: AgentChoice[] | undefined;
 }
 
 const { green, yellow, red, bold, dim } = colorsFor(process.stdout);
@@ -45,7 +48,7 @@ const START: Record<Agent, string> = {
 /** @returns the exit code */
 export async function init({ agent, dryRun = false, remove, json, ...given }: InitCommand): Promise<number> {
   const place = findPlace(workingFolder());
-  const agents = agent ?? (remove ? [] : DEFAULT_AGENTS);
+  const agents = agentsOf(agent ?? (remove ? [] : DEFAULT_AGENTS));
   const announce = (decision: Decision): void => {
     if (json) return;
     if (dryRun) process.stderr.write(`${renderDecision(decision)}\n`);
@@ -65,9 +68,13 @@ export async function init({ agent, dryRun = false, remove, json, ...given }: In
   return report(result, () => renderSetUp(result, place, agents, given.allow !== false));
 }
 
+function agentsOf(choices: readonly AgentChoice[]): Agent[] {
+  return choices.filter((choice) => choice !== "none");
+}
+
 /** @returns the exit code */
 export async function worktreeAdd(name: string, { agent, json, ...options }: WorktreeCommand): Promise<number> {
-  const agents = agent ?? DEFAULT_AGENTS;
+  const agents = agentsOf(agent ?? DEFAULT_AGENTS);
   const result = await addWorktree(workingFolder(), name, { ...options, agents });
   if (json) printJson(successToWire(result));
   else {
@@ -131,7 +138,7 @@ function renderSetUp(
 ): string {
   const outside = place.tree.gitDirectory === undefined && place.tree.problem === undefined;
   const where = outside ? ` in ${visible(root)}, which is outside of git` : "";
-  const nothing = files.every(({ state }) => state === "unchanged");
+  const nothing = files.length > 0 && files.every(({ state }) => state === "unchanged");
   const folder = relative(workingFolder(), root);
   const start = agents.map((agent) => START[agent]).join(" or ");
   const next = folder === "" ? start : `cd ${shellLine([folder])} && ${start}`;
@@ -142,7 +149,7 @@ function renderSetUp(
       ? ["Claude Code calls the tools of coord without asking; coord init --no-allow leaves that out."]
       : []),
     ...(registered ? ["Broadcasts reach it from now on."] : []),
-    `Next: ${bold(next)}`,
+    ...(agents.length === 0 ? [] : [`Next: ${bold(next)}`]),
   ].join("\n");
 }
 

@@ -59,9 +59,10 @@ export function doctor(grammar: Grammar): void {
 
 /** Repeated for several. */
 function agentOption(): Option {
-  return new Option("--agent <agent...>", "Which agent works here, repeated for several; default claude").choices(
-    AGENTS,
-  );
+  return new Option(
+    "--agent <agent...>",
+    "Which agent works here, repeated for several; default claude; none where a plugin sets it up",
+  ).choices([...AGENTS, "none"]);
 }
 
 /** A program of its own: only these commands need git and the parsers. */

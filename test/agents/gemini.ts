@@ -1,0 +1,31 @@
+/** The real Gemini CLI, told to take its answers from a scripted model. */
+import { existsSync } from "node:fs";
+import { mkdir, writeFile } from "node:fs/promises";
+import { homedir } from "node:os";
+import path from "node:path";
+import type { ScriptedModel } from "./model.ts";
+import { type Outcome, outcomeOf } from "./outcome.ts";
+import type { Stage } from "./stage.ts";
+
+const DEFAULT = ".cache/coord-e2e/gemini/node_modules/.bin/gemini";
+export const GEMINI: string = process.env["COORD_E2E_GEMINI"] ?? path.join(homedir(), DEFAULT);
+export const hasGemini: boolean = existsSync(GEMINI);
+
+export async function runGemini(
+  stage: Stage,
+  model: ScriptedModel | undefined,
+  cwd: string,
+  ...args: string[]
+): Promise<Outcome> {
+  const settings = path.join(stage.home, ".gemini/settings.json");
+  await mkdir(path.dirname(settings), { recursive: true });
+  await writeFile(settings, '{"security": {"auth": {"selectedType": "gemini-api-key"}}}');
+  const env = {
+    ...stage.env,
+    GEMINI_CLI_TRUST_WORKSPACE: "true",
+    GEMINI_API_KEY: "dummy",
+    // Nothing must leave this machine: without a model of ours this is a closed port.
+    GOOGLE_GEMINI_BASE_URL: model?.url ?? "http://127.0.0.1:9",
+  };
+  return outcomeOf(GEMINI, args, { cwd, env });
+}

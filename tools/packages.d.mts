@@ -1,0 +1,2 @@
+/** For the tests, which are type-checked. */
+export function packages(): Promise<Record<string, unknown>>;
