@@ -144,7 +144,7 @@ export class Bench {
     return Object.fromEntries(names.filter(differs).map((name) => [name, after[name]]));
   }
 
-  /** Ids become m1, m2 … in their order, times `<time>`, idempotency keys that clients made up `<uuid>`. */
+  /** Ids become m1, m2 … in their order, times `<time>`, idempotency keys that clients made up `<uuid>`, seals `<digest>`. */
   async plain<T>(value: T): Promise<T> {
     const text = JSON.stringify([value, await this.#timeline()]);
     const ids = [...new Set(text.match(ID) ?? [])].sort();
@@ -153,6 +153,7 @@ export class Bench {
         .replace(ID, (id) => `m${ids.indexOf(id) + 1}`)
         .replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/g, "<time>")
         .replace(/(?<!\d)\d{16}(?!\d)/g, "<time>")
+        .replace(/^[0-9a-f]{40}$/, "<digest>")
         .replace(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/, "<uuid>");
     return mapText(value, replaced) as T;
   }

@@ -148,6 +148,7 @@ class RedisTestCase(unittest.IsolatedAsyncioTestCase):
             part = _ID.sub(lambda id: labels[id[0]], part)
             part = re.sub(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{3}Z", "<time>", part)
             part = re.sub(r"(?<![0-9])[0-9]{16}(?![0-9])", "<time>", part)
+            part = re.sub(r"\A[0-9a-f]{40}\Z", "<digest>", part)
             return re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "<uuid>", part)
 
         return map_strings(value, replaced)

@@ -92,7 +92,9 @@ class _Scene:
         if label not in self._clients:
             options = self._named.get(label, {"instance": label})
             env = {**_NO_DEADLINES, **options.get("env", {})}
-            self._clients[label] = self._test.client(options.get("instance"), env=env)
+            # By the environment, which may also log in.
+            env = {"REDIS_URL": self._test.redis.url, **env}
+            self._clients[label] = self._test.client(options.get("instance"), redis=None, env=env)
         return self._clients[label]
 
     def _with_ids(self, value: Any, pattern: str) -> Any:
