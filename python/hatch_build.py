@@ -11,5 +11,5 @@ class RootFiles(BuildHookInterface):  # type: ignore[type-arg]
         if (Path(self.root) / "coordination" / "protocol.json").is_file():
             return  # a source distribution has them in the package already
         root = Path(self.root).parent
-        for file in (root / "protocol.json", *sorted(root.glob("lua/**/*.lua"))):
+        for file in (root / "protocol.json", root / "lua/replies.json", *sorted(root.glob("lua/**/*.lua"))):
             build_data["force_include"][str(file)] = f"coordination/{file.relative_to(root)}"

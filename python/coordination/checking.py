@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Awaitable, Callable
+from typing import Any, Awaitable, Callable
 
 from .definition import BROADCAST, LIMITS
 from .replies import read_page, read_pages
 from .results import CheckResult
 from .session import Session
+from .steps import steps
 from .validation import check_flag, check_instance, check_limit, check_message_id, check_type, check_wait_seconds
 from .waiting import look_until
 
@@ -50,15 +51,16 @@ async def show_message(session: Session, message_id: str, thread: bool) -> Check
     """One message whole, or its conversation."""
     id = check_message_id(message_id, "message_id")
     pages, since, left = [], "", LIMITS["list_maximum"]
-    while True:
+    for _ in steps():
         arguments = {"message_id": id, "thread": "1" if thread else "0", "since": since, "limit": str(left), "mark": "1"}
         page = read_page(await session.read("show", arguments))
         pages.append(page)
-        since, left = page["next_since"], left - len(page["messages"]) - len(page["unreadable"])
+        since, left = page.get("next_since", ""), left - len(page["messages"]) - len(page["unreadable"])
         if left <= 0:
             page["step"] = False
         if not page["step"]:
-            return read_pages(pages, True)
+            break
+    return read_pages(pages, True)
 
 
 def check_arguments(
@@ -92,7 +94,7 @@ def check_arguments(
     }
 
 
-async def _check_in_steps(call: Callable[[dict[str, str]], Awaitable[str]], arguments: dict[str, str]) -> CheckResult:
+async def _check_in_steps(call: Callable[[dict[str, str]], Awaitable[Any]], arguments: dict[str, str]) -> CheckResult:
     """Reads on while one call may not read enough (G12), until the result is full or so many entries have been looked at."""
     ascending = arguments["pending"] == "1" or arguments["unread"] == "1" or arguments["since"] != ""
     limit, examined = int(arguments["limit"]), 0
@@ -100,14 +102,14 @@ async def _check_in_steps(call: Callable[[dict[str, str]], Awaitable[str]], argu
     while True:
         page = read_page(await call(arguments))
         pages.append(page)
-        examined += page["examined"]
+        examined += max(1, page["examined"])
         limit -= len(page["messages"]) + len(page["unreadable"])
         if limit <= 0:
             page["step"] = False  # it is not the search that ended
-        if not page["step"] or examined >= LIMITS["examined_maximum"]:
+        cursor = page.get("next_since" if ascending else "next_before", "")
+        if not page["step"] or examined >= LIMITS["examined_maximum"] or not cursor:
             return read_pages(pages, ascending)
-        cursor = {"since": page["next_since"]} if ascending else {"before": page["next_before"]}
-        arguments = {**arguments, "limit": str(limit), **cursor}
+        arguments = {**arguments, "limit": str(limit), "since" if ascending else "before": cursor}
 
 
 def _newest_arguments(inbox: str) -> dict[str, str]:

@@ -15,6 +15,7 @@ from redis import exceptions
 from .connection_settings import ConnectionSettings
 from .errors import CoordinationError, ErrorCode
 from .link import CLOSED, NeverSent
+from .reply_shapes import WrongReply
 
 E = TypeVar("E", bound=BaseException)
 
@@ -119,7 +120,7 @@ def is_passing(reply: Exception) -> bool:
 def refusal(settings: ConnectionSettings, reply: Exception) -> CoordinationError:
     """Our own refusals are `CODE sentence<TAB>hint`, with LOOP `<TAB>seconds`; everything else comes from Redis."""
     text = reply_text(reply)
-    parts = re.match(r"(\w+) ([^\t]*)(?:\t([^\t]*)(?:\t(\d+))?)?", text, re.DOTALL)
+    parts = re.match(r"(\w+) ([^\t]*)(?:\t([^\t]*)(?:\t([0-9]{1,9}))?)?", text, re.DOTALL)
     if parts is not None and parts[1] in ErrorCode.__members__:
         seconds = None if parts[4] is None else int(parts[4])
         return CoordinationError(ErrorCode(parts[1]), parts[2], parts[3] or "", retry_after_seconds=seconds)
@@ -179,6 +180,8 @@ def explain(settings: ConnectionSettings, cause: BaseException) -> tuple[str, st
         return f"the cluster cannot serve this namespace now ({text})", "Look at CLUSTER INFO, and try again."
     if "DB index" in text:
         return f"there is no database {settings.db}", "Check REDIS_DB."
+    if isinstance(cause, WrongReply):
+        return text, where
     if isinstance(cause, exceptions.InvalidResponse) or re.search("[Pp]rotocol [Ee]rror", text):
         return "what answers there is not Redis", where
     if text == CLOSED:

@@ -55,6 +55,7 @@ class Link:
         self._on_push: Callable[[list[Any]], None] = lambda push: None
         self._on_end: Callable[[Link], None] = lambda link: None
         self._waiting: deque[asyncio.Future[Any]] = deque()
+        self._subscribed = False
         self._ended = False
         self._reading = asyncio.create_task(self._read())
 
@@ -74,6 +75,7 @@ class Link:
         if self._ended or not self._wire.is_connected:
             raise NeverSent
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._subscribed = self._subscribed or command[0] == "SUBSCRIBE"
         # Written before anybody else can write: nothing is awaited between this line and the socket.
         self._waiting.append(answer)
         try:
@@ -98,7 +100,9 @@ class Link:
                     self._answer(error)  # replies as well, behind which redis-py closes the connection
                     raise
                 else:
-                    if isinstance(reply, list) and reply and reply[0] == "message":
+                    if self._subscribed and isinstance(reply, list) and reply[:1] == ["message"]:
+                        if len(reply) != 3 or not all(isinstance(part, str) for part in reply):
+                            raise InvalidResponse("a message is a channel and a text")
                         self._on_push(reply)
                     else:
                         self._answer(reply)
@@ -112,7 +116,7 @@ class Link:
 
     def _answer(self, reply: Any) -> None:
         if not self._waiting:
-            return
+            raise InvalidResponse("a reply that nobody waits for")
         answer = self._waiting.popleft()
         if answer.done():
             return

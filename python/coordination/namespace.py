@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Sequence
 
 from .definition import LIMITS
@@ -10,6 +9,7 @@ from .publishing import namespace_argument
 from .replies import read_namespace_settings, read_page, read_pages, read_stats
 from .results import CheckResult, ForgetResult, ForgetUnseenResult, NamespaceSettings, StatsResult
 from .session import FIRST, Session
+from .steps import steps
 from .validation import (
     check_instance,
     check_limit,
@@ -27,9 +27,12 @@ class Namespace:
         self._session = session
 
     async def get_stats(self) -> StatsResult:
-        pages = [read_page(await self._session.read("stats", {"cursor": FIRST}))]
-        while pages[-1]["cursor"] != FIRST:
-            pages.append(read_page(await self._session.read("stats", {"cursor": pages[-1]["cursor"]})))
+        pages, cursor = [], FIRST
+        for _ in steps():
+            pages.append(read_page(await self._session.read("stats", {"cursor": cursor})))
+            cursor = pages[-1]["cursor"]
+            if cursor == FIRST:
+                break
         return read_stats(pages)
 
     async def forget_instance(self, instance: str) -> ForgetResult:
@@ -49,13 +52,15 @@ class Namespace:
 
     async def _forget(self, instance: str, unseen_seconds: str) -> ForgetResult | None:
         """None where it was seen in the meantime."""
-        pending = 0
-        while True:
+        pending, seen = 0, False
+        for _ in steps():
             arguments = {"instance": instance, "unseen_seconds": unseen_seconds}
-            step = json.loads(await self._session.store.run("forget", arguments))
+            step = await self._session.store.run("forget", arguments)
             pending += step["pending"]
+            seen = step["seen"] and unseen_seconds != ""
             if not step["more"]:
-                return None if step["seen"] else {"instance": instance, "pending": pending}
+                break
+        return None if seen else {"instance": instance, "pending": pending}
 
     async def list_dead(self, limit: int | None) -> CheckResult:
         return await self._dead("list", LIMITS["list_default"] if limit is None else check_limit(limit), ())
@@ -71,14 +76,15 @@ class Namespace:
 
     async def _dead(self, action: str, limit: int, ids: Sequence[str]) -> CheckResult:
         pages, cursor, left = [], "", limit
-        while True:
+        for _ in steps():
             orchestrator = self._session.settings.orchestrator
             arguments = {"action": action, "limit": str(left), "cursor": cursor, "orchestrator": orchestrator}
             page = read_page(await self._session.read("dead", arguments, ids))
             pages.append(page)
-            cursor, left = page["cursor"], left - len(page["messages"]) - len(page["unreadable"])
+            cursor, left = page.get("cursor", ""), left - len(page["messages"]) - len(page["unreadable"])
             if cursor == "":
-                return read_pages(pages, True)
+                break
+        return read_pages(pages, True)
 
     async def get_settings(self) -> NamespaceSettings:
         return await self._settings("", "")

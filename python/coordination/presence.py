@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from datetime import datetime, timezone
 from typing import Mapping, cast
 
 from .definition import LIMITS
+from .reply_shapes import parse_json
 from .results import Doing, InstancePresence, PresenceStatus, SessionFacts
 
 
@@ -31,7 +31,7 @@ def read_presence(
     reported, never raised: the other instances are still listed.
     """
     try:
-        entry = json.loads(value)
+        entry = parse_json(value)
     except ValueError:
         return _unreadable(instance, pending, "the entry is not JSON")
     fields = entry if isinstance(entry, dict) else {}
@@ -96,7 +96,7 @@ def _status_at(age_seconds: float, timeout_seconds: int) -> PresenceStatus:
 #: A time, as scripts write it.
 _MICROSECONDS = re.compile(r"[0-9]{1,16}")
 _TEXT = (str,)
-_NUMBER = (int, float)
+_NUMBER = (int,)
 _FACTS: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(("id", "agent", "host", "cwd", "branch", "activity", "joined"), _TEXT),
     **dict.fromkeys(("pid", "agent_pid"), _NUMBER),
@@ -106,8 +106,8 @@ _FACTS: Mapping[str, tuple[type, ...]] = {
 def read_stored_session(text: str) -> SessionFacts:
     """A session as JSON. What cannot be read tells nothing: that there was one is told all the same."""
     try:
-        return read_session(json.loads(text))
-    except (ValueError, RecursionError):
+        return read_session(parse_json(text))
+    except ValueError:
         return {}
 
 

@@ -10,7 +10,7 @@ import re
 from dataclasses import replace
 from typing import Awaitable, Callable, TypeVar
 
-from redis.exceptions import RedisError
+from redis.exceptions import InvalidResponse, RedisError
 
 from .connection_settings import Address, ConnectionSettings, Discovery, Login
 from .failures import GONE, REPLIES, NoPrimary, address_of, explain, is_passing, reply_text
@@ -48,12 +48,12 @@ async def _ask_sentinel(settings: ConnectionSettings, discovery: Discovery, sent
         await link.close()
         if not isinstance(answer, list):
             raise RedisError(f"it watches no {discovery.master}")
-        return Address(answer[0], int(answer[1]))
+        return _address(*map(str, answer[:2]))
 
     async def still_primary(link: Link) -> Link:
         answer = await link.call("ROLE")
         # Sentinels name the old primary until the new one has been promoted; it may be a replica already.
-        if not isinstance(answer, list) or answer[0] != "master":
+        if not isinstance(answer, list) or answer[:1] != ["master"]:
             raise RedisError("it is no primary any more")
         return link
 
@@ -74,7 +74,7 @@ async def _ask_node(settings: ConnectionSettings, prefix: str, seed: Address, de
                 raise
             await link.close()
             # A node that does not know its own name leaves it out.
-            return Address(moved[1] or node.host, int(moved[2]))
+            return _address(moved[1] or node.host, moved[2])
         return link
 
     for redirects in range(_REDIRECTS_MAXIMUM + 1):
@@ -83,6 +83,13 @@ async def _ask_node(settings: ConnectionSettings, prefix: str, seed: Address, de
             return found
         node = found
     raise NoPrimary("its nodes disagree about who holds the namespace", "Look at CLUSTER NODES.", True)
+
+
+def _address(host: str = "", port: str = "") -> Address:
+    """As a server names another one."""
+    if host == "" or re.fullmatch("[0-9]{1,5}", port) is None or not 0 < int(port) < 65536:
+        raise InvalidResponse("an address is a host and a port")
+    return Address(host, int(port))
 
 
 async def _ask(

@@ -10,7 +10,6 @@ from .addressing import asks_for_acknowledgement, default_recipient, direction_p
 from .definition import BROADCAST, TYPE_RULES
 from .errors import CoordinationError, ErrorCode, invalid
 from .presence import parse_time, read_presence
-from .replies import read_fields
 from .results import NamespaceSettings, PublishResult, Recipient
 from .session import Session
 from .settings import Settings
@@ -137,8 +136,7 @@ def namespace_argument(settings: NamespaceSettings) -> str:
     return " ".join(str(value) for value in settings.values() if value != "off")
 
 
-def _read_publish(reply: Sequence[Any], arguments: Mapping[str, str], me: str, settings: Settings) -> PublishResult:
-    fields = read_fields(reply)
+def _read_publish(fields: Mapping[str, str], arguments: Mapping[str, str], me: str, settings: Settings) -> PublishResult:
     to = fields["to"]
     now = parse_time(fields["timestamp"]) or 0
     unwoken = fields.get("asleep", "").split()

@@ -1,12 +1,15 @@
-"""What the scripts return, as the results of the operations."""
+"""What the scripts return, as the results of the operations.
+
+The store has compared it with `lua/replies.json`: what is said here of a reply is so.
+"""
 
 from __future__ import annotations
 
-import json
 from math import inf
 from typing import Any, Mapping, Sequence, cast
 
 from .presence import read_presence
+from .reply_shapes import parse_json
 from .results import (
     AckRefusal,
     AckResult,
@@ -20,9 +23,9 @@ from .results import (
     SweepResult,
 )
 
-def read_page(reply: str) -> dict[str, Any]:
+def read_page(reply: Any) -> dict[str, Any]:
     """What one call of a script has read of a list. `step`: one call may read no more, go on from the cursor."""
-    return cast("dict[str, Any]", json.loads(reply))
+    return cast("dict[str, Any]", reply)
 
 
 #: Of a message, see lua/parts/messages.lua; behind these stands what only some have.
@@ -53,33 +56,31 @@ def read_pages(pages: Sequence[dict[str, Any]], ascending: bool) -> CheckResult:
     return result
 
 
-def read_acks(reply: Sequence[str], ids: Sequence[str], acknowledged_by: str) -> list[AckResult | AckRefusal]:
+def read_acks(reply: Sequence[dict[str, Any]], ids: Sequence[str], acknowledged_by: str) -> list[AckResult | AckRefusal]:
     results: list[AckResult | AckRefusal] = []
-    for id, outcome in zip(ids, map(json.loads, reply)):
+    for id, outcome in zip(ids, reply):
         by = {} if "code" in outcome else {"acknowledged_by": acknowledged_by}
         results.append(cast("AckResult", {"message_id": id, **by, **outcome}))
     return results
 
 
-def read_presences(pages: Sequence[Sequence[str]], timeout_seconds: int) -> PresenceResult:
+def read_presences(pages: Sequence[dict[str, Any]], timeout_seconds: int) -> PresenceResult:
     """The pages of all instances; one that was seen on two of them stands once."""
     listed = {}
-    for *entries, about in pages:
-        page = json.loads(about)
-        for name, pending, entry in zip(page.get("names", ()), page.get("pending", ()), entries):
+    for page in pages:
+        for name, pending, entry in zip(page.get("names", ()), page.get("pending", ()), page["entries"]):
             listed[name] = presence = read_presence(name, entry, pending, int(page["now"]), timeout_seconds)
             if presence["doing"] == "idle" and name in page["asleep"].split(" "):
                 presence["asleep"] = True  # else it has gone without a word
     return {"instances": {name: listed[name] for name in sorted(listed)}}
 
 
-def presences_cursor(page: Sequence[str]) -> str:
-    return cast("str", json.loads(page[-1])["cursor"])
+def presences_cursor(page: dict[str, Any]) -> str:
+    return cast("str", page["cursor"])
 
 
-def read_notifications(reply: str) -> tuple[NotificationsResult, str]:
+def read_notifications(stored: dict[str, Any]) -> tuple[NotificationsResult, str]:
     """The events, and the loan that holds them until they are confirmed ("" where there are none)."""
-    stored = json.loads(reply)
     events = [_read_event(event) for event in stored["events"]]
     return {"count": len(events), "notifications": events, "remaining": stored["remaining"]}, stored["loan"]
 
@@ -87,7 +88,7 @@ def read_notifications(reply: str) -> tuple[NotificationsResult, str]:
 def _read_event(text: str) -> CoordinationEvent:
     """Unknown fields of a newer version come along."""
     try:
-        event = json.loads(text)
+        event = parse_json(text)
     except ValueError:
         return {"event": "unreadable", "reason": "the queue holds something that is not JSON"}
     if not isinstance(event, dict) or not isinstance(event.get("event"), str):
@@ -106,22 +107,27 @@ _EVENT_FIELDS: Mapping[str, tuple[type, ...]] = {
 def _relied_on(name: str, value: object) -> bool:
     if name == "instances":
         return isinstance(value, list) and all(isinstance(item, str) for item in value)
-    return name not in _EVENT_FIELDS or type(value) in _EVENT_FIELDS[name]
+    return _is_flat(value) if name not in _EVENT_FIELDS else type(value) in _EVENT_FIELDS[name]
 
 
-def read_fields(reply: Sequence[Any]) -> dict[str, Any]:
-    """A reply that is names and values in turn."""
-    return dict(zip(reply[::2], reply[1::2]))
+#: How deep a field of a newer version may be nested: what has no bound cannot be written as JSON again.
+_DEPTH_MAXIMUM = 32
 
 
-def read_namespace_settings(reply: Sequence[str]) -> NamespaceSettings:
-    settings = read_fields(reply).items()
+def _is_flat(value: object, depth: int = 0) -> bool:
+    if not isinstance(value, (dict, list)):
+        return True
+    parts = value.values() if isinstance(value, dict) else value
+    return depth < _DEPTH_MAXIMUM and all(_is_flat(part, depth + 1) for part in parts)
+
+
+def read_namespace_settings(reply: Mapping[str, str]) -> NamespaceSettings:
+    settings = reply.items()
     return cast(NamespaceSettings, {name: value if name == "senders" else int(value) for name, value in settings})
 
 
-def read_sweep(reply: str) -> tuple[SweepResult, float]:
+def read_sweep(result: dict[str, Any]) -> tuple[SweepResult, float]:
     """With the seconds until the next deadline."""
-    result = json.loads(reply)
     following = result.pop("next_milliseconds", inf)
     return cast(SweepResult, result), following / 1000
 

@@ -6,17 +6,12 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha1
-from typing import Literal
 
 from .definition import DATA
 
 #: Taking events: a repeat takes the next ones, and the first come again only when their loan has run out. Retried twice, a
 #: message that has died again in between would be retried twice.
 _NOT_REPEATABLE = frozenset({"notifications", "collect", "dead"})
-
-#: What scripts reply with, in JSON or as a list; all others with a text.
-_OBJECTS = frozenset({"check", "collect", "dead", "forget", "join", "notifications", "search", "show", "stats", "sweep"})
-_LISTS = frozenset({"ack", "export", "presence", "publish", "settings"})
 
 
 @dataclass(frozen=True)
@@ -27,8 +22,6 @@ class Script:
     arguments: tuple[str, ...]
     #: Running it twice does no more than running it once, so it may be sent again when an answer was lost.
     repeatable: bool
-    #: An object comes as JSON.
-    replies: Literal["object", "list", "text"]
 
 
 @cache
@@ -37,8 +30,7 @@ def script(name: str) -> Script:
     flags, newline, verb = _lua(name).partition("\n")
     rest = re.sub(r"^-- USES +(.+)\n", _parts, verb, flags=re.MULTILINE)
     source = "".join((flags, newline, _lua("prelude"), rest))
-    replies: Literal["object", "list", "text"] = "list" if name in _LISTS else "object" if name in _OBJECTS else "text"
-    return Script(source, sha1(source.encode()).hexdigest(), _arguments(verb), name not in _NOT_REPEATABLE, replies)
+    return Script(source, sha1(source.encode()).hexdigest(), _arguments(verb), name not in _NOT_REPEATABLE)
 
 
 def _parts(uses: re.Match[str]) -> str:

@@ -9,6 +9,7 @@ from .query import parse_query
 from .replies import read_page, read_pages
 from .results import CheckResult
 from .session import Session
+from .steps import steps
 from .validation import check_limit, check_message_id
 
 
@@ -24,17 +25,18 @@ async def search(session: Session, query: object, limit: object, before: object)
     now = asyncio.get_running_loop().time
     deadline = now() + LIMITS["search_milliseconds"] / 1000
     pages = []
-    while True:
+    for _ in steps():
         page = read_page(await run("search", {**cursor, "limit": str(left), **_UNBOUNDED}, further))
         pages.append(page)
         left -= len(page["messages"]) + len(page["unreadable"])
         if left <= 0:
             page["step"] = False  # it is not the time that ended it
-        cursor = {"before": page["next_before"], "cursor": page["cursor"]}
+        cursor = {"before": page.get("next_before", ""), "cursor": page.get("cursor", "")}
         # Not within a message: the caller's cursor knows nothing of that, and it would begin with this one again.
         over = now() >= deadline and not cursor["cursor"]
         if not page["step"] or over:
-            return read_pages(pages, False)
+            break
+    return read_pages(pages, False)
 
 
 #: Results are never cut here, and a library does not look: its calls keep the presence of its instance.

@@ -17,6 +17,7 @@ from .presence import read_stored_session
 from .replies import presences_cursor, read_presences, read_sweep
 from .results import Joined, PresenceResult, SessionFacts, SweepResult
 from .settings import Settings
+from .steps import steps
 from .store import Replicated, Store
 from .waiting import Sweeper
 
@@ -130,9 +131,12 @@ class Session:
     async def presences(self, reader: str | None = None) -> PresenceResult:
         """Every instance, in as many steps as that takes."""
         name = (self.settings.instance_id or "") if reader is None else reader
-        pages = [await self._run_as(name, "presence", {"cursor": FIRST}, ())]
-        while (cursor := presences_cursor(pages[-1])) != FIRST:
+        pages, cursor = [], FIRST
+        for _ in steps():
             pages.append(await self._run_as(name, "presence", {"cursor": cursor}, ()))
+            cursor = presences_cursor(pages[-1])
+            if cursor == FIRST:
+                break
         return read_presences(pages, self.settings.presence_timeout_seconds)
 
     async def _somebody_is_there(self, instance: str) -> bool:
@@ -148,7 +152,7 @@ class Session:
         self._facts = facts
         process = _process_of(facts)
         told: dict[str, object] = {**facts, "process": process} if process else {**facts}
-        reply = await self.store.run(
+        told_back = await self.store.run(
             "join",
             {
                 "instance": self.instance,
@@ -164,7 +168,6 @@ class Session:
                 "tell": "1" if tell else "0",
             },
         )
-        told_back = json.loads(reply)
         if "code" in told_back:
             raise CoordinationError(ErrorCode(told_back["code"]), told_back["error"], hint=told_back["hint"])
         self._fence = self._joined = told_back["number"]

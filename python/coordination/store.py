@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Awaitable, Callable, Mapping, NamedTuple, Sequence
 
-from redis.exceptions import InvalidResponse, NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisError
 
 from .connection import FAILOVER_PAUSE_SECONDS, Connection
 from .connection_settings import ConnectionSettings
@@ -16,6 +16,7 @@ from .errors import CoordinationError
 from .failures import GONE, REPLIES, is_passing, refusal, reply_text, timed_out, too_old, unavailable
 from .keys import events_channel, meta_key, notify_channel
 from .link import Link, NeverSent, timeout_at
+from .reply_shapes import WrongReply, read_reply
 from .scripts import Script, script
 from .subscription import Listener, Subscription
 
@@ -68,7 +69,8 @@ class Store:
     async def run(self, name: str, arguments: Mapping[str, str], further: Sequence[str] = ()) -> Any:
         """Runs one script; `further` are values behind the named arguments, for scripts that take a list.
 
-        What it refuses is raised as the CoordinationError it stands for. UNAVAILABLE when nothing was sent, or when an
+        What it refuses is raised as the CoordinationError it stands for; what it returns has every part that
+        `lua/replies.json` says of it, JSON as what it holds. UNAVAILABLE when nothing was sent, or when an
         answer was lost and could not be had again (the sentence says so); TIMEOUT after 5 seconds without an answer.
         """
         reply, _ = await self._run(name, arguments, further, _NO_REPLICAS)
@@ -84,6 +86,7 @@ class Store:
         self, name: str, arguments: Mapping[str, str], further: Sequence[str], replication: Replication
     ) -> Replicated:
         verb = script(name)
+        asked = len(further)
         values = [arguments[argument] for argument in verb.arguments]
         values += further
         deadline = asyncio.get_running_loop().time() + LIMITS["operation_milliseconds"] / 1000
@@ -92,10 +95,11 @@ class Store:
         while True:
             try:
                 async with timeout_at(deadline):
-                    return await self._send(link, verb, values, replication)
-            except REPLIES as reply:
-                if not self._may_pass(reply, deadline):
-                    raise await self._refused(link, reply) from reply
+                    reply, replicas = await self._send(link, verb, values, replication)
+                    return Replicated(read_reply(name, reply, asked), replicas)
+            except REPLIES as refused:
+                if not self._may_pass(refused, deadline):
+                    raise await self._refused(link, refused) from refused
                 link.drop()
                 await asyncio.sleep(FAILOVER_PAUSE_SECONDS)
                 link = await self._connection.open(deadline)
@@ -123,13 +127,10 @@ class Store:
 
     async def _send(self, link: Link, verb: Script, values: Sequence[str], replication: Replication) -> Replicated:
         try:
-            replicated = await self._call(link, replication, "EVALSHA", verb.sha, "1", self._meta, *values)
+            return await self._call(link, replication, "EVALSHA", verb.sha, "1", self._meta, *values)
         except NoScriptError:
             # After a restart or SCRIPT FLUSH: EVAL loads and runs it in one step.
-            replicated = await self._call(link, replication, "EVAL", verb.source, "1", self._meta, *values)
-        if not _is_expected(verb, replicated.reply):
-            raise InvalidResponse
-        return replicated
+            return await self._call(link, replication, "EVAL", verb.source, "1", self._meta, *values)
 
     async def _call(self, link: Link, replication: Replication, *command: str) -> Replicated:
         if replication.replicas == 0:
@@ -143,9 +144,9 @@ class Store:
         if "compiling script" in reply_text(reply).lower():
             try:
                 info = await link.call("INFO", "server")
-            except GONE:
+            except (*REPLIES, *GONE):
                 info = ""
-            version = re.search(r"^redis_version:((\d+)\S*)", info, re.MULTILINE)
+            version = re.search(r"^redis_version:(([0-9]{1,4})\S*)", str(info), re.MULTILINE)
             if version is not None and int(version[2]) < 7:
                 return too_old(self._settings, version[1])
         return refusal(self._settings, reply)
@@ -167,17 +168,12 @@ class Store:
             await self._subscription.close()
 
 
-def _is_expected(verb: Script, reply: Any) -> bool:
-    """A server that is none, or a proxy that has lost count, may answer with something else than what the script replies."""
-    if verb.replies == "list":
-        return isinstance(reply, list)
-    return isinstance(reply, str) and (verb.replies == "text" or reply.startswith("{"))
-
-
 async def _confirmed(link: Link, replication: Replication) -> int:
     """The script has run: a refusal to wait is an answer that was lost, and not a refusal of the script."""
     try:
-        count: int = await link.call("WAIT", str(replication.replicas), str(replication.milliseconds))
+        count: object = await link.call("WAIT", str(replication.replicas), str(replication.milliseconds))
     except REPLIES as reply:
         raise RedisError(reply_text(reply)) from reply
+    if not isinstance(count, int):
+        raise WrongReply
     return count

@@ -154,7 +154,7 @@ class Unreachable(RedisTestCase):
         self.addCleanup(server.close)
         address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
         client = self.client("alice", redis=f"redis://{address}")
-        sentence = f"Redis at {address}: what answers there is not Redis. The connection was lost before the answer"
+        sentence = f"Redis at {address}: its answer is not what the script returns. The connection was lost before the answer"
         reply = b"+OK\r\n"
         for call in (publish(client), client.check_messages(), client.get_notifications()):
             self.assertIn(sentence, str(await self.refused(call)))

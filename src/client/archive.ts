@@ -2,6 +2,7 @@
  * A namespace as lines of JSON, and back. Each line is put back by one script that changes nothing which is there already,
  * so a file may be imported again after an interruption, or into a namespace that has gone on meanwhile.
  */
+import { steps } from "./steps.ts";
 import {
   BROADCAST,
   INSTANCE_PATTERN,
@@ -37,6 +38,9 @@ type Line =
   | { kind: "key"; instance: string; key: string; message_id: string; seconds: number }
   | { kind: "end"; messages: number };
 
+/** With the names of those for whom it is new. */
+type StoredMessage = [id: string, fields: Record<string, string>, newFor: string[]];
+
 /**
  * @param repeats whether with the keys by which publishes are repeated, for which Redis lists the names of all keys, of every
  *   namespace: that takes a user of its own (`coord acl --export`)
@@ -50,26 +54,27 @@ export async function* exportLines(
   const line = (value: Line): string => JSON.stringify(value);
   if (repeats) await page("keys", FIRST);
 
-  const kept = Object.entries(pairs((await page("head", "")) as string[])).filter(([name]) => isKept(name));
+  const kept = Object.entries((await page("head", "")) as Record<string, string>).filter(([name]) => isKept(name));
   const prefix = session.settings.keyPrefix;
   const head = { format: FORMAT, protocol: PROTOCOL_VERSION, export: newKey(), prefix };
   yield line({ kind: "namespace", ...head, meta: Object.fromEntries(kept) });
   const names = new Set<string>();
-  for (let cursor = ""; cursor !== FIRST;) {
-    const [next, ...presence] = (await page("presence", cursor || FIRST)) as [string, ...string[]];
-    for (const [instance, entry] of Object.entries(pairs(presence))) {
+  let cursor = FIRST;
+  for (const _ of steps()) {
+    const [next, presence] = (await page("presence", cursor)) as [string, [string, string][]];
+    for (const [instance, entry] of presence) {
       if (names.has(instance)) continue;
       names.add(instance);
       yield line({ kind: "instance", instance, entry });
     }
     cursor = next;
+    if (cursor === FIRST) break;
   }
   let messages = 0;
   let after = "";
-  do {
-    const [next, ...stored] = (await page("messages", after)) as [string, ...[string, string[], string[]][]];
-    for (const [id, flat, newFor] of stored) {
-      const fields = pairs(flat);
+  for (const _ of steps()) {
+    const [next, stored] = (await page("messages", after)) as [string, StoredMessage[]];
+    for (const [id, fields, newFor] of stored) {
       for (const name of [fields["from"], fields["to"], ...(fields["recipients"] ?? "").split(" ")]) {
         if (name !== undefined && name !== "" && name !== "all") names.add(name);
       }
@@ -77,18 +82,19 @@ export async function* exportLines(
       yield line({ kind: "message", id, fields, new_for: newFor });
     }
     after = next;
-  } while (after !== "");
+    if (after === "") break;
+  }
   for (const instance of names) {
     const events = (await page("queue", instance)) as string[];
     if (events.length > 0) yield line({ kind: "queue", instance, events });
   }
-  for (let cursor = repeats ? "" : FIRST; cursor !== FIRST;) {
-    const [next, ...keys] = (await page("keys", cursor || FIRST)) as [string, ...string[]];
-    for (let i = 0; i < keys.length; i += 4) {
-      const [instance, key, id, seconds] = keys.slice(i, i + 4) as [string, string, string, string];
+  for (const _ of repeats ? steps() : []) {
+    const [next, keys] = (await page("keys", cursor)) as [string, [string, string, string, string][]];
+    for (const [instance, key, id, seconds] of keys) {
       yield line({ kind: "key", instance, key, message_id: id, seconds: Math.max(1, Number(seconds)) });
     }
     cursor = next;
+    if (cursor === FIRST) break;
   }
   yield line({ kind: "end", messages });
 }
@@ -116,12 +122,6 @@ function isKept(name: string): boolean {
     ["protocol", "stamp", "sessions", "senders", ...Object.keys(NAMESPACE_SETTINGS)].includes(name) ||
     name.startsWith("published:")
   );
-}
-
-function pairs(flat: readonly string[]): Record<string, string> {
-  const values: Record<string, string> = {};
-  for (let i = 0; i < flat.length; i += 2) values[flat[i]!] = flat[i + 1]!;
-  return values;
 }
 
 /**
@@ -198,8 +198,9 @@ async function restoreMessage(
       .filter(own);
     const restored = await restore([newFor.join(" "), String(place), ...[...common, ...receipts].flat()]);
     if (restored === "") return place > 0;
+    const before = place;
     place = Number(restored);
-    if (place >= names.length) return true;
+    if (place >= names.length || place <= before) return true; // the second comes from no script of ours
   }
 }
 

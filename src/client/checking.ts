@@ -1,4 +1,5 @@
 /** Reading messages: a check as the script takes it, its wait, and one message whole. */
+import { steps } from "./steps.ts";
 import { BROADCAST, LIMITS } from "../protocol/definition.ts";
 import type { CheckRequest, CheckResult } from "../protocol/results.ts";
 import {
@@ -76,15 +77,18 @@ export async function showMessage(
 ): Promise<CheckResult> {
   const id = checkMessageId(messageId, "message_id");
   const pages = [];
-  for (let since = "", left: number = LIMITS.list_maximum; ;) {
+  let since = "";
+  let left: number = LIMITS.list_maximum;
+  for (const _ of steps()) {
     const args = { message_id: id, thread: thread ? "1" : "0", since, limit: String(left), mark: markOf(reading) };
     const page = readPage(await session.read("show", args));
     pages.push(page);
     since = page.next_since ?? "";
     left -= page.messages.length + page.unreadable.length;
     if (left <= 0) page.step = false;
-    if (!page.step) return readPages(pages, true);
+    if (!page.step) break;
   }
+  return readPages(pages, true);
 }
 
 function checkArguments(request: CheckRequest, me: string, reading: Reading): OwnArguments<"check"> {
@@ -119,14 +123,15 @@ async function checkInSteps(
   for (let rest = args; ;) {
     const page = readPage(await call(rest));
     pages.push(page);
-    examined += page.examined;
+    examined += Math.max(1, page.examined);
     limit -= page.messages.length + page.unreadable.length;
     bytes -= page.bytes;
     const full = limit <= 0 || (bounded && bytes <= 0);
     if (full) page.step = false; // it is not the search that ended
-    if (!page.step || examined >= LIMITS.examined_maximum) return readPages(pages, ascending);
-    const cursor = ascending ? { since: page.next_since! } : { before: page.next_before! };
-    rest = { ...args, limit: String(limit), bytes: bounded ? String(bytes) : "0", ...cursor };
+    const cursor = ascending ? page.next_since : page.next_before;
+    if (!page.step || examined >= LIMITS.examined_maximum || !cursor) return readPages(pages, ascending);
+    const from = ascending ? { since: cursor } : { before: cursor };
+    rest = { ...args, limit: String(limit), bytes: bounded ? String(bytes) : "0", ...from };
   }
 }
 

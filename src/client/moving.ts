@@ -1,4 +1,5 @@
 /** Brings the open mail of one name from another namespace along, as `coord move` does after a project got one of its own. */
+import { steps } from "./steps.ts";
 import { LIMITS } from "../protocol/definition.ts";
 import type { Message } from "../protocol/results.ts";
 import { invalid } from "../protocol/validation.ts";
@@ -62,13 +63,15 @@ export async function moveMail(source: CoordinationClient, target: CoordinationC
 
 async function pendingOf({ session }: CoordinationClient): Promise<Set<string>> {
   const ids = new Set<string>();
-  for (let since: string | undefined; ;) {
+  let since: string | undefined;
+  for (const _ of steps()) {
     const request = { pendingOnly: true, limit: LIMITS.list_maximum, since };
     const { messages, more, nextSince } = await check(session, request, { mark: false });
     for (const { id } of messages) ids.add(id);
-    if (!more || nextSince === undefined) return ids;
+    if (!more || nextSince === undefined) break;
     since = nextSince;
   }
+  return ids;
 }
 
 /** Of a broadcast this one's copy: the others have theirs. */

@@ -1,4 +1,5 @@
 /** What concerns the whole namespace and no instance, and so works without a name. */
+import { steps } from "./steps.ts";
 import { FIRST, type Session } from "./session.ts";
 import { LIMITS } from "../protocol/definition.ts";
 import type {
@@ -36,10 +37,14 @@ export class Namespace {
 
   async getStats(): Promise<StatsResult> {
     const pages = [];
-    for (let cursor = FIRST; ; cursor = pages.at(-1)!.cursor) {
-      pages.push(readStatsPage(await this.#session.read("stats", { cursor })));
-      if (pages.at(-1)!.cursor === FIRST) return readStats(pages);
+    let cursor = FIRST;
+    for (const _ of steps()) {
+      const page = readStatsPage(await this.#session.read("stats", { cursor }));
+      pages.push(page);
+      cursor = page.cursor;
+      if (cursor === FIRST) break;
     }
+    return readStats(pages);
   }
 
   async forgetInstance(instance: string): Promise<ForgetResult> {
@@ -60,13 +65,15 @@ export class Namespace {
 
   /** Undefined where it was seen in the meantime. */
   async #forget(instance: string, unseenSeconds: string): Promise<ForgetResult | undefined> {
-    for (let pending = 0; ;) {
+    let pending = 0;
+    for (const _ of steps()) {
       const args = { instance, unseen_seconds: unseenSeconds };
-      const step = JSON.parse((await this.#session.store.run("forget", args)) as string) as ForgetStep;
-      if (step.seen) return undefined;
+      const step = (await this.#session.store.run("forget", args)) as ForgetStep;
+      if (step.seen && unseenSeconds !== "") return undefined;
       pending += step.pending;
-      if (!step.more) return { instance, pending };
+      if (!step.more) break;
     }
+    return { instance, pending };
   }
 
   async listDead(limit: number | undefined): Promise<CheckResult> {
@@ -91,15 +98,17 @@ export class Namespace {
     ids: readonly string[],
   ): Promise<CheckResult> {
     const pages = [];
-    for (let cursor = "", left = limit; ;) {
+    let [cursor, left] = ["", limit];
+    for (const _ of steps()) {
       const { orchestrator } = this.#session.settings;
       const args = { action, limit: String(left), cursor, orchestrator };
       const page = readPage(await this.#session.read("dead", args, ids));
       pages.push(page);
       left -= page.messages.length + page.unreadable.length;
       cursor = page.cursor ?? "";
-      if (cursor === "") return readPages(pages, true);
+      if (cursor === "") break;
     }
+    return readPages(pages, true);
   }
 
   async getSettings(): Promise<NamespaceSettings> {

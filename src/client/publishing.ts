@@ -16,7 +16,6 @@ import {
   invalid,
 } from "../protocol/validation.ts";
 import type { Replication } from "../store/store.ts";
-import { readFields } from "./replies.ts";
 import type { OwnArguments, Session } from "./session.ts";
 import type { Settings } from "./settings.ts";
 import { AWAY } from "./waiting.ts";
@@ -157,7 +156,7 @@ function readPublish(
   me: string,
   { orchestrator, presenceTimeoutSeconds }: Settings,
 ): PublishResult {
-  const fields = readFields(reply) as unknown as PublishReply;
+  const fields = reply as PublishReply;
   const { message_id: messageId, timestamp, to, known } = fields;
   const now = Date.parse(timestamp);
   const recipients: Recipient[] = [];

@@ -1,4 +1,4 @@
-/** What the scripts return, as the results of the operations. */
+/** What the scripts return, as the results of the operations. The store has compared it with lua/replies.json: what is said here of a reply is so. */
 import type { AckRefusal } from "../protocol/errors.ts";
 import { readGuestsIn, readPresence } from "../protocol/presence.ts";
 import type {
@@ -67,7 +67,7 @@ interface Page {
 }
 
 export function readPage(reply: unknown): Page {
-  return JSON.parse(reply as string) as Page;
+  return reply as Page;
 }
 
 /** Pages that were read one after the other, as one result. */
@@ -133,9 +133,9 @@ function readReceipt(stored: StoredReceipt): Receipt {
 }
 
 export function readAcks(reply: unknown, ids: readonly string[], acknowledgedBy: string): (AckResult | AckRefusal)[] {
-  const texts = reply as string[];
+  const outcomes = reply as (Omit<AckResult, "messageId" | "acknowledgedBy"> | AckRefusal)[];
   return ids.map((messageId, i) => {
-    const outcome = JSON.parse(texts[i]!) as Omit<AckResult, "messageId" | "acknowledgedBy"> | AckRefusal;
+    const outcome = outcomes[i]!;
     if ("code" in outcome) return { messageId, code: outcome.code, error: outcome.error, hint: outcome.hint };
     return { messageId, acknowledgedBy, ...outcome };
   });
@@ -169,14 +169,12 @@ function eachInstance(
   read: (name: string, entry: string, pending: number, nowMilliseconds: number, unwoken: Set<string>) => void,
 ): void {
   for (const page of pages) {
-    const entries = page as string[];
-    const { now, asleep, names = [], pending = [] } = JSON.parse(entries.at(-1)!) as PresencePage;
+    const { now, asleep, names = [], pending = [], entries } = page as PresencePage;
     const unwoken = new Set(asleep.split(" "));
     for (const [i, name] of names.entries()) read(name, entries[i]!, pending[i]!, Number(now), unwoken);
   }
 }
 
-/** What stands behind the entries of a page. */
 interface PresencePage {
   cursor: string;
   now: string;
@@ -185,14 +183,15 @@ interface PresencePage {
   /** In the order of the entries; absent where there are none. */
   names?: string[];
   pending?: number[];
+  entries: string[];
 }
 
 export function presencesCursor(page: unknown): string {
-  return (JSON.parse((page as string[]).at(-1)!) as PresencePage).cursor;
+  return (page as PresencePage).cursor;
 }
 
 export function readNotifications(reply: unknown): { result: NotificationsResult; loan: string } {
-  const { remaining, loan, looking, events } = JSON.parse(reply as string) as {
+  const { remaining, loan, looking, events } = reply as {
     remaining: number;
     loan: string;
     looking?: true;
@@ -229,7 +228,7 @@ interface MailReply {
 }
 
 export function readMail(reply: unknown, moment: MailMoment): Mail {
-  const { messages, events, reminders, ...mail } = JSON.parse(reply as string) as MailReply;
+  const { messages, events, reminders, ...mail } = reply as MailReply;
   return {
     moment,
     ...mail,
@@ -254,7 +253,8 @@ export function readEvent(text: string): CoordinationEvent {
   for (const [name, value] of Object.entries(event)) {
     const [field = camelCase(name), type] = eventFields().get(name) ?? [];
     // What is not of the type that everybody relies on is as good as absent.
-    if (type === undefined || typeof value === type || (type === "names" && areNames(value))) read.push([field, value]);
+    const right = type === undefined ? isFlat(value) : typeof value === type || (type === "names" && areNames(value));
+    if (right) read.push([field, value]);
   }
   return Object.fromEntries(read) as unknown as CoordinationEvent; // also a field called "__proto__"
 }
@@ -284,6 +284,14 @@ function eventFields(): ReadonlyMap<string, [field: string, type: string]> {
 }
 let knownFields: ReadonlyMap<string, [field: string, type: string]> | undefined;
 
+/** How deep a field of a newer version may be nested: what has no bound cannot be written as JSON again. */
+const DEPTH_MAXIMUM = 32;
+
+function isFlat(value: unknown, depth = 0): boolean {
+  if (typeof value !== "object" || value === null) return true;
+  return depth < DEPTH_MAXIMUM && Object.values(value).every((part) => isFlat(part, depth + 1));
+}
+
 function areNames(value: unknown): boolean {
   return Array.isArray(value) && value.every((name) => typeof name === "string");
 }
@@ -292,16 +300,8 @@ function camelCase(name: string): string {
   return name.replaceAll(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
 }
 
-/** A reply that is names and values in turn. */
-export function readFields(reply: unknown): Record<string, string> {
-  const values = reply as string[];
-  const fields: Record<string, string> = {};
-  for (let i = 0; i < values.length; i += 2) fields[values[i]!] = values[i + 1]!;
-  return fields;
-}
-
 export function readNamespaceSettings(reply: unknown): NamespaceSettings {
-  const settings = Object.entries(readFields(reply));
+  const settings = Object.entries(reply as Record<string, string>);
   return Object.fromEntries(
     settings.map(([name, value]) => [camelCase(name), name === "senders" ? value : Number(value)]),
   ) as unknown as NamespaceSettings;
@@ -309,7 +309,7 @@ export function readNamespaceSettings(reply: unknown): NamespaceSettings {
 
 /** With the milliseconds until the next deadline. */
 export function readSweep(reply: unknown): { result: SweepResult; next: number } {
-  const step = JSON.parse(reply as string) as SweepResult & { next_milliseconds?: number };
+  const step = reply as SweepResult & { next_milliseconds?: number };
   const { announced, told, dead, removed, more, next_milliseconds: next = Number.POSITIVE_INFINITY } = step;
   return { result: { announced, told, dead, removed, more }, next };
 }
@@ -325,7 +325,7 @@ interface StatsPage {
 }
 
 export function readStatsPage(reply: unknown): StatsPage {
-  return JSON.parse(reply as string) as StatsPage;
+  return reply as StatsPage;
 }
 
 /** The numbers of the last page, and the instances of all. */

@@ -6,6 +6,7 @@ import { checkFlag, checkInstance, checkLimit, checkMessageId, checkType, invali
 import type { Looking, ResultBound } from "./checking.ts";
 import { readPage, readPages } from "./replies.ts";
 import type { Session } from "./session.ts";
+import { steps } from "./steps.ts";
 
 /** How a search is read and bounded; nothing is ever marked. */
 export interface Searching {
@@ -31,7 +32,8 @@ export async function search(
   let cursor = { before: before === undefined ? "" : checkMessageId(before, "before"), cursor: "" };
   const deadline = performance.now() + milliseconds;
   const pages = [];
-  for (let found = 0; ;) {
+  let found = 0;
+  for (const _ of steps()) {
     const args = {
       ...cursor,
       limit: String(left),
@@ -50,8 +52,9 @@ export async function search(
     cursor = { before: page.next_before ?? "", cursor: page.cursor ?? "" };
     // Not within a message: the caller's cursor knows nothing of that, and it would begin with this one again.
     const over = performance.now() >= deadline && cursor.cursor === "";
-    if (!page.step || over) return readPages(pages, false);
+    if (!page.step || over) break;
   }
+  return readPages(pages, false);
 }
 
 /** What the filters of a check ask for beside a query. @throws CoordinationError INVALID for what does not go with one */

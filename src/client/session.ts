@@ -2,6 +2,7 @@
  * Speaks for one instance: runs scripts in its name, fenced by the session, and keeps a long-lived session alive. Two runs
  * of different agents under one name would answer each other's mail; the older one is refused until the newer has gone.
  */
+import { steps } from "./steps.ts";
 import { LIMITS } from "../protocol/definition.ts";
 import { CoordinationError, ErrorCode } from "../protocol/errors.ts";
 import { readStoredSession } from "../protocol/presence.ts";
@@ -160,14 +161,15 @@ export class Session {
 
   async #presencePages(reader: string): Promise<unknown[]> {
     const pages: unknown[] = [];
-    for (let cursor = FIRST; ;) {
-      const page = await this.#speak(reader, (session) =>
-        this.store.run("presence", { instance: reader, session, cursor }),
-      );
+    let cursor = FIRST;
+    for (const _ of steps()) {
+      const args = { instance: reader, cursor };
+      const page = await this.#speak(reader, (session) => this.store.run("presence", { ...args, session }));
       pages.push(page);
       cursor = presencesCursor(page);
-      if (cursor === FIRST) return pages;
+      if (cursor === FIRST) break;
     }
+    return pages;
   }
 
   async #somebodyIsThere(instance: string): Promise<boolean> {
@@ -222,7 +224,7 @@ export class Session {
   ): Promise<Joined> {
     this.#run = run;
     const seconds = this.settings.presenceTimeoutSeconds;
-    const reply = (await this.store.run("join", {
+    const reply = await this.store.run("join", {
       instance: this.instance,
       facts: JSON.stringify(factsOf(run)),
       id: run.id ?? "",
@@ -234,8 +236,8 @@ export class Session {
       offline_seconds: String(LIMITS.offline_factor * seconds),
       alive_seconds: String(BEATS_MISSED * this.#beatSeconds),
       tell: tell ? "1" : "0",
-    })) as string;
-    const joined = JSON.parse(reply) as JoinReply;
+    });
+    const joined = reply as JoinReply;
     if ("code" in joined) {
       const dead = gone === "" ? numberOfDead(joined.speaker, run) : undefined;
       if (dead !== undefined) return this.#join(run, { unlessTaken, surface, tell }, dead);

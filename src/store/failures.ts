@@ -146,8 +146,8 @@ export function timedOut(settings: ConnectionSettings, seconds: number): Coordin
  */
 export function refusal(settings: ConnectionSettings, reply: ErrorReply): CoordinationError {
   const [, code = "", sentence = "", hint = "", seconds] =
-    /^(\w+) ([^\t]*)(?:\t([^\t]*)(?:\t(\d+))?)?/s.exec(reply.message) ?? [];
-  if (code in ErrorCode) {
+    /^(\w+) ([^\t]*)(?:\t([^\t]*)(?:\t(\d{1,9}))?)?/s.exec(reply.message) ?? [];
+  if (Object.hasOwn(ErrorCode, code)) {
     const retry = seconds === undefined ? {} : { retryAfterSeconds: Number(seconds) };
     return new CoordinationError(code as ErrorCode, sentence, { hint, ...retry });
   }

@@ -2,11 +2,11 @@
 import { LIMITS } from "../protocol/definition.ts";
 import { within } from "../redis/deadline.ts";
 import type { Link } from "../redis/link.ts";
-import { ErrorReply } from "../redis/errors.ts";
+import { BadReply, ErrorReply } from "../redis/errors.ts";
 import type { Reply } from "../redis/resp.ts";
 import { Connection } from "./connection.ts";
 import type { ConnectionSettings } from "./connection-settings.ts";
-import { addressOf } from "./failures.ts";
+import { addressOf, unavailable } from "./failures.ts";
 import { metaKey, sealKey } from "./keys.ts";
 
 /** Undefined is what this user may not see, or this server does not tell. */
@@ -80,8 +80,8 @@ export async function inspectServer(
       ...facts,
       roundTripMilliseconds,
       appendFsync: Array.isArray(fsync) && typeof fsync[1] === "string" ? fsync[1] : undefined,
-      clockAheadMilliseconds: clockAhead === false ? undefined : clockAhead,
-      protocolVersion: protocol === undefined || protocol === null ? protocol : Number(protocol),
+      clockAheadMilliseconds: Number.isFinite(clockAhead) ? (clockAhead as number) : undefined,
+      protocolVersion: protocol === undefined || protocol === null ? protocol : numberIn(String(protocol)),
       senders: senders === "mark" || senders === "proven" ? senders : undefined,
       forges,
       seals,
@@ -120,8 +120,9 @@ export async function similarNamespaces(settings: ConnectionSettings, prefix: st
     for (let i = 0; i < SCANS_MAXIMUM && found.size < NAMESPACES_MAXIMUM; i++) {
       const page = redis.call("SCAN", cursor, "MATCH", metaKey(`*${word}`), "COUNT", String(SCAN_COUNT));
       const answer = await within(performance.now() + LIMITS.operation_milliseconds, page);
-      const [next, keys] = answer as [string, string[]];
-      for (const key of keys) found.add(key.slice(0, -metaKey("").length));
+      const [next, keys] = Array.isArray(answer) ? answer : [];
+      if (typeof next !== "string" || !Array.isArray(keys)) throw unavailable(settings, new BadReply());
+      for (const key of keys) found.add(String(key).slice(0, -metaKey("").length));
       cursor = next;
       if (cursor === "0") break;
     }
@@ -155,7 +156,7 @@ function readInfo(info: string): InfoFacts {
   };
   const number = (name: string): number | undefined => {
     const found = field(name);
-    return found === undefined ? undefined : Number(found);
+    return found === undefined ? undefined : numberIn(found);
   };
   return {
     name: field("valkey_version") === undefined ? "Redis" : "Valkey",
@@ -170,6 +171,12 @@ function readInfo(info: string): InfoFacts {
     memoryLimit: number("maxmemory"),
     memoryUsed: number("used_memory"),
   };
+}
+
+/** Undefined for what is none. */
+function numberIn(text: string): number | undefined {
+  const number = Number(text);
+  return Number.isFinite(number) ? number : undefined;
 }
 
 function aheadBy([seconds, microseconds]: readonly Reply[], here: number): number {

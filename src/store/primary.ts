@@ -2,9 +2,10 @@
  * Finds the server that takes the writes of a namespace, where Sentinels or the nodes of a cluster know it. A namespace
  * lies in one slot, so that one link is all a client needs.
  */
-import { ErrorReply } from "../redis/errors.ts";
+import { BadReply, ErrorReply } from "../redis/errors.ts";
 import { dial, Link, type Patience } from "../redis/link.ts";
 import type { Address, ConnectionSettings, Discovery } from "./connection-settings.ts";
+import type { Reply } from "../redis/resp.ts";
 import { addressOf, explain, isPassing, NoPrimary } from "./failures.ts";
 import { metaKey } from "./keys.ts";
 
@@ -44,7 +45,7 @@ async function askSentinel(
     const answer = await link.call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", master);
     link.close();
     if (!Array.isArray(answer)) throw new Error(`it watches no ${master}`);
-    return { host: String(answer[0]), port: Number(answer[1]) };
+    return addressIn(answer[0], answer[1]);
   });
   return ask(settings, server, patience, true, async (link) => {
     const answer = await link.call("ROLE");
@@ -66,12 +67,19 @@ async function askNode(settings: ConnectionSettings, prefix: string, seed: Addre
       if (moved === null) throw answer;
       link.close();
       // A node that does not know its own name leaves it out.
-      return { host: moved[1] || host, port: Number(moved[2]) };
+      return addressIn(moved[1] || host, moved[2]);
     });
     if (found instanceof Link) return found;
     node = found;
   }
   throw new NoPrimary("its nodes disagree about who holds the namespace", "Look at CLUSTER NODES.", true);
+}
+
+/** As a server names another one. @throws BadReply */
+function addressIn(host: Reply | undefined, text: Reply | undefined): Address {
+  const port = typeof text === "string" && /^\d{1,5}$/.test(text) ? Number(text) : 0;
+  if (typeof host !== "string" || host === "" || port < 1 || port > 65_535) throw new BadReply();
+  return { host, port };
 }
 
 /**

@@ -66,27 +66,11 @@ const ONCE: readonly string[] = [
   "dead",
 ] satisfies ScriptName[];
 
-const OBJECTS: readonly string[] = [
-  "check",
-  "collect",
-  "dead",
-  "forget",
-  "join",
-  "notifications",
-  "search",
-  "show",
-  "stats",
-  "sweep",
-] satisfies ScriptName[];
-const LISTS: readonly string[] = ["ack", "export", "presence", "publish", "settings"] satisfies ScriptName[];
-
 export interface Script {
   /** By which Redis knows it. */
   readonly sha: string;
   readonly args: readonly string[];
   readonly repeatable: boolean;
-  /** An object comes as JSON. */
-  readonly replies: "list" | "object" | "text";
   /** Loaded where Redis does not have the script: a third of what a command would load. */
   readonly text: () => Promise<string>;
 }
@@ -97,6 +81,5 @@ export const SCRIPTS: Readonly<Record<ScriptName, Script>> = Object.fromEntries(
 
 function describe(name: string, args: readonly string[]): Script {
   const text = async (): Promise<string> => (await import("lua:texts")).texts[name]!;
-  const replies = LISTS.includes(name) ? "list" : OBJECTS.includes(name) ? "object" : "text";
-  return { sha: sums[name]!, args, repeatable: !ONCE.includes(name), replies, text };
+  return { sha: sums[name]!, args, repeatable: !ONCE.includes(name), text };
 }

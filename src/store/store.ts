@@ -2,13 +2,14 @@
 import { LIMITS } from "../protocol/definition.ts";
 import type { CoordinationError } from "../protocol/errors.ts";
 import { pause, within } from "../redis/deadline.ts";
-import { BadReply, ErrorReply, NeverSent, NoAnswer } from "../redis/errors.ts";
+import { ErrorReply, NeverSent, NoAnswer } from "../redis/errors.ts";
 import type { Link } from "../redis/link.ts";
 import type { Reply } from "../redis/resp.ts";
 import { Connection, FAILOVER_PAUSE_MILLISECONDS } from "./connection.ts";
 import type { ConnectionSettings } from "./connection-settings.ts";
 import { isPassing, refusal, timedOut, tooOld, unavailable } from "./failures.ts";
 import { eventsChannel, metaKey, notifyChannel } from "./keys.ts";
+import { readReply, WrongReply } from "./reply-shapes.ts";
 import { SCRIPTS, type Script, type ScriptArguments, type ScriptName } from "./scripts.ts";
 import { type Listener, Subscription } from "./subscription.ts";
 
@@ -23,7 +24,7 @@ export interface Replication {
 const NO_REPLICAS: Replication = { replicas: 0, milliseconds: 0 };
 
 export interface Replicated {
-  readonly reply: Reply;
+  readonly reply: unknown;
   /** Undefined where none were asked for. */
   readonly replicas: number | undefined;
 }
@@ -59,7 +60,8 @@ export class Store {
   }
 
   /**
-   * Runs one script. What it refuses is thrown as the CoordinationError it stands for.
+   * Runs one script. What it refuses is thrown as the CoordinationError it stands for; what it returns has every part that
+   * lua/replies.json says of it, JSON as what it holds.
    *
    * @param further values behind the named arguments, for scripts that take a list
    * @throws CoordinationError UNAVAILABLE when nothing was sent, or when an answer was lost and could not be had again
@@ -92,8 +94,11 @@ export class Store {
     replication: Replication,
   ): Promise<Replicated> {
     const script: Script = SCRIPTS[name];
-    const values = script.args.map((arg) => (args as Record<string, string>)[arg]!);
+    const named = args as Record<string, string>;
+    const values = script.args.map((arg) => named[arg]!);
     values.push(...further);
+    const verb = name === "export" ? `export ${named["part"]}` : name;
+    const read = (reply: Reply): unknown => readReply(verb, reply, further.length);
     const deadline = performance.now() + LIMITS.operation_milliseconds;
     // Where there is a connection, it is sent before this returns: whoever does not wait for the answer may close then.
     let link = this.#connection.opened ?? (await this.#connection.open(deadline));
@@ -101,7 +106,7 @@ export class Store {
     let loss: unknown;
     for (let sends = 1; ;) {
       try {
-        return await within(deadline, this.#send(link, script, values, replication));
+        return await within(deadline, this.#send(link, script, values, read, replication));
       } catch (error) {
         if (error instanceof ErrorReply) {
           if (!this.#mayPass(error, deadline)) {
@@ -141,6 +146,7 @@ export class Store {
     link: Link,
     script: Script,
     values: readonly string[],
+    read: (reply: Reply) => unknown,
     { replicas, milliseconds }: Replication,
   ): Promise<Replicated> {
     const keyAndValues = ["1", metaKey(this.#prefix), ...values];
@@ -155,14 +161,14 @@ export class Store {
     const answer = link.call("EVALSHA", script.sha, ...keyAndValues);
     const count = waiting();
     try {
-      return { reply: expected(script, await answer), replicas: count && (await confirmed(count)) };
+      return { reply: read(await answer), replicas: count && (await confirmed(count)) };
     } catch (error) {
       if (!(error instanceof ErrorReply) || !error.message.startsWith("NOSCRIPT")) throw error;
       // After a restart or SCRIPT FLUSH: EVAL loads and runs it in one step.
       const text = await script.text();
       const loaded = link.call("EVAL", text, ...keyAndValues);
       const recount = waiting();
-      return { reply: expected(script, await loaded), replicas: recount && (await confirmed(recount)) };
+      return { reply: read(await loaded), replicas: recount && (await confirmed(recount)) };
     }
   }
 
@@ -191,21 +197,11 @@ export class Store {
   }
 }
 
-/** A server that is none, or a proxy that has lost count, may answer with something else than what the script replies. */
-function expected({ replies }: Script, reply: Reply): Reply {
-  const right =
-    replies === "list"
-      ? Array.isArray(reply)
-      : typeof reply === "string" && (replies === "text" || reply.startsWith("{"));
-  if (!right) throw new BadReply();
-  return reply;
-}
-
 /** The script has run: a refusal to wait is an answer that was lost, and not a refusal of the script. */
 async function confirmed(count: Promise<Reply>): Promise<number> {
-  try {
-    return Number(await count);
-  } catch (error) {
+  const replicas = await count.catch((error: unknown) => {
     throw error instanceof ErrorReply ? new Error(error.message, { cause: error }) : error;
-  }
+  });
+  if (typeof replicas !== "number") throw new WrongReply();
+  return replicas;
 }

@@ -7,10 +7,12 @@ import { fuzzCommands } from "./commands.ts";
 import { fuzzFrames } from "./frames.ts";
 import { fuzzHistories } from "./histories.ts";
 import { findPlanted } from "./planted.ts";
+import { fuzzReplies } from "./replies.ts";
 import { fuzzValues } from "./values.ts";
 
 const FRAMES = 100_000;
-const VALUES = 2000;
+const VALUES = 10_000;
+const REPLIES = 12_000;
 const COMMANDS = 300;
 const HISTORIES = 3000;
 const LIVES = 500;
@@ -39,6 +41,10 @@ const aboutValues = `**Values in Redis.** ${number(damaged.cases)} times some of
 text, in ${seconds()} s. Every operation of the client, every text of the hooks and of the shell was tried on it: ${number(damaged.results)} results, ${number(damaged.refused)} refusals that name the
 key, ${damaged.problems.length} of anything else; what was published next was shown, or refused with the key that stands in the way.`;
 console.log(aboutValues);
+const replies = await fuzzReplies({ seed, cases: given.frames === undefined ? REPLIES : 500 });
+const aboutReplies = `**Replies.** ${number(replies.cases)} times an operation was answered by a server that had ${number(replies.wrong)} replies of real scripts with parts replaced, left
+out or doubled, or bytes of another protocol, in ${seconds()} s: ${number(replies.results)} results that could be shown, ${number(replies.refused)} refusals in one sentence, ${replies.problems.length} of anything else.`;
+console.log(aboutReplies);
 const commands = await fuzzCommands(redis.url, given.frames === undefined ? COMMANDS : 10, seed);
 const aboutCommands = `**Commands.** ${number(commands.commands)} command lines with arguments, environment and register of every kind of wrong, and ${number(commands.settings)} more resolutions of the
 environment and the file, in ${seconds()} s: ${commands.problems.length} ended without a documented exit code, late, with a stack trace, or having stored what they refused.`;
@@ -63,6 +69,7 @@ const aboutPlanted = `Of ${planted.faults} faults that were planted into copies 
 console.log(aboutPlanted);
 const problems = [
   ...damaged.problems,
+  ...replies.problems,
   ...commands.problems,
   ...histories.problems,
   ...livesProblems,
@@ -74,5 +81,5 @@ const head = `## Hostile input\n\n${new Date().toISOString().slice(0, 10)}, \`np
 if (frames >= FRAMES && cases >= VALUES)
   await writeSection(
     "fuzz",
-    `${head}\n\n${aboutFrames}\n\n${aboutValues}\n\n${aboutCommands}\n\n${aboutHistories}\n\n${aboutLives} ${aboutPlanted}`,
+    `${head}\n\n${aboutFrames}\n\n${aboutValues}\n\n${aboutReplies}\n\n${aboutCommands}\n\n${aboutHistories}\n\n${aboutLives} ${aboutPlanted}`,
   );

@@ -27,11 +27,11 @@ describe("a link", () => {
   test("gives each command its own reply, all sent at once, and an error to the one that is refused", async () => {
     const link = await open();
     const replies = await Promise.allSettled([
-      link.call("SET", "coord:key", "grün"),
-      link.call("GET", "coord:key"),
-      link.call("HGET", "coord:key", "field"),
-      link.call("EVAL", "return {1, {'two', false, {}}, 'x'}", "1", "coord:key"),
-      link.call("DEL", "coord:key"),
+      link.call("SET", "coord:meta", "grün"),
+      link.call("GET", "coord:meta"),
+      link.call("HGET", "coord:meta", "field"),
+      link.call("EVAL", "return {1, {'two', false, {}}, 'x'}", "1", "coord:meta"),
+      link.call("DEL", "coord:meta"),
     ]);
     expect(replies).toEqual([
       { status: "fulfilled", value: "OK" },
@@ -44,7 +44,7 @@ describe("a link", () => {
 
   test("tells messages apart from replies, also from one that looks like a message", async () => {
     const link = await open();
-    expect(await link.call("EVAL", "return {'message', 'coord:events', 'x'}", "1", "coord:key")).toHaveLength(3);
+    expect(await link.call("EVAL", "return {'message', 'coord:events', 'x'}", "1", "coord:meta")).toHaveLength(3);
     const heard: string[] = [];
     link.onMessage = (channel, text) => heard.push(`${channel} ${text}`);
     const channels = ["coord:notify:a", "coord:notify:b", "coord:events"];
@@ -83,12 +83,12 @@ describe("a link", () => {
 
   test("a link that is closed sends what was given to it before, and nothing after", async () => {
     const link = await open();
-    const before = link.call("SET", "coord:key", "before");
+    const before = link.call("SET", "coord:meta", "before");
     link.close();
-    await expect(link.call("SET", "coord:key", "after")).rejects.toBeInstanceOf(NeverSent);
+    await expect(link.call("SET", "coord:meta", "after")).rejects.toBeInstanceOf(NeverSent);
     expect(await before).toBe("OK");
     await link.closed;
-    expect(await bench.raw.get("coord:key")).toBe("before");
+    expect(await bench.raw.get("coord:meta")).toBe("before");
   });
 
   test("a deadline ends the question, and the connection with it", async () => {
@@ -159,7 +159,7 @@ describe("a server that is hostile", () => {
     const alice = bench.command("alice", { redis: url });
     const refusal = {
       code: "UNAVAILABLE",
-      message: `Redis at ${url.replace("redis://", "")}: what answers there is not Redis. The connection was lost before the answer: the operation may have happened.`,
+      message: `Redis at ${url.replace("redis://", "")}: its answer is not what the script returns. The connection was lost before the answer: the operation may have happened.`,
     };
     expect(await refused(alice.publishMessage(REQUEST))).toMatchObject(refusal);
     expect(await refused(alice.checkMessages())).toMatchObject(refusal);
