@@ -122,10 +122,10 @@ export const OPERATIONS: Record<string, (scene: Scene) => Promise<unknown>> = {
     if (ids.length > 0) shown(await alice.dropDead(ids.slice(0, 1)));
   },
   settings: async ({ alice }) => {
-    const settings = await alice.getNamespaceSettings();
-    if (!Object.values(settings).every((value) => Number.isSafeInteger(value)))
+    const { senders, ...settings } = await alice.getNamespaceSettings();
+    if (typeof senders !== "string" || !Object.values(settings).every((value) => Number.isSafeInteger(value)))
       throw new Error(JSON.stringify(settings));
-    return render.renderSettings(toWire(settings) as Record<string, unknown>);
+    return render.renderSettings(toWire({ ...settings, senders }) as Record<string, unknown>);
   },
   presence: async ({ alice }) => {
     const result = await alice.getPresence();
