@@ -1,5 +1,6 @@
 /** git, asked about a folder; never about what the environment of a hook or an alias points it to. */
 import { spawnSync } from "node:child_process";
+import { invalid, shown } from "../protocol/validation.ts";
 
 /** A checkout of a very large repository takes minutes. */
 const GIT_WITHIN_MS = 600_000;
@@ -12,41 +13,59 @@ export interface GitAnswer {
 }
 
 /** What a repository's own configuration would have git run beside what it was asked for. An archive may have brought it. */
-const RUNS_NOTHING = ["core.fsmonitor=false", "core.hooksPath=/dev/null", "core.pager=cat"].flatMap((value) => [
-  "-c",
-  value,
-]);
+const RUNS_NOTHING = options(["core.fsmonitor=false", "core.hooksPath=/dev/null", "core.pager=cat"]);
 
-/**
- * What the configuration of a repository runs is switched off: hooks, the watcher of files, and its own filters, which `checkout`
- * starts. Those of the user's own configuration, as git-lfs, stay.
- */
+/** Objects that are missing would be fetched by a program that the repository names. */
+const FETCHES_NOTHING = { GIT_ALLOW_PROTOCOL: "none", GIT_NO_LAZY_FETCH: "1" };
+
+/** What the configuration of a repository runs is switched off: hooks, the watcher of files, and how objects are fetched. */
 export function git(cwd: string, ...args: readonly string[]): GitAnswer {
-  const filters = args[0] === "worktree" && args[1] === "add" ? localFilters(cwd) : [];
-  return runGit(cwd, [...RUNS_NOTHING, ...filters, ...args]);
+  return runGit(cwd, [...RUNS_NOTHING, ...args]);
 }
 
-function localFilters(cwd: string): string[] {
-  const asked = [
-    "config",
-    "--local",
-    "--includes",
-    "--name-only",
-    "--get-regexp",
-    String.raw`^filter\..*\.(smudge|clean|process)$`,
-  ];
-  const names = runGit(cwd, [...RUNS_NOTHING, ...asked])
-    .stdout.split("\n")
-    .filter((name) => name !== "");
-  const required = names.map((name) => `${name.slice(0, name.lastIndexOf("."))}.required=false`);
-  return [...names.map((name) => `${name}=`), ...required].flatMap((value) => ["-c", value]);
+/**
+ * For what writes a work tree, or compares it: the repository's own filters are switched off as well; those of the user's own
+ * configuration, as git-lfs, stay.
+ *
+ * @param tree in which they are asked for: what is included may depend on its place and its branch
+ * @throws CoordinationError INVALID where one of them cannot be
+ */
+export function gitWithoutFilters(cwd: string, tree: string, ...args: readonly string[]): GitAnswer {
+  return runGit(cwd, [...RUNS_NOTHING, ...withoutFilters(tree), ...args]);
+}
+
+function withoutFilters(tree: string): string[] {
+  const pattern = String.raw`^filter\..*\.(smudge|clean|process)$`;
+  const asked = ["config", "--null", "--show-scope", "--includes", "--name-only", "--get-regexp", pattern];
+  const { ok, stdout, stderr } = git(tree, ...asked);
+  if (!ok && stderr !== "") throw invalid(`The filters of ${tree} cannot be listed: ${stderr}`, "Update git.");
+  const words = stdout.split("\0");
+  const names = words.filter((_, i) => i % 2 === 1 && ["local", "worktree"].includes(words[i - 1]!));
+  const strange = names.find((name) => name.includes("="));
+  if (strange !== undefined) {
+    throw invalid(
+      `The git configuration of this repository has ${shown(strange)}, a program that cannot be switched off.`,
+      "Take it out of .git/config, or what that includes.",
+    );
+  }
+  return options(names.flatMap((name) => [`${name}=`, `${name.slice(0, name.lastIndexOf("."))}.required=false`]));
+}
+
+function options(values: readonly string[]): string[] {
+  return values.flatMap((value) => ["-c", value]);
 }
 
 function runGit(cwd: string, args: readonly string[]): GitAnswer {
   // git sets them for its own hooks, where they would answer for another repository than the folder's.
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("GIT_")));
-  const options = { cwd, env, encoding: "utf8", timeout: GIT_WITHIN_MS, input: "" } as const;
-  const { status, stdout, stderr, error } = spawnSync("git", args, options);
+  const inherited = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("GIT_")));
+  const env = { ...inherited, ...FETCHES_NOTHING };
+  const { status, stdout, stderr, error } = spawnSync("git", args, {
+    cwd,
+    env,
+    encoding: "utf8",
+    timeout: GIT_WITHIN_MS,
+    input: "",
+  });
   if (error === undefined) return { ok: status === 0, stdout, stderr: stderr.trim() };
   const missing = (error as NodeJS.ErrnoException).code === "ENOENT";
   return { ok: false, stdout: "", stderr: missing ? "git is not installed." : error.message };

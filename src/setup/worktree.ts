@@ -9,7 +9,7 @@ import { checkAgentName, invalid, shown } from "../protocol/validation.ts";
 import type { Agent } from "./agents.ts";
 import { clientOf, lookAround, type Target } from "./around.ts";
 import { makeChanges } from "./files.ts";
-import { git, worktreesOf } from "./git.ts";
+import { git, gitWithoutFilters, worktreesOf } from "./git.ts";
 import { type Decision, type InitResult, setUp } from "./init.ts";
 import { findPlace } from "./place.ts";
 import { planRemoval } from "./plan.ts";
@@ -58,8 +58,11 @@ export async function addWorktree(cwd: string, name: string, options: WorktreeOp
   const folders = missingFolders(path);
   try {
     const target = exists ? ["--", path, branch] : ["-b", branch, "--", path, ...(from === undefined ? [] : [from])];
-    const added = git(cwd, "worktree", "add", "--quiet", ...target);
+    // Filled in a second step: what filters it has is known when it is there, with its branch.
+    const added = git(cwd, "worktree", "add", "--quiet", "--no-checkout", ...target);
     if (!added.ok) throw refused(added.stderr);
+    const filled = gitWithoutFilters(path, path, "reset", "--hard", "--quiet", "--no-recurse-submodules");
+    if (!filled.ok) throw refused(filled.stderr);
     const result = await setUp(findPlace(path), { instance, agents: options.agents, dryRun: false });
     return { ...result, sources: { ...result.sources, instance: "as given" }, branch, branchCreated: !exists };
   } catch (error) {
@@ -105,7 +108,7 @@ export async function removeWorktree(cwd: string, name: string): Promise<Removed
   const place = findPlace(root);
   const { changes, warnings } = planRemoval(place, [], findPrograms());
   makeChanges(changes, root);
-  const removed = git(all[0]!, "worktree", "remove", "--", root);
+  const removed = gitWithoutFilters(all[0]!, root, "worktree", "remove", "--", root);
   if (!removed.ok) {
     makeChanges(
       changes.map(({ path, before, after }) => ({ path, before: after, after: before })),
@@ -141,7 +144,13 @@ function defaultPath(main: string, name: string): string {
 
 /** What git says, as it says it. */
 function refused(sentence: string): CoordinationError {
-  return invalid(sentence, "Nothing was made.");
+  const partial = /transport '\w+' not allowed|lazy fetching disabled/.test(sentence);
+  return invalid(
+    sentence,
+    partial
+      ? "Nothing was made. Files of it are not here yet: make it with git worktree add, then run coord init in it."
+      : "Nothing was made.",
+  );
 }
 
 /** The folders that git will make for a path, the innermost first. */

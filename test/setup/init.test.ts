@@ -280,22 +280,8 @@ describe("what a clone or an archive may have brought", () => {
     expect(existsSync(path.join(repository.path, "../not"))).toBe(false);
   });
 
-  test("nothing that its git configuration names is run", async () => {
-    const stage = new Stage(redis.url);
-    const repository = stage.repository("shop");
-    const trace = path.join(repository.path, "../trace");
-    repository.write(".gitattributes", "* filter=evil\n");
-    repository.git("add", ".");
-    repository.git("commit", "--quiet", "-m", "x");
-    const program = `sh -c 'echo >>${trace}; cat'`;
-    for (const name of ["core.fsmonitor", "core.pager", "filter.evil.smudge", "filter.evil.process", "diff.external"]) {
-      repository.git("config", name, program);
-    }
-    repository.write(".git/hooks/post-checkout", `#!/bin/sh\necho >>${trace}\n`);
-    chmodSync(path.join(repository.path, ".git/hooks/post-checkout"), 0o755);
-    expect((await repository.coord(["init"])).code).toBe(0);
-    expect((await repository.coord(["worktree", "add", "login"])).code).toBe(0);
-    expect(existsSync(trace)).toBe(false);
+  test("an option in the place of where a branch begins is refused", async () => {
+    const repository = new Stage(redis.url).repository("shop");
     const option = await repository.coord(["worktree", "add", "x", "--from=-D"]);
     expect([option.code, option.stderr]).toEqual([1, expect.stringContaining("begins with a hyphen")]);
   });

@@ -1,6 +1,7 @@
 /** A person's machine for one test: repositories, a PATH, and `coord` as built; nothing of the real one is seen. */
 import { execFileSync, spawn } from "node:child_process";
 import {
+  chmodSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -117,13 +118,23 @@ export class Folder {
   }
 
   git(...args: readonly string[]): string {
-    return execFileSync("git", args, { cwd: this.path, env: this.env, encoding: "utf8", stdio: "pipe" }).trim();
+    return execFileSync("git", args, {
+      cwd: this.path,
+      env: this.env,
+      encoding: "utf8",
+      stdio: "pipe",
+      timeout: PATIENCE_MS,
+    }).trim();
   }
 
   write(name: string, text: string): void {
     const file = path.join(this.path, name);
     mkdirSync(path.dirname(file), { recursive: true });
     writeFileSync(file, text);
+  }
+
+  chmod(name: string, mode: number): void {
+    chmodSync(path.join(this.path, name), mode);
   }
 
   read(name: string): string {
