@@ -141,6 +141,9 @@ local ENTRY = try('HGET', key('presence'), ARGV[1])
 if type(ENTRY) == 'table' then return wrong_type('hash', key('presence')) or ENTRY end
 
 local HEARTBEAT = '"last_heartbeat":"([^"]*)"'
+-- Clocks of servers differ, and may be stepped back, by less than a day: what is later was written by no script, and is no sign
+-- of life, else it would be one for ever.
+local AHEAD_SECONDS = 86400
 local LEFT = '"left":true'
 local SESSION_NUMBER = '"number":(%d+)'
 

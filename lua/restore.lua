@@ -18,16 +18,27 @@ end
 touch(me, session)
 
 -- A stamp of the year 2085 would be the last: nobody could publish behind it. Clocks of two servers may differ by a day.
-local FUTURE = NOW + 86400000000
 local function too_new(stamp)
-  return stamp and stamp > FUTURE and refuse('INVALID', 'The file has a stamp or message of the future: ' .. exact(stamp) .. '.',
+  return stamp and stamp > NOW + AHEAD_SECONDS * 1000000
+    and refuse('INVALID', 'The file has a stamp or message of the future: ' .. exact(stamp) .. '.',
     'Set the clock of this Redis, or leave that line out.')
 end
 
+-- Beyond, a number would not be exact, or a script would refuse it and stop everybody: so many were never counted.
+local COUNT_MAXIMUM = 1e15
+-- Of P:meta, which every script reads and stats lists.
+local META_MAXIMUM, FIELD_MAXIMUM = 200, 80
+
 if part == 'meta' then
   for i = 5, #ARGV, 2 do
-    local problem = ARGV[i] == 'stamp' and too_new(whole(ARGV[i + 1]))
+    local field, value = ARGV[i], ARGV[i + 1]
+    local problem = field == 'stamp' and too_new(whole(value))
     if problem then return problem end
+    if (field == 'sessions' or field:find('^published:')) and ((whole(value) or 0) > COUNT_MAXIMUM
+      or #ARGV > META_MAXIMUM or #field > FIELD_MAXIMUM) then
+      return refuse('INVALID', 'The file has the counter ' .. quoted(field) .. ' ' .. quoted(value) .. ', which no export has.',
+        'Leave that line out.')
+    end
   end
   local first = not META.protocol
   call('HSETNX', KEYS[1], 'protocol', PROTOCOL_VERSION)

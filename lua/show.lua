@@ -48,7 +48,8 @@ end
 if #missing > 0 then
   local seen = iso(NOW - in_force('presence_timeout_seconds') * 1000000)
   for i, entry in ipairs(call('HMGET', key('presence'), unpack(names))) do
-    local active = entry and (entry:match(HEARTBEAT) or '') > seen -- else it has gone without a word
+    local heartbeat = entry and entry:match(HEARTBEAT) or ''
+    local active = heartbeat > seen and heartbeat <= iso(NOW + AHEAD_SECONDS * 1000000) -- else it has gone without a word
     missing[i].asleep = active and is_asleep(names[i], entry) or nil
   end
 end

@@ -30,7 +30,7 @@ local timeout = in_force('presence_timeout_seconds')
 local function presence_of(instance)
   local entry = call('HGET', key('presence'), instance)
   local heartbeat = entry and not entry:find(LEFT, 1, true) and entry:match(HEARTBEAT)
-  if not heartbeat then return nil end
+  if not heartbeat or heartbeat > iso(NOW + AHEAD_SECONDS * 1000000) then return nil end
   for _, seconds in ipairs({ timeout, OFFLINE_FACTOR * timeout }) do
     if heartbeat > iso(NOW - seconds * 1000000) then return seconds == timeout and 'active' or 'stale' end
   end

@@ -149,6 +149,12 @@ function settle(given: Case | SettingsCase, found: Outcome & { changes?: unknown
 /** Which would stand in every state; deadlines.json sets them. */
 const NO_DEADLINES = { COORD_ACK_TIMEOUT_SECONDS: "0" };
 
+/** Times of the moment, in what a case writes behind our programs. */
+function withTimes(text: string): string {
+  const now = Date.now();
+  return text.replaceAll("<now>", new Date(now).toISOString()).replaceAll("<microseconds>", `${now}000`);
+}
+
 class Scene {
   readonly #clients = new Map<string, CoordinationClient>();
   readonly #named: NonNullable<Case["clients"]>;
@@ -184,7 +190,8 @@ class Scene {
     else if ("seen" in step) await bench.seen(step.seen);
     else if ("left" in step) await bench.seen(step.left, true);
     else if ("redis" in step) {
-      const [command, ...args] = mapStrings(step.redis, await this.#ids(/\bm\d+\b/g)) as [string, ...string[]];
+      const written = mapStrings(step.redis, await this.#ids(/\bm\d+\b/g)) as string[];
+      const [command, ...args] = written.map(withTimes) as [string, ...string[]];
       await bench.raw.call(command, ...args);
     } else if (step.do === "publish_message") {
       await this.call({ ...step, with: { idempotency_key: `k${++this.#published}`, ...step.with } });

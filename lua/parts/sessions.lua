@@ -26,7 +26,7 @@ end
 local function is_live(entry, session, gone, seconds)
   local heartbeat = session.number and not entry:find(LEFT, 1, true) and exact(session.number) ~= gone
     and entry:match(HEARTBEAT)
-  return heartbeat and heartbeat > iso(NOW - seconds * 1000000) or false
+  return heartbeat and heartbeat > iso(NOW - seconds * 1000000) and heartbeat <= iso(NOW + AHEAD_SECONDS * 1000000) or false
 end
 
 -- Whether a surface with these facts belongs to the session: by the process of the agent, unless that holds several sessions

@@ -11,7 +11,7 @@ from .connection_settings import Address, ConnectionSettings, Discovery, Login, 
 from .definition import LIMITS
 from .errors import CoordinationError, invalid
 from .validation import shown
-from .variables import Variables, check_whole, variable_file, variable_whole
+from .variables import Variables, check_plain, check_whole, variable_file, variable_whole
 
 #: Each of these says by itself where the server is, as a URL does.
 _DISCOVERIES = ("COORD_SENTINELS", "COORD_CLUSTER")
@@ -83,7 +83,7 @@ def _connection_from(env: Variables, spelling: str) -> ConnectionSettings:
     )
     if place is None:
         port = variable_whole(env, part("PORT"), _REDIS_PORT, 1, 65_535)
-        return replace(there, host=env.get(part("HOST")) or "localhost", port=port)
+        return replace(there, host=_check_host(env.get(part("HOST")) or "localhost", part("HOST")), port=port)
     single = next((name for name in (part("HOST"), part("PORT")) if env.get(name)), None)
     if single is not None:
         raise invalid(f"{place} and {single} are both set: each says where Redis is.", "Unset one of them.")
@@ -99,7 +99,7 @@ def _read_discovery(env: Variables, place: str) -> Discovery:
     return Discovery(
         "sentinel",
         _parse_addresses(env[place], place, _SENTINEL_PORT),
-        master=env.get("COORD_SENTINEL_MASTER") or "mymaster",
+        master=check_plain(env.get("COORD_SENTINEL_MASTER") or "mymaster", "COORD_SENTINEL_MASTER"),
         login=_read_login(env, "COORD_SENTINEL"),
     )
 
@@ -109,8 +109,12 @@ def _read_login(env: Variables, prefix: str) -> Login:
     word, file = f"{prefix}_PASSWORD", f"{prefix}_PASSWORD_FILE"
     if env.get(word) and env.get(file):
         raise invalid(f"{word} and {file} are both set.", "Unset one of them.")
-    password = env.get(word) or re.sub(r"\r?\n\Z", "", variable_file(env, file) or "") or None
-    return Login(env.get(f"{prefix}_USERNAME") or None, password)
+    user = f"{prefix}_USERNAME"
+    if env.get(word):
+        password = check_plain(env[word], word)
+    else:
+        password = check_plain(re.sub(r"\r?\n\Z", "", variable_file(env, file) or "") or None, file)
+    return Login(check_plain(env.get(user) or None, user), password)
 
 
 def _read_certificates(env: Variables, spelling: str) -> TlsCertificates | None:
@@ -122,6 +126,16 @@ def _read_certificates(env: Variables, spelling: str) -> TlsCertificates | None:
             f"{spelling}_TLS_{given}_FILE is set and {spelling}_TLS_{missing}_FILE is not.", "A client certificate needs both."
         )
     return None if ca is None and cert is None else TlsCertificates(ca, cert, key)
+
+
+def _check_host(host: str, source: str) -> str:
+    """It is looked up, and shown: part of a password must not be. Raises INVALID."""
+    check_plain(host, source)
+    if "@" in host:
+        raise invalid(f"{source} holds a login: it takes a server only.", "Put it into REDIS_USERNAME and REDIS_PASSWORD.")
+    if re.search(r"[\s/?#]", host):
+        raise invalid(f"{source} is {shown(host)}, which is no server.", "Write the name or the address of a host.")
+    return host
 
 
 def _parse_addresses(value: str, source: str, default_port: int) -> tuple[Address, ...]:

@@ -11,6 +11,9 @@ from .reply_shapes import parse_json
 from .results import Doing, InstancePresence, PresenceStatus, SessionFacts
 
 
+_AHEAD_MILLISECONDS = LIMITS["ahead_seconds"] * 1000
+
+
 def parse_time(text: object) -> float | None:
     """Milliseconds of a time as Lua writes it, or None."""
     if not isinstance(text, str):
@@ -27,7 +30,8 @@ def read_presence(
 ) -> InstancePresence:
     """Reads one value of the presence hash.
 
-    A heartbeat from the future counts as now: the clock of Redis may have been stepped back. A value that cannot be read is
+    A heartbeat from the future counts as now: the clock of Redis may have been stepped back; one that is more than a day ahead
+    would count for ever, and is none. A value that cannot be read is
     reported, never raised: the other instances are still listed.
     """
     try:
@@ -38,6 +42,8 @@ def read_presence(
     heartbeat = parse_time(fields.get("last_heartbeat"))
     if heartbeat is None:
         return _unreadable(instance, pending, "last_heartbeat is not a time")
+    if heartbeat > now_milliseconds + _AHEAD_MILLISECONDS:
+        return _unreadable(instance, pending, "last_heartbeat is in the future")
     age = max(0.0, now_milliseconds - heartbeat) / 1000
     status: PresenceStatus = "offline" if fields.get("left") is True else _status_at(age, timeout_seconds)
     session = fields.get("session")
@@ -58,7 +64,8 @@ def _doing_at(session: object, now_milliseconds: float) -> Doing:
     doing = session.get("doing") if isinstance(session, dict) else None
     if doing == "waiting":
         since = parse_time(cast(dict[str, object], session).get("doing_at"))
-        waits = since is not None and now_milliseconds - since < LIMITS["waiting_seconds_maximum"] * 1000
+        age = None if since is None else now_milliseconds - since
+        waits = age is not None and -_AHEAD_MILLISECONDS < age < LIMITS["waiting_seconds_maximum"] * 1000
         return "waiting" if waits else "idle"
     return doing if doing in ("working", "idle") else "away"
 
@@ -69,8 +76,9 @@ def _count_guests(session: object, now_milliseconds: float, timeout_seconds: int
     if not isinstance(guests, dict):
         return 0
     oldest = (now_milliseconds - LIMITS["offline_factor"] * timeout_seconds * 1000) * 1000
+    latest = (now_milliseconds + _AHEAD_MILLISECONDS) * 1000
     times = [guest.get("at") for guest in guests.values() if isinstance(guest, dict)]
-    return sum(1 for at in times if isinstance(at, str) and _MICROSECONDS.fullmatch(at) and int(at) > oldest)
+    return sum(1 for at in times if isinstance(at, str) and _MICROSECONDS.fullmatch(at) and oldest < int(at) <= latest)
 
 
 def _unreadable(instance: str, pending: int, reason: str) -> InstancePresence:

@@ -22,7 +22,7 @@ from .results import NamespaceSettings
 from .run_record import RunRecord, own_run_record
 from .store import Replication
 from .validation import check_instance, missing_identity, shown
-from .variables import Variables, check_whole, variable_choice, variable_whole
+from .variables import Variables, check_plain, check_whole, variable_choice, variable_whole
 
 @dataclass(frozen=True)
 class Settings:
@@ -102,7 +102,7 @@ def resolve_settings(
         instance_id=identity.instance,
         named=_NAMED_BY.get(identity.source or "", ""),
         nameless=identity,
-        agent_session_id=environment.get("CLAUDE_CODE_SESSION_ID") or None,
+        agent_session_id=check_plain(environment.get("CLAUDE_CODE_SESSION_ID") or None, "CLAUDE_CODE_SESSION_ID"),
         connection=connection,
         key_prefix=_check_one_slot(key_prefix, prefix_source) if on_cluster else key_prefix,
         orchestrator="orchestrator" if reviewer is None else check_instance(*reviewer),

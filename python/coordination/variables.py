@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Mapping
 
 from .errors import invalid
@@ -41,13 +40,31 @@ def variable_choice(env: Variables, name: str, choices: tuple[str, ...]) -> str:
     raise invalid(f"{name} is {shown(value)}: it must be {' or '.join(choices)}.", f"Unset it for {choices[0]}.")
 
 
+#: Certificates of all authorities together have a quarter of it.
+_FILE_BYTES_MAXIMUM = 4 * 1024 * 1024
+
+
+def check_plain(value: str | None, name: str) -> str | None:
+    """Of what is sent to a server or looked up: a line break would end it there. The value is not shown, which may be a secret.
+
+    Raises INVALID.
+    """
+    if value is not None and re.search(r"[\x00-\x1f\x7f]", value):
+        raise invalid(f"{name} holds a control character.", "Correct the value: it is one line.")
+    return value
+
+
 def variable_file(env: Variables, name: str) -> str | None:
     """The text of the file that a variable names. Raises INVALID when it cannot be read, or is empty."""
     path = env.get(name)
     if not path:
         return None
     try:
-        text = Path(path).read_bytes().decode("utf-8", "replace")
+        with open(path, "rb") as file:
+            content = file.read(_FILE_BYTES_MAXIMUM + 1)
+        if len(content) > _FILE_BYTES_MAXIMUM:
+            raise ValueError(f"it has more than {_FILE_BYTES_MAXIMUM} bytes")
+        text = content.decode("utf-8", "replace")
     except (OSError, ValueError) as error:  # ValueError: a path with a NUL
         raise invalid(f"{name} cannot be read: {error}.", "Correct the path, or make it readable.") from error
     if text.strip() == "":

@@ -8,6 +8,7 @@ import os
 import re
 import tempfile
 from dataclasses import asdict
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Awaitable, Callable
 
@@ -19,6 +20,13 @@ CONFORMANCE = ROOT / "conformance"
 _LONG = 1000
 #: Which would stand in every state; deadlines.json sets them.
 _NO_DEADLINES = {"COORD_ACK_TIMEOUT_SECONDS": "0"}
+
+
+def _with_times(text: str) -> str:
+    """Times of the moment, in what a case writes behind our programs."""
+    now = datetime.now(timezone.utc)
+    text = text.replace("<now>", now.isoformat(timespec="milliseconds").replace("+00:00", "Z"))
+    return text.replace("<microseconds>", f"{now.timestamp():.3f}000".replace(".", ""))
 
 
 class _Conformance(RedisTestCase):
@@ -129,7 +137,8 @@ class _Scene:
         elif "seen" in step or "left" in step:
             self._test.seen(step.get("seen") or step["left"], left="left" in step)
         elif "redis" in step:
-            self._test.raw.execute_command(*self._with_ids(step["redis"], r"\bm[0-9]+\b"))
+            written = self._with_ids(step["redis"], r"\bm[0-9]+\b")
+            self._test.raw.execute_command(*map_strings(written, _with_times))
         elif step["do"] == "publish_message":
             self._published += 1
             await self.call({**step, "with": {"idempotency_key": f"k{self._published}", **step.get("with", {})}})

@@ -4,7 +4,7 @@ import { LIMITS } from "../protocol/definition.ts";
 import { CoordinationError } from "../protocol/errors.ts";
 import { invalid, shown } from "../protocol/validation.ts";
 import type { Address, ConnectionSettings, Discovery, Login, TlsCertificates } from "../store/connection-settings.ts";
-import { checkWhole, variableFile, variableWhole, type Variables } from "./variables.ts";
+import { checkPlain, checkWhole, variableFile, variableWhole, type Variables } from "./variables.ts";
 
 /** Each of these says by itself where the server is, as a URL does. */
 const DISCOVERIES = ["COORD_SENTINELS", "COORD_CLUSTER"] as const;
@@ -118,7 +118,7 @@ function connectionFrom(env: Variables, spelling: Spelling): ConnectionSettings 
   const rest = { db, tls: certificates !== undefined, ...login, certificates };
   if (place === undefined) {
     const port = variableWhole(env, part("PORT"), REDIS_PORT, 1, 65_535);
-    return { host: env[part("HOST")] || "localhost", port, ...rest };
+    return { host: checkHost(env[part("HOST")] || "localhost", part("HOST")), port, ...rest };
   }
   const single = [part("HOST"), part("PORT")].find((name) => env[name]);
   if (single !== undefined) {
@@ -138,7 +138,7 @@ function readDiscovery(env: Variables, place: "COORD_SENTINELS" | "COORD_CLUSTER
   return {
     by: "sentinel",
     at: parseAddresses(env[place]!, place, SENTINEL_PORT),
-    master: env["COORD_SENTINEL_MASTER"] || "mymaster",
+    master: checkPlain(env["COORD_SENTINEL_MASTER"] || "mymaster", "COORD_SENTINEL_MASTER")!,
     login: readLogin(env, "COORD_SENTINEL"),
   };
 }
@@ -147,8 +147,11 @@ function readDiscovery(env: Variables, place: "COORD_SENTINELS" | "COORD_CLUSTER
 function readLogin(env: Variables, prefix: Spelling | "COORD_SENTINEL"): Login {
   const [word, file] = [`${prefix}_PASSWORD`, `${prefix}_PASSWORD_FILE`];
   if (env[word] && env[file]) throw invalid(`${word} and ${file} are both set.`, "Unset one of them.");
-  const password = env[word] || variableFile(env, file)?.replace(/\r?\n$/, "");
-  return { username: env[`${prefix}_USERNAME`] || undefined, password };
+  const user = `${prefix}_USERNAME`;
+  const password = env[word]
+    ? checkPlain(env[word], word)
+    : checkPlain(variableFile(env, file)?.replace(/\r?\n$/, ""), file);
+  return { username: checkPlain(env[user] || undefined, user), password };
 }
 
 function readCertificates(env: Variables, spelling: Spelling): TlsCertificates | undefined {
@@ -164,6 +167,16 @@ function readCertificates(env: Variables, spelling: Spelling): TlsCertificates |
   }
   if (ca === undefined && cert === undefined) return undefined;
   return { ...(ca === undefined ? {} : { ca }), ...(cert === undefined ? {} : { cert, key: key! }) };
+}
+
+/** It is looked up, and shown: part of a password must not be. @throws CoordinationError INVALID */
+function checkHost(host: string, source: string): string {
+  checkPlain(host, source);
+  if (host.includes("@")) {
+    throw invalid(`${source} holds a login: it takes a server only.`, "Put it into REDIS_USERNAME and REDIS_PASSWORD.");
+  }
+  if (!/[\s/?#]/.test(host)) return host;
+  throw invalid(`${source} is ${shown(host)}, which is no server.`, "Write the name or the address of a host.");
 }
 
 /** `host`, `host:port` or `[IPv6]:port`, separated by commas. */

@@ -15,7 +15,7 @@ import { findLocalPassword } from "./local-password.ts";
 import type { SettingsOptions } from "./options.ts";
 import { type Surroundings, surroundingsOf } from "./register.ts";
 import { ownRunRecord, type RunRecord } from "./run-record.ts";
-import { checkWhole, variableChoice, variableWhole, type Variables } from "./variables.ts";
+import { checkPlain, checkWhole, variableChoice, variableWhole, type Variables } from "./variables.ts";
 
 export interface ResolveOptions extends SettingsOptions {
   /**
@@ -104,7 +104,7 @@ export function resolveSettings(options: ResolveOptions = {}): Settings {
   const keyPrefix = prefix === undefined ? "coord" : checkKeyPrefix(...prefix);
   return {
     instanceId: name.instance,
-    agentSessionId: env["CLAUDE_CODE_SESSION_ID"] || undefined,
+    agentSessionId: checkPlain(env["CLAUDE_CODE_SESSION_ID"] || undefined, "CLAUDE_CODE_SESSION_ID"),
     connection,
     keyPrefix: connection.discovery?.by === "cluster" ? checkOneSlot(keyPrefix, prefix?.[1]) : keyPrefix,
     orchestrator: orchestrator === undefined ? "orchestrator" : checkInstance(...orchestrator),

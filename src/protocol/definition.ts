@@ -75,6 +75,8 @@ export interface Limits {
   readonly silent_milliseconds: number;
   readonly connect_milliseconds: number;
   readonly operation_milliseconds: number;
+  /** Clocks differ, and may be stepped back, by less than this: what is later than that is no time of ours. */
+  readonly ahead_seconds: number;
   /** From so many times the presence timeout on, an instance counts as offline. */
   readonly offline_factor: number;
   /** More than anybody runs; likewise of addresses. */

@@ -4,11 +4,12 @@ import type { Doing, Guest, InstancePresence, PresenceStatus, SessionFacts } fro
 
 /** A time, as scripts write it. */
 const MICROSECONDS = /^\d{1,16}$/;
+const AHEAD_MILLISECONDS = LIMITS.ahead_seconds * 1000;
 const UNREADABLE = { lastHeartbeat: null, secondsSinceHeartbeat: null, session: {}, doing: "away", guests: 0 } as const;
 
 /**
  * Reads one value of the presence hash. A heartbeat from the future counts as now: the clock of Redis may have been
- * stepped back. A value that cannot be read is reported, never thrown: the other instances are still listed.
+ * stepped back; one that is more than a day ahead would count for ever, and is none. A value that cannot be read is reported, never thrown: the other instances are still listed.
  *
  * @param nowMilliseconds Redis' clock when the value was read
  */
@@ -30,6 +31,9 @@ export function readPresence(
   if (Number.isNaN(heartbeat)) {
     return { instanceId, status: "unknown", ...UNREADABLE, pending, unreadable: "last_heartbeat is not a time" };
   }
+  if (heartbeat > nowMilliseconds + AHEAD_MILLISECONDS) {
+    return { instanceId, status: "unknown", ...UNREADABLE, pending, unreadable: "last_heartbeat is in the future" };
+  }
   const age = Math.max(0, nowMilliseconds - heartbeat) / 1000;
   const status = left === true ? "offline" : statusAt(age, timeoutSeconds);
   return {
@@ -49,7 +53,7 @@ function doingAt(session: unknown, nowMilliseconds: number): Doing {
   const { doing, doing_at: since } = (session ?? {}) as Record<string, unknown>;
   if (doing === "waiting") {
     const age = nowMilliseconds - Date.parse(String(since));
-    return age < LIMITS.waiting_seconds_maximum * 1000 ? "waiting" : "idle";
+    return age > -AHEAD_MILLISECONDS && age < LIMITS.waiting_seconds_maximum * 1000 ? "waiting" : "idle";
   }
   return doing === "working" || doing === "idle" ? doing : "away";
 }
@@ -72,7 +76,8 @@ function readGuests(session: unknown, nowMilliseconds: number, timeoutSeconds: n
   return Object.entries(guests).flatMap(([run, guest]) => {
     const { at, superseded } = (guest ?? {}) as Record<string, unknown>;
     const seen = typeof at === "string" && MICROSECONDS.test(at) ? Number(at) / 1000 : 0;
-    return seen > oldest ? [{ run, superseded: superseded === true }] : [];
+    const latest = nowMilliseconds + AHEAD_MILLISECONDS;
+    return seen > oldest && seen <= latest ? [{ run, superseded: superseded === true }] : [];
   });
 }
 

@@ -212,6 +212,10 @@ test("an import takes no stamp and no message of the future, and no setting sile
     [{ stamp: String(last) }, "of the future"],
     [{ max_messages: "0" }, "max_messages"],
     [{ max_messages: "many" }, "max_messages"],
+    [{ "published:GENERAL": "9999999999999999" }, 'the counter "published:GENERAL" "9999999999999999"'],
+    [{ sessions: "9999999999999999" }, "the counter"],
+    [{ [`published:${"X".repeat(100)}`]: "1" }, "the counter"],
+    [Object.fromEntries(Array.from({ length: 200 }, (_, i) => [`published:X${i}`, "1"])), "the counter"],
   ] as const) {
     const refusal = await refused(alice.importLines(streamed([head(meta), end])));
     expect(refusal).toMatchObject({ code: "INVALID", message: expect.stringContaining(sentence) });

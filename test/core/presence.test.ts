@@ -318,3 +318,18 @@ describe("stats", () => {
     expect(await bench.command(undefined).getStats()).toEqual(empty);
   });
 });
+
+test("[G8] who is days ahead of the clock is nobody: it may be superseded and forgotten, and is not waited for", async () => {
+  const entry = `{"last_heartbeat":"2099-01-01T00:00:00.000Z","left":false,"session":{"number":1,"doing":"idle","doing_at":"2020-01-01T00:00:00.000Z"}}`;
+  await bench.raw.hset(`${PREFIX}:presence`, "bob", entry);
+  const [alice, bob] = [bench.command("alice"), bench.command("bob")];
+  const { messageId } = await alice.publishMessage({ ...GENERAL, to: "bob", ackWithin: 1 });
+  await bench.raw.zadd(`${PREFIX}:deadlines`, "XX", "1", messageId);
+  const { messages } = await alice.showMessage(messageId);
+  expect(messages[0]!.receipts).toEqual([{ instance: "bob", state: "stored" }]); // asleep is who is there
+  expect(await alice.sweep()).toMatchObject({ announced: 0, told: 1 }); // as of one that is offline
+  expect(await bob.join({ id: "b", agent: "test", host: "h" }, { unlessTaken: true })).toEqual({ first: false });
+  await bench.raw.hset(`${PREFIX}:presence`, "bob", entry);
+  expect(await alice.forgetUnseen(60)).toEqual({ forgotten: [] }); // what cannot be read is forgotten by its name
+  expect(await alice.forgetInstance("bob")).toMatchObject({ instance: "bob" });
+});
