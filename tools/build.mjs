@@ -5,7 +5,19 @@
  */
 import { execFile } from "node:child_process";
 import { realpathSync } from "node:fs";
-import { chmod, lstat, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import {
+  chmod,
+  copyFile,
+  lstat,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  writeFile,
+} from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -111,6 +123,7 @@ async function bundlePrograms(outdir) {
   });
   const hook = await readFile(path.join(root, "src/surfaces/hook/coord-hook.bash"), "utf8");
   await writeFile(path.join(outdir, "coord-hook"), hook.replace("@glance@", (await scriptSums()).glance));
+  await copyFile(path.join(root, "src/surfaces/hook/opencode-plugin.js"), path.join(outdir, "opencode-plugin.js"));
   await Promise.all(["coord.cjs", "coord-hook", "hook.cjs"].map((file) => chmod(path.join(outdir, file), 0o755)));
   await writeLicences(outdir, metafile);
 }

@@ -13,7 +13,7 @@ export type Entry = Readonly<Record<string, unknown>>;
 /** A configuration file of an agent and what belongs into it. */
 export interface AgentFile {
   readonly path: string;
-  readonly format: "json" | "toml";
+  readonly format: "json" | "toml" | "program";
   /** What a new file has beside our entries. */
   readonly skeleton: Entry;
   /** The MCP server under its path of keys. */
@@ -26,6 +26,8 @@ export interface AgentFile {
   readonly shared?: true;
   /** The agent does not read it here: what an earlier version put there goes. */
   readonly unread?: true;
+  /** The file is a program of ours as a whole: where this installation has it, and the hook that it starts. */
+  readonly program?: { readonly source: string; readonly hook: CommandLine };
   /** Hooks by event. `matcher` is of the group they stand in; without groups the handlers stand in the event's list. */
   readonly hooks?: { readonly grouped: boolean; readonly events: Readonly<Record<string, EventHooks>> };
 }
@@ -49,7 +51,7 @@ const CURSOR_LOOP_LIMIT = 10;
 export function filesOf(
   agent: Agent,
   { root, main }: Pick<Place, "root" | "main">,
-  { coord, hook }: Pick<Programs, "coord" | "hook">,
+  { coord, hook, dist }: Pick<Programs, "coord" | "hook" | "dist">,
   allow = true,
 ): AgentFile[] {
   const file = (path: string, rest: Partial<AgentFile>): AgentFile => ({
@@ -117,6 +119,10 @@ export function filesOf(
         file(path, {
           skeleton: { $schema: "https://opencode.ai/config.json" },
           server: { at: ["mcp", "coord"], entry },
+        }),
+        file(".opencode/plugin/coord.js", {
+          format: "program",
+          program: { source: join(dist, "opencode-plugin.js"), hook },
         }),
       ];
     }

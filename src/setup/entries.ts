@@ -1,4 +1,5 @@
 /** Our entries in one file of an agent: found by the command they run, added beside what is there, taken out again. */
+import { readFileSync } from "node:fs";
 import { isDeepStrictEqual } from "node:util";
 import type { AgentFile, Entry } from "./agents.ts";
 import { JsonText, type Path } from "./json.ts";
@@ -11,6 +12,7 @@ export type Edit = (text: string | undefined, file: AgentFile, warn: (sentence: 
 export const addEntries: Edit = (text, file, warn) => {
   const { server, hooks, allow } = file;
   if (file.format === "toml") return addTable(text ?? "", file, warn);
+  if (file.program !== undefined) return addProgram(text, file, file.program, warn);
   const json = openJson(file, text?.trim() ? text : "{\n}\n");
   if (!text?.trim()) for (const [key, value] of Object.entries(file.skeleton)) json.set([key], value);
   if (server !== undefined) addServer(json, file, server, warn);
@@ -37,6 +39,7 @@ const MAY_HAVE_OURS = /coord|hook\.cjs/;
 export const removeEntries: Edit = (text, file, warn) => {
   // Whether a file without anything of ours can be read is nobody's business here.
   if (text === undefined || !MAY_HAVE_OURS.test(text)) return text;
+  if (file.format === "program") return isOurProgram(text) ? undefined : text;
   if (file.format === "toml") {
     parseToml(file.path, text);
     const rest = withoutBlock(text);
@@ -63,12 +66,39 @@ export const removeEntries: Edit = (text, file, warn) => {
 /** The command lines of ours that a file has the agent start. */
 export function linesIn(text: string | undefined, file: AgentFile): CommandLine[] {
   if (text === undefined || !MAY_HAVE_OURS.test(text)) return [];
+  if (file.format === "program") return isOurProgram(text) ? [[...hookOf(text), "opencode"]] : [];
   const json = file.format === "json" ? openJson(file, text) : undefined;
   const table = json?.record([]) ?? parseToml(file.path, text);
   const server = file.server?.at.reduce<unknown>((value, key) => (value as Entry | undefined)?.[key], table);
   const events = json === undefined || file.hooks === undefined ? [] : Object.keys(json.record(["hooks"]));
   const handlers = events.flatMap((event) => handlersIn(json!, event, file.hooks!.grouped));
   return [...(isOurs(server) ? [lineOf(server)] : []), ...handlers.map(({ line }) => line).filter(isHook)];
+}
+
+const PROGRAM_MARK = "// Of cli-coordination:";
+const PROGRAM_HOOK = /^const HOOK = (\[.*\]);$/m;
+
+/** Only its hook differs from what the package has. */
+function addProgram(
+  text: string | undefined,
+  { path }: AgentFile,
+  { source, hook }: Program,
+  warn: (sentence: string) => void,
+): string | undefined {
+  if (text !== undefined && !isOurProgram(text)) {
+    warn(`${path} is not of coord init, and stays: rename it to get mail by itself.`);
+    return text;
+  }
+  return readFileSync(source, "utf8").replace(PROGRAM_HOOK, () => `const HOOK = ${JSON.stringify(hook)};`);
+}
+
+function isOurProgram(text: string): boolean {
+  return text.startsWith(PROGRAM_MARK);
+}
+
+function hookOf(text: string): CommandLine {
+  const words: unknown = JSON.parse(PROGRAM_HOOK.exec(text)?.[1] ?? "[]");
+  return Array.isArray(words) ? words.map(String) : [];
 }
 
 function openJson(file: AgentFile, text: string): JsonText {
@@ -120,6 +150,7 @@ function isOfEarlier(present: Entry, entry: Entry): boolean {
 }
 
 type Server = NonNullable<AgentFile["server"]>;
+type Program = NonNullable<AgentFile["program"]>;
 
 function foreign({ path }: AgentFile, at: readonly string[]): string {
   return `${path} has a server ${at.join(".")} of its own, which stays: rename it to get the tools of coord.`;

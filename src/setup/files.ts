@@ -92,7 +92,8 @@ function put(path: string, text: string | undefined, root: string): void {
   const target = behindLinks(path);
   if (text === undefined) {
     rmSync(target, { force: true });
-    if (dirname(path) !== root) removeIfEmpty(dirname(path));
+    const folder = dirname(path);
+    for (const each of [folder, dirname(folder)]) if (each !== root) removeIfEmpty(each);
     return;
   }
   const mode = statSync(target, { throwIfNoEntry: false })?.mode;

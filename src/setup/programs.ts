@@ -12,6 +12,8 @@ export interface Programs {
   readonly portable: boolean;
   /** What npx has unpacked for this run: an update, or npm at any time, takes it away. */
   readonly fleeting: boolean;
+  /** Where the files of this installation lie. */
+  readonly dist: string;
 }
 
 /** npm and npx put these into PATH for the time of one run; an agent started later does not find what is in them. */
@@ -30,6 +32,7 @@ export function findPrograms(): Programs {
     hook: hook ? ["coord-hook"] : ["node", join(dist, "hook.cjs")],
     portable: coord && hook,
     fleeting: !(coord && hook) && OF_NPX.test(dist),
+    dist,
   };
 }
 
@@ -63,7 +66,9 @@ export function isServer(line: CommandLine): boolean {
 /** `coord-hook <role>`, and perhaps `tool`, by name or as a file of an installation. */
 export function isHook(words: CommandLine): boolean {
   const line = words.at(-1) === "tool" ? words.slice(0, -1) : words;
-  return ["claude", "codex", "gemini", "cursor", "wait"].some((role) => runs(line, "coord-hook", "hook.cjs", role));
+  return ["claude", "codex", "gemini", "opencode", "cursor", "wait"].some((role) =>
+    runs(line, "coord-hook", "hook.cjs", role),
+  );
 }
 
 function runs(line: CommandLine, name: string, file: string, argument: string): boolean {

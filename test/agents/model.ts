@@ -1,6 +1,6 @@
 /**
  * A model service on loopback that answers from a script, so that a real agent runs offline. It speaks the Anthropic
- * Messages API, the OpenAI Responses API and that of Gemini. What an agent showed its model is what stands in `requests`.
+ * Messages API, the OpenAI Responses and Chat Completions APIs, and that of Gemini. What an agent showed its model is what stands in `requests`.
  */
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
@@ -44,16 +44,19 @@ export class ScriptedModel implements AsyncDisposable {
 
   /** All text that the newest request shows the model, without the instructions of the agent's maker. */
   get shown(): string {
-    const { messages, input, system, instructions, systemInstruction, contents } = this.requests.at(-1) ?? {};
-    return [system, instructions, systemInstruction, messages, input, contents].flatMap(textsIn).join("\n");
+    return this.shownIn(this.requests.length - 1);
+  }
+
+  shownIn(request: number): string {
+    const { messages, input, contents, system, systemInstruction, instructions } = this.requests[request] ?? {};
+    return [system, systemInstruction, instructions, messages, input, contents].flatMap(textsIn).join("\n");
   }
 
   /** What the newest request has that the one before had not. */
   shownSince(request: number): string {
-    const before = (this.requests[request - 1]?.["messages"] ??
-      this.requests[request - 1]?.["input"] ??
-      []) as unknown[];
-    const now = (this.requests.at(-1)?.["messages"] ?? this.requests.at(-1)?.["input"] ?? []) as unknown[];
+    const conversation = (body: Body = {}): unknown[] =>
+      (body["messages"] ?? body["input"] ?? body["contents"] ?? []) as unknown[];
+    const [before, now] = [conversation(this.requests[request - 1]), conversation(this.requests.at(-1))];
     return textsIn(now.slice(before.length)).join("\n");
   }
 
@@ -70,10 +73,11 @@ export class ScriptedModel implements AsyncDisposable {
     const { pathname } = new URL(request.url ?? "/", this.url);
     if (pathname === "/v1/messages") return this.#answerMessages(body, response);
     if (pathname === "/v1/responses") return this.#answerResponses(body, response);
+    if (pathname === "/v1/chat/completions") return this.#answerChat(body, response);
     if (pathname.endsWith("enerateContent")) return this.#answerGemini(body, pathname.includes(":stream"), response);
-    const known = pathname.endsWith("/count_tokens");
+    const known = /count_?tokens$/i.test(pathname);
     response.writeHead(known ? 200 : 404, { "content-type": "application/json" });
-    response.end(known ? '{"input_tokens":10}' : "{}");
+    response.end(known ? '{"input_tokens":10,"totalTokens":10}' : "{}");
   }
 
   async #next(body: Body): Promise<Step> {
@@ -150,6 +154,28 @@ export class ScriptedModel implements AsyncDisposable {
     send("response.output_item.done", { output_index: 0, item });
     send("response.completed", { response: { id: `r${id}`, usage } });
     response.end();
+  }
+
+  async #answerChat(body: Body, response: ServerResponse): Promise<void> {
+    const aside = ((body["tools"] ?? []) as unknown[]).length === 0;
+    const step = aside ? { text: "Test" } : await this.#next(body);
+    const id = ++this.#answers;
+    const send = (delta: object, finish: string | null): void => {
+      const chunk = { id: `c${id}`, object: "chat.completion.chunk", created: 1, model: body["model"] };
+      const choices = [{ index: 0, delta, finish_reason: finish }];
+      response.write(`data: ${JSON.stringify({ ...chunk, choices })}\n\n`);
+    };
+    response.writeHead(200, { "content-type": "text/event-stream" });
+    if ("tool" in step) {
+      const call = { name: step.tool, arguments: JSON.stringify(step.input ?? {}) };
+      const calls = [{ index: 0, id: `call_${id}`, type: "function", function: call }];
+      send({ role: "assistant", content: null, tool_calls: calls }, null);
+      send({}, "tool_calls");
+    } else {
+      send({ role: "assistant", content: step.text }, null);
+      send({}, "stop");
+    }
+    response.end("data: [DONE]\n\n");
   }
 
   async #answerGemini(body: Body, stream: boolean, response: ServerResponse): Promise<void> {

@@ -10,7 +10,6 @@ import { Stage } from "./stage.ts";
 const run = promisify(execFile);
 const AGENTS = [
   { agent: "gemini", program: find("COORD_E2E_GEMINI", "gemini"), connected: /coord: coord mcp \(stdio\) - Connected/ },
-  { agent: "opencode", program: find("COORD_E2E_OPENCODE", "opencode"), connected: /coord\s+connected/ },
 ];
 
 function find(variable: string, name: string): string {

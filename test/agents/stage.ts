@@ -14,6 +14,7 @@ const run = promisify(execFile);
 export interface Presence {
   status: string;
   pending: number;
+  doing?: string;
   session: { joined?: string; agent?: string; agent_pid?: number };
 }
 
@@ -60,6 +61,15 @@ export class Stage implements AsyncDisposable {
     const project = await this.repository(name);
     await this.coord(project, "init", "--agent", agent, "--instance", instance, "--prefix", "coord");
     return project;
+  }
+
+  /** A linked worktree in which the instance works, of a repository whose main one is set up as well. */
+  async worktree(instance: string, agent: string): Promise<string> {
+    const main = await this.project("lead", agent, "shop");
+    const author = ["-c", "user.name=a", "-c", "user.email=a@example.org"];
+    await run("git", [...author, "commit", "--quiet", "--allow-empty", "-m", "first"], { cwd: main, env: this.env });
+    await this.coord(main, "worktree", "add", instance, "--agent", agent);
+    return path.join(this.folder, `shop-${instance}`);
   }
 
   /** Runs `coord`; in a project it speaks for that instance. */

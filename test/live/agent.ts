@@ -41,7 +41,7 @@ export const COORD: string = path.join(DIST, "coord.cjs");
 export const LIBRARY: string = path.join(DIST, "index.js");
 
 export type Env = Record<string, string | undefined>;
-export type Program = "claude" | "codex" | "gemini";
+export type Program = "claude" | "codex" | "gemini" | "opencode";
 
 /** Loaded before the hook, it makes the process look as if it were to start only in 20 seconds. */
 const PATIENT_SOURCE = "process.uptime = () => -20;";
@@ -299,6 +299,11 @@ export class Agent {
     return this.startProgram([HOOK, this.program], this.hookInput(fields), env);
   }
 
+  /** The words that start the hook of `startPatientHook`. */
+  get patientHook(): string[] {
+    return [process.execPath, "--require", this.#patient, HOOK];
+  }
+
   /** The hook with the clock of its start set back, so that a busy machine does not make it give up. */
   startPatientHook(fields: HookFields, env: Env = {}, end: "ends" | "open" = "ends"): Started {
     return this.startProgram(["--require", this.#patient, HOOK, this.program], this.hookInput(fields), env, end);
@@ -322,7 +327,7 @@ export class Agent {
   /** @returns the text that the model is shown, "" for none */
   async shown(fields: HookFields, env: Env = {}): Promise<string> {
     const answer = await this.hook(fields, env);
-    return answer?.hookSpecificOutput?.additionalContext ?? answer?.reason ?? "";
+    return shownBy(answer);
   }
 
   /** The background waker, as it is started at the end of a turn. */
@@ -392,6 +397,14 @@ export interface HookAnswer {
   systemMessage?: string;
   decision?: string;
   reason?: string;
+  /** What our plugin of opencode gets. */
+  text?: string;
+  notice?: string;
+}
+
+/** The text that the model is shown. */
+export function shownBy(answer: HookAnswer | undefined): string {
+  return answer?.hookSpecificOutput?.additionalContext ?? answer?.reason ?? answer?.text ?? "";
 }
 
 export class McpServer {
@@ -591,7 +604,8 @@ export class Bench {
     this.raw = openRedis({ path: this.#redis.socketPath, ...ADMINISTRATOR });
     // Short: sockets go below it. Not below a folder with .git, or presence would show its branch.
     this.folder = mkdtempSync(path.join(tmpdir(), "live-"));
-    for (const program of ["claude", "codex", "gemini"]) writeFileSync(path.join(this.folder, program), AGENT_SOURCE);
+    for (const program of ["claude", "codex", "gemini", "opencode"])
+      writeFileSync(path.join(this.folder, program), AGENT_SOURCE);
     writeFileSync(path.join(this.folder, "patient.cjs"), PATIENT_SOURCE);
   }
 

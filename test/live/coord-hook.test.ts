@@ -186,6 +186,16 @@ describe("where nothing waits", () => {
     expect(await hook()).toEqual(FAST);
   });
 
+  it("in opencode the record of the very session counts, of the several that its process may hold", async () => {
+    removeRecords();
+    const sessions = [SESSION];
+    writeRunRecord(record({ agent: "opencode", sessions }));
+    const args = ["opencode", "tool"];
+    expect(await hook({ OPENCODE_SESSION_ID: SESSION }, args)).toEqual(FAST);
+    expect((await hook({ OPENCODE_SESSION_ID: `${SESSION}-other` }, args)).node).toBe(true);
+    removeRunRecord(record({ agent: "opencode", sessions }));
+  });
+
   it("a session that was superseded is shown nothing, and starts nothing", async () => {
     await bench.command("me").join({ id: "s2", host: "there", agentPid: 2 });
     await send();

@@ -28,6 +28,13 @@ const TOLD: Record<Program, [start: object, prompt: object, tool: object, ask: o
     { hook_event_name: "Notification", notification_type: "ToolPermission", message: "Tool requires confirmation" },
     { hook_event_name: "AfterAgent", prompt: "go", prompt_response: "done" },
   ],
+  opencode: [
+    { hook_event_name: "session.start", source: "startup" },
+    { hook_event_name: "chat.message" },
+    { hook_event_name: "tool.execute.after" },
+    { hook_event_name: "permission.asked" },
+    { hook_event_name: "session.idle" },
+  ],
 };
 
 async function doing(stage: Stage): Promise<string> {
@@ -53,7 +60,7 @@ async function change(stage: Stage, session: object, seen?: string): Promise<voi
 const ago = (seconds: number): string => new Date(Date.now() - seconds * 1000).toISOString();
 
 describe.concurrent("what an agent does", () => {
-  it.each(["claude", "codex", "gemini"] as const)("of %s follows from its events", async (program) => {
+  it.each(["claude", "codex", "gemini", "opencode"] as const)("of %s follows from its events", async (program) => {
     const stage = bench.stage();
     const agent = await stage.agent("backend", program);
     const [start, prompt, tool, ask, stop] = TOLD[program];

@@ -35,6 +35,12 @@ const EVENTS: Record<Program, HookFields[]> = {
     { hook_event_name: "AfterTool", timestamp: "2026-11-24T10:00:00Z", tool_name: "ls", tool_input: {} },
     { hook_event_name: "AfterAgent", timestamp: "2026-11-24T10:00:00Z", prompt: "go", prompt_response: "done" },
   ],
+  opencode: [
+    { hook_event_name: "session.start", source: "startup" },
+    { hook_event_name: "chat.message" },
+    { hook_event_name: "tool.execute.after" },
+    { hook_event_name: "session.idle" },
+  ],
 };
 const CASES = Object.entries(EVENTS).flatMap(([program, events]) =>
   events.map((fields) => [program as Program, fields.hook_event_name, fields] as const),
@@ -55,18 +61,20 @@ describe.concurrent("the answer of a hook", () => {
       expect(await agent.hook(fields)).toBeUndefined();
       await stage.send("backend", "login");
       const answer = await stage.plain(await agent.hook(fields));
+      expect(await agent.hook(fields.hook_event_name === "SessionStart" ? TOOL : fields)).not.toEqual(answer);
       const text = `${HEADING}\n${FRAME}`;
       const blocked: Record<string, string> = { "codex Stop": "block", "gemini AfterAgent": "deny" };
       const decision = blocked[`${program} ${event}`];
+      const notice = "coord: GENERAL from orchestrator (m1)";
+      if (program === "opencode") return expect(answer).toEqual({ text, notice });
       expect(answer).toEqual(
         decision === undefined
           ? {
               hookSpecificOutput: { hookEventName: event, additionalContext: text },
-              ...(program === "claude" ? { systemMessage: "coord: GENERAL from orchestrator (m1)" } : {}),
+              ...(program === "claude" ? { systemMessage: notice } : {}),
             }
           : { decision, reason: text },
       );
-      expect(await agent.hook(fields.hook_event_name === "SessionStart" ? TOOL : fields)).not.toEqual(answer);
     },
   );
 

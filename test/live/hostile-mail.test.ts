@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { Mailbox } from "../../src/client/mailbox.ts";
 import { cut } from "../../src/protocol/text.ts";
 import { renderMail } from "../../src/surfaces/hook/text.ts";
-import { type HookFields, type Program, PROMPT, type Stage, START, STOP, TOOL, useRedis } from "./agent.ts";
+import { type HookFields, shownBy, type Program, PROMPT, type Stage, START, STOP, TOOL, useRedis } from "./agent.ts";
 
 const bench = useRedis();
 
@@ -82,6 +82,12 @@ const EVENTS: Record<Program, HookFields[]> = {
     { hook_event_name: "AfterTool", tool_name: "ls", tool_input: {} },
     { hook_event_name: "AfterAgent", prompt: "go", prompt_response: "done" },
   ],
+  opencode: [
+    { hook_event_name: "session.start", source: "startup" },
+    { hook_event_name: "chat.message" },
+    { hook_event_name: "tool.execute.after" },
+    { hook_event_name: "session.idle" },
+  ],
 };
 const CASES = Object.entries(EVENTS).flatMap(([program, events]) =>
   events.map((fields) => [program as Program, fields.hook_event_name, fields] as const),
@@ -133,11 +139,12 @@ describe("[G10] of hostile messages every character of the sender stands in a qu
   it.each(CASES)("several together, in %s at %s", async (program, _event, fields) => {
     const stage = bench.stage();
     const agent = await stage.agent("backend", program);
-    if (fields !== START) await agent.hook(START);
+    const [start] = EVENTS[program];
+    if (fields !== start) await agent.hook(start!);
     const short = HOSTILE.filter(([, description]) => description.length < 60).slice(0, 8);
     await sendAll(stage, short);
     const answer = await agent.hook(fields);
-    const text = answer!.hookSpecificOutput?.additionalContext ?? answer!.reason!;
+    const text = shownBy(answer);
     expectQuoted(text, short.length);
     expect(answer!.systemMessage ?? "").not.toContain(MARK);
   });

@@ -16,7 +16,7 @@ interface Entry {
 
 /** As `coord init` writes it. */
 function entryOf(program: Stripping, root: string): Entry {
-  const files = filesOf(program, { root, main: root }, { coord: ["coord"], hook: ["coord-hook"] });
+  const files = filesOf(program, { root, main: root }, { coord: ["coord"], hook: ["coord-hook"], dist: "/" });
   return files.find(({ server }) => server !== undefined)!.server!.entry;
 }
 

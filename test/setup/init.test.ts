@@ -23,6 +23,12 @@ beforeAll(async () => {
 });
 afterAll(() => redis.stop());
 
+/** Of a file that is a program as a whole only what init puts into it. */
+function entriesOf(files: Record<string, string>): Record<string, string> {
+  const lines = Object.entries(files).map(([name, text]) => [name, /^const HOOK = .*$/m.exec(text)?.[0] ?? text]);
+  return Object.fromEntries(lines) as Record<string, string>;
+}
+
 const AGENTS = ["claude", "codex", "gemini", "opencode", "cursor"];
 
 describe("what each agent gets", () => {
@@ -33,7 +39,7 @@ describe("what each agent gets", () => {
 
     const first = await repository.coord(["init", "--agent", agent]);
     expect({ code: first.code, stderr: first.stderr }).toEqual({ code: 0, stderr: "" });
-    expect(repository.files()).toMatchSnapshot();
+    expect(entriesOf(repository.files())).toMatchSnapshot();
     expect(stage.project("shop")).toEqual({
       keyPrefix: "coord-acme-shop",
       server: { COORD_REDIS_URL: redis.url },
@@ -166,6 +172,44 @@ describe("what each agent gets", () => {
   });
 });
 
+describe("the plugin of opencode", () => {
+  const PLUGIN = ".opencode/plugin/coord.js";
+
+  test("is what the package has; doctor says where it is older, and init makes it anew", async () => {
+    const repository = new Stage(redis.url).repository("shop");
+    await repository.coord(["init", "--agent", "opencode"]);
+    const text = repository.read(PLUGIN);
+    expect(text).toBe(readFileSync(path.resolve(import.meta.dirname, "../../dist/opencode-plugin.js"), "utf8"));
+    repository.write(PLUGIN, text.replaceAll("session.idle", "session.idler"));
+    const { stdout } = await repository.coord(["doctor"]);
+    expect(stdout).toMatch(/opencode: \.opencode\/plugin\/coord\.js lacks entries or has older ones/);
+    await repository.coord(["init", "--agent", "opencode"]);
+    expect(repository.read(PLUGIN)).toBe(text);
+  });
+
+  test("is in a linked worktree as well, and goes with it", async () => {
+    const stage = new Stage(redis.url);
+    const repository = stage.repository("shop");
+    await repository.coord(["worktree", "add", "login", "--agent", "opencode"]);
+    const linked = path.join(repository.path, "../shop-login");
+    expect(existsSync(path.join(linked, PLUGIN))).toBe(true);
+    expect((await repository.coord(["worktree", "remove", "login"])).code).toBe(0);
+    expect(existsSync(linked)).toBe(false);
+  });
+
+  test("a file of that name that is not ours stays, with a warning", async () => {
+    const repository = new Stage(redis.url).repository("shop");
+    repository.write(PLUGIN, 'export const Mine = "coord";\n');
+    const { code, stderr } = await repository.coord(["init", "--agent", "opencode"]);
+    expect({ code, stderr }).toEqual({
+      code: 0,
+      stderr: `warning: ${PLUGIN} is not of coord init, and stays: rename it to get mail by itself.\n`,
+    });
+    await repository.coord(["init", "--remove"]);
+    expect(repository.files()).toEqual({ [PLUGIN]: 'export const Mine = "coord";\n' });
+  });
+});
+
 describe("what is there stays", () => {
   const present: Record<string, Record<string, string>> = {
     claude: {
@@ -194,7 +238,7 @@ describe("what is there stays", () => {
     for (const [name, text] of Object.entries(present[agent]!)) repository.write(name, text);
     const before = repository.everything();
     expect((await repository.coord(["init", "--agent", agent])).code).toBe(0);
-    expect(repository.files()).toMatchSnapshot();
+    expect(entriesOf(repository.files())).toMatchSnapshot();
     const after = repository.everything();
     expect((await repository.coord(["init", "--agent", agent])).stdout).toMatch(/^Already set up/m);
     expect(repository.everything()).toEqual(after);
@@ -343,7 +387,11 @@ describe("--dry-run", () => {
       registered: false,
       root: repository.path,
       dry_run: true,
-      files: [{ path: "opencode.json", state: "removed", diff: expect.stringContaining("+++ /dev/null\n") as string }],
+      files: ["opencode.json", ".opencode/plugin/coord.js"].map((name) => ({
+        path: name,
+        state: "removed",
+        diff: expect.stringContaining("+++ /dev/null\n") as string,
+      })),
       warnings: [],
     });
     expect(repository.everything()).toEqual(before);
@@ -542,7 +590,9 @@ describe("an installation that is not on PATH", () => {
           "After npm install --global, run coord init again.\n",
       );
       expect(
-        Object.fromEntries(Object.entries(repository.files()).map(([name, text]) => [name, plain(text, stage)])),
+        Object.fromEntries(
+          Object.entries(entriesOf(repository.files())).map(([name, text]) => [name, plain(text, stage)]),
+        ),
       ).toMatchSnapshot();
       expect((await repository.coord(args)).stdout).toMatch(/^Already set up/m);
 

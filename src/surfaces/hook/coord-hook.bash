@@ -27,7 +27,7 @@ ANCESTORS_MAXIMUM=8
 
 # The record of this hook's run (src/client/run-record.ts): that of an ancestor's process, or of a run without one, if it names
 # the session that the host names. Sets `record`. Fails where Node has to decide.
-find_record() { # session
+find_record() { # session, and again where one process may hold several
   local folder=/run/user/$UID pid=$PPID stat i
   if [[ -d $folder && -O $folder && ! -L $folder ]]; then folder+=/cli-coordination; else folder=/tmp/cli-coordination-$UID; fi
   [[ -d $folder && -O $folder && ! -L $folder ]] || return 1 # anybody may make one in /tmp
@@ -35,8 +35,8 @@ find_record() { # session
     IFS= read -r stat <"/proc/$pid/stat" || return 1
     # shellcheck disable=SC2206 # numbers and a letter; to read them from a here-document is a pipe more for each ancestor
     stat=(${stat##*) })
-    if [[ -e $folder/$pid.hook. ]]; then
-      read_record "$folder/$pid.hook." || return
+    if [[ -e $folder/$pid.hook.$2 ]]; then
+      read_record "$folder/$pid.hook.$2" || return
       [[ $record == *$'\n'"started=${stat[19]}"$'\n'* && $record == *$'\n'"session=$1"$'\n'* ]]
       return
     fi
@@ -60,14 +60,15 @@ take() { # field
 
 # Returns 0 where the real hook would say nothing.
 nothing_waits() {
-  local session record='' value
+  local session several='' record='' value
   case $* in
   'claude tool') session=${CLAUDE_CODE_SESSION_ID-} ;;
   'gemini tool') session=${GEMINI_SESSION_ID-} ;;
+  'opencode tool') session=${OPENCODE_SESSION_ID-} several=$session ;;
   *) return 1 ;;
   esac
   local LC_ALL=C # [a-z] is a letter of English
-  is_word "$session" A-Za-z0-9_- 128 && [[ -z ${COORD_OFF-} ]] && find_record "$session" || return 1
+  is_word "$session" A-Za-z0-9_- 128 && [[ -z ${COORD_OFF-} ]] && find_record "$session" "$several" || return 1
 
   take standing
   case $value in

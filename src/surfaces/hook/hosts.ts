@@ -15,6 +15,10 @@ export interface Host {
   readonly foreignEnvironment?: true;
   /** Has no hook that waits: ours starts a process that does, and wakes the session with this command. */
   readonly wake?: (sessionId: string, sentence: string) => readonly string[];
+  /** Its waker is started by what starts its hooks, and says one fixed sentence, which becomes a prompt: the hook of that shows the mail. */
+  readonly wakesBySentence?: true;
+  /** Where nobody attends it, it ends when it idles: nobody reads what a stop would show. */
+  readonly endsIdle?: true;
   /** The answer that shows the text to the model. */
   readonly answer: (event: string, said: Said) => object;
 }
@@ -84,6 +88,22 @@ export const HOSTS: Readonly<Record<string, Host>> = {
     // Its Stop takes no additional context.
     answer: (event, said) =>
       event === "Stop" ? { decision: "block", reason: said.text } : additionalContext(event, said),
+  },
+  opencode: {
+    agent: "opencode",
+    severalSessions: true,
+    wakesBySentence: true,
+    endsIdle: true,
+    // As opencode-plugin.js names them: what they are called in opencode, but for the start, which it has none of.
+    moments: {
+      "session.start": "start",
+      "chat.message": "turn",
+      "tool.execute.after": "tool",
+      "permission.asked": "ask",
+      "session.idle": "stop",
+      "session.deleted": "end",
+    },
+    answer: (_event, { text, notice }) => ({ text, notice }),
   },
   cursor: {
     agent: "cursor",

@@ -24,9 +24,11 @@ const BUSY_FACTOR = 3;
 
 const USAGE = `coord-hook shows a coding agent its messages; the agent runs it, with JSON on standard input.
 
-  coord-hook claude | codex | gemini | cursor   at session start, prompts, tool calls, stop and session end
-  coord-hook claude | gemini tool               between tool calls: as above, and fast where nothing waits
-  coord-hook wait                               in the background (Claude Code: asyncRewake), wakes an idle session
+  coord-hook claude | codex | gemini | opencode | cursor
+                                       at session start, prompts, tool calls, stop and session end
+  coord-hook claude | gemini | opencode tool
+                                       between tool calls: as above, and fast where nothing waits
+  coord-hook wait [opencode]           in the background (Claude Code: asyncRewake), wakes an idle session
 
 coord init sets it up.
 `;
@@ -60,6 +62,7 @@ async function serve(input: HookInput, name: string): Promise<void> {
   const run = identifyRun({ env: given, cwd, agent: host.agent, sessionId: input.sessionId });
   const settings = settingsOfRun(run, { cwd, env }, { servers: host.foreignEnvironment !== true });
   const recorded = settings.sources.run;
+  if (what === "stop" && host.endsIdle === true && run.yields === true) return;
   if (what === "tool" && recorded !== undefined && isQuiet(recorded)) return;
   if (what !== "end" && (what === "start" || recorded?.by !== "hook")) recordRun(run, settings, "hook");
   const before = what === "start" && recorded?.by !== "hook" ? legacyHint(settings) : [];

@@ -1,7 +1,8 @@
 /**
  * The background waker of one session: sleeps on a subscription and wakes the session when mail comes. At most one per session,
  * and gone with it. Claude Code starts it as a hook and is woken by exit code 2, with the mail on standard error. For Codex our
- * own hook starts it, and a command wakes, with a fixed sentence: the hook of the prompt that this becomes shows the mail.
+ * own hook starts it, and a command wakes, with a fixed sentence: the hook of the prompt that this becomes shows the mail. So it is in
+ * opencode, where our plugin starts it and makes a prompt of what it says.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { type AgentHints, type AgentRun, identifyRun } from "../../client/agent-run.ts";
@@ -27,7 +28,7 @@ const START_MILLISECONDS = 2_000;
 /** That of a stop too: what it shows goes on with the turn, where we would end it and begin another. */
 const STOP_MILLISECONDS = 1_000;
 
-/** All that is said to a host that is woken by a command: never a word of a message. */
+/** All that is said where a prompt wakes: never a word of a message. */
 const SENTENCE = "Messages from other agents have arrived; they are shown with this prompt.";
 const QUEUED_WITHIN_MS = 20_000;
 /** A session that has had no prompt yet cannot be found by its id: it is tried again, and given up at last. */
@@ -49,6 +50,7 @@ export async function wakeWithMail([name = "claude", agentPid]: readonly string[
   const cwd = projectFolder(input, given);
   const env = { ...given, ...(input.sessionId === undefined ? {} : { CLAUDE_CODE_SESSION_ID: input.sessionId }) };
   const run = runOf({ env: given, cwd, sessionId: input.sessionId }, host, agentPid);
+  if (host.endsIdle === true && run.yields === true) return 0;
   const settings = settingsOfRun(run, { cwd, env }, { servers: host.foreignEnvironment !== true });
   if (settings.instanceId === undefined) return 0;
   const client = new CoordinationClient(settings);
@@ -60,6 +62,7 @@ export async function wakeWithMail([name = "claude", agentPid]: readonly string[
     waker: crypto.randomUUID(),
     held: false,
     lingers: run.agentPid !== undefined,
+    bySentence: host.wakesBySentence === true,
     ...(host.wake === undefined || run.id === undefined ? {} : { command: host.wake(run.id, SENTENCE) }),
   };
   let begun = false;
@@ -69,7 +72,7 @@ export async function wakeWithMail([name = "claude", agentPid]: readonly string[
     const milliseconds = input.event === "SessionStart" ? START_MILLISECONDS : STOP_MILLISECONDS;
     await sleep(milliseconds, undefined, { signal: ended.signal }).catch(() => undefined);
     // Started beside a hook and not by the host, it may come when the session has ended or works again: it must not begin it anew.
-    if (post.command !== undefined && !ended.signal.aborted) {
+    if ((post.command !== undefined || post.bySentence) && !ended.signal.aborted) {
       client.session.belongTo(run);
       if (!(await new Mailbox(client).takeWakerPlace(post.waker, true))) return end();
     }
@@ -107,8 +110,9 @@ interface Post {
   held: boolean;
   /** Its agent's process is known: it does not wait for longer than that lives. */
   readonly lingers: boolean;
-  /** What wakes the host; without it the mail itself does. */
+  /** What wakes the host; without it what this waker says does: a sentence, or the mail itself. */
   readonly command?: readonly string[];
+  readonly bySentence: boolean;
 }
 
 async function wakeOnce(
@@ -136,6 +140,11 @@ async function wakeOnce(
         await mailbox.giveBack(mail);
         await queue(post.command, signal);
         return 0;
+      }
+      if (mail !== undefined && rendered !== undefined && post.bySentence) {
+        await mailbox.giveBack(mail);
+        await write(SENTENCE);
+        return WAKE;
       }
       if (mail !== undefined && rendered !== undefined) {
         await write(rendered.text);
