@@ -1,6 +1,7 @@
 /**
- * The password of a server that `coord up` has started: a private file beside the register, found by every program of this user
- * and sent to this machine only. Where hosts strip the environment, `coord init` passes on what names that folder.
+ * How to log in to a server that `coord up` has started: private files beside the register, found by every program of this user: a
+ * password, which is sent to this machine only, and where other machines reach the server, and so it speaks TLS, the authority of
+ * its certificate. Where hosts strip the environment, `coord init` passes on what names that folder.
  */
 import { linkSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -10,6 +11,7 @@ import { registerFile } from "./register.ts";
 import type { Variables } from "./variables.ts";
 
 const PASSWORD_BYTES = 1024;
+const AUTHORITY_BYTES = 65_536;
 /** Names, not what they resolve to: who answers for a name may be anybody. */
 const LOOPBACK: ReadonlySet<string> = new Set(["localhost", "127.0.0.1", "::1"]);
 
@@ -21,11 +23,30 @@ export function localPasswordFile(env: Variables, port: number): string {
   return join(dirname(registerFile(env)), `password-${port}`);
 }
 
+function localAuthorityFile(env: Variables, port: number): string {
+  return join(dirname(registerFile(env)), `authority-${port}.pem`);
+}
+
+export interface LocalLogin {
+  readonly password: string;
+  /** In PEM; undefined where it does not speak TLS. */
+  readonly ca: string | undefined;
+}
+
 /** For a server that nothing else says how to log in to. */
-export function findLocalPassword(connection: ConnectionSettings, env: Variables): string | undefined {
+export function findLocalLogin(connection: ConnectionSettings, env: Variables): LocalLogin | undefined {
   const named = connection.username !== undefined || connection.password !== undefined;
   if (named || connection.tls || !isLoopback(connection)) return undefined;
-  return readOwnFile(localPasswordFile(env, connection.port), PASSWORD_BYTES)?.trim() || undefined;
+  const password = readOwnFile(localPasswordFile(env, connection.port), PASSWORD_BYTES)?.trim();
+  if (!password) return undefined;
+  return { password, ca: readOwnFile(localAuthorityFile(env, connection.port), AUTHORITY_BYTES) };
+}
+
+/** @param ca of the server that listens from now on; undefined for one without TLS, or where clients have to be told */
+export function keepLocalAuthority(env: Variables, port: number, ca: string | undefined): void {
+  const file = localAuthorityFile(env, port);
+  rmSync(file, { force: true });
+  if (ca !== undefined) writeFileSync(file, ca, { mode: 0o600, flag: "wx" });
 }
 
 /** @returns the one that is kept: of several programs at once the first one's */

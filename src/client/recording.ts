@@ -41,6 +41,8 @@ export function recordRun(
   { standing = "speaker", quiet = false }: { standing?: "speaker" | "guest"; quiet?: boolean } = {},
 ): void {
   const known = processOf(run);
+  // For bash, which speaks no TLS.
+  const localPassword = sources.localLogin?.ca === undefined ? sources.localLogin?.password : undefined;
   const earlier = sources.run?.by === by ? sources.run.sessions : [];
   const sessions = run.id === undefined ? earlier : [...earlier.filter((id) => id !== run.id), run.id];
   writeRunRecord({
@@ -52,7 +54,7 @@ export function recordRun(
     ...(instanceId === undefined ? {} : { instance: instanceId }),
     prefix: keyPrefix,
     server: sources.server,
-    ...(sources.localPassword === undefined ? {} : { localPassword: sources.localPassword }),
+    ...(localPassword === undefined ? {} : { localPassword }),
     tree: sources.surroundings.tree.root,
     ...(quiet ? { quietUntil: Math.floor(Date.now() / 1000) + QUIET_SECONDS } : {}),
   });

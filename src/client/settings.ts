@@ -11,7 +11,7 @@ import { oneSlot } from "../store/keys.ts";
 import type { Replication } from "../store/store.ts";
 import * as connecting from "./connecting.ts";
 import { findName, type FoundName } from "./identity.ts";
-import { findLocalPassword } from "./local-password.ts";
+import { findLocalLogin, type LocalLogin } from "./local-password.ts";
 import type { SettingsOptions } from "./options.ts";
 import { type Surroundings, surroundingsOf } from "./register.ts";
 import { ownRunRecord, type RunRecord } from "./run-record.ts";
@@ -59,7 +59,7 @@ export interface SettingsSources {
   /** The variables that name the server, for a record or the register. */
   readonly server: Variables;
   /** That of the server of `coord up`, where nothing else says how to log in. */
-  readonly localPassword: string | undefined;
+  readonly localLogin: LocalLogin | undefined;
 }
 
 /** @throws CoordinationError IDENTITY for a malformed name, INVALID for any other malformed value */
@@ -98,9 +98,8 @@ export function resolveSettings(options: ResolveOptions = {}): Settings {
   const { default: usual, minimum, maximum } = NAMESPACE_SETTINGS.presence_timeout_seconds;
   const presenceTimeoutSeconds = timeout === undefined ? usual : checkWhole(...timeout, minimum, maximum);
   const server = findServer(options.redis, env, { bound, run, surroundings });
-  const localPassword = findLocalPassword(server.connection, env);
-  const connection =
-    localPassword === undefined ? server.connection : { ...server.connection, password: localPassword };
+  const localLogin = findLocalLogin(server.connection, env);
+  const connection = localLogin === undefined ? server.connection : loggedIn(server.connection, localLogin);
   const keyPrefix = prefix === undefined ? "coord" : checkKeyPrefix(...prefix);
   return {
     instanceId: name.instance,
@@ -151,9 +150,13 @@ export function resolveSettings(options: ResolveOptions = {}): Settings {
       surroundings,
       run,
       server: server.variables,
-      localPassword,
+      localLogin,
     },
   };
+}
+
+function loggedIn(connection: ConnectionSettings, { password, ca }: LocalLogin): ConnectionSettings {
+  return { ...connection, password, ...(ca === undefined ? {} : { tls: true, certificates: { ca } }) };
 }
 
 /** @throws CoordinationError INVALID where it was deleted, with another worktree for example */

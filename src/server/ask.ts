@@ -1,8 +1,12 @@
 import { ConnectionLost } from "../redis/errors.ts";
-import { dial } from "../redis/link.ts";
+import { dial, type TlsCertificates } from "../redis/link.ts";
 import type { Reply } from "../redis/resp.ts";
 
-export type Place = ({ path: string } | { host: string; port: number }) & { password?: string };
+export type Place = ({ path: string } | { host: string; port: number }) & {
+  password?: string;
+  tls?: true;
+  certificates?: TlsCertificates;
+};
 
 /**
  * One command on a link of its own. Resolves to undefined when the server closes it without a reply, as it does after

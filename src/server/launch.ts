@@ -57,11 +57,11 @@ export async function untilReady(server: ChildProcess, place: Place, logFile: st
   }
 }
 
-/** A server that asks for a password is ready as well; one that still loads its data is not. */
+/** A server that asks for another password is ready as well; one that still loads its data says so to who has logged in, and is not. */
 async function answers(place: Place): Promise<boolean> {
   try {
     return (await ask(place, ["PING"], ANSWER_WITHIN_MS)) === "PONG";
   } catch (error) {
-    return error instanceof ErrorReply && error.message.startsWith("NOAUTH");
+    return error instanceof ErrorReply && /^(NOAUTH|WRONGPASS)/.test(error.message);
   }
 }

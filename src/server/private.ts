@@ -1,6 +1,6 @@
 /** The Redis that `coord up` starts and `coord down` stops: one per port, durable, outliving its terminal. */
 import type { ChildProcess } from "node:child_process";
-import { randomUUID } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { chmod, mkdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { totalmem } from "node:os";
@@ -13,6 +13,7 @@ import { ask, type Place } from "./ask.ts";
 import { dataFolder } from "./find.ts";
 import { type EnsureOptions, ensureRedisServer } from "./install.ts";
 import { launchServer, untilReady } from "./launch.ts";
+import { isNamedBy, type Listening, readListening, writeListening } from "./listening.ts";
 
 const ANSWER_WITHIN_MS = 1000;
 /** A connection closed without an answer is how a server looks that ends this very moment: it is asked once more. */
@@ -30,8 +31,10 @@ const SHUTDOWN_WITHIN_MS = 15_000;
 
 export interface PrivateOptions extends EnsureOptions {
   port: number;
-  /** What its clients log in with; that of who reads the file of its settings. */
+  /** What its clients log in with. */
   password: string;
+  /** For other machines: with TLS, there and on loopback. */
+  listening?: Listening | undefined;
 }
 
 interface PrivateServer {
@@ -50,6 +53,8 @@ export interface StartedPrivate extends PrivateServer {
   state: "started" | "already-running" | "occupied";
   /** Redis has cut the end of its file, which was not written whole: the last messages may be missing. */
   truncated?: boolean;
+  /** How it runs, where other machines reach it; it may have been started otherwise than asked for. */
+  listening?: Listening;
 }
 
 export interface StoppedPrivate extends PrivateServer {
@@ -63,24 +68,29 @@ export interface StoppedPrivate extends PrivateServer {
  * takes the port before it touches the data.
  */
 export async function startPrivateRedis(options: PrivateOptions): Promise<StartedPrivate> {
-  const { port, password, env = process.env } = options;
+  const { port, password, listening, env = process.env } = options;
   const dataDir = privateDataFolder(port, env);
-  const before = await whoAnswers(port, dataDir, password);
-  if (before.who !== "nobody") return startedAs(before, port, dataDir, undefined);
+  const earlier = await readListening(dataDir);
+  const before = await whoAnswers(await placeOf(port, earlier), dataDir, password);
+  if (before.who !== "nobody") return startedAs(before, { port, dataDir, listening: earlier }, undefined);
 
   const program = await ensureRedisServer(options);
   await mkdir(dataDir, { recursive: true });
   await chmod(dataDir, 0o700);
-  await writeConfiguration(port, dataDir, password);
+  const place = await placeOf(port, listening);
+  await writeConfiguration(port, dataDir, password, listening);
+  await writeListening(dataDir, listening);
   const log = join(dataDir, "redis.log");
   const logged = await stat(log).then(
     ({ size }) => size,
     () => 0,
   );
   const server = await launchServer(program, [configurationFile(dataDir)], log, env);
-  const failure = await untilReady(server, placeOf(port), log, READY_WITHIN_MS).catch((error: unknown) => error);
+  const failure = await untilReady(server, { ...place, password }, log, READY_WITHIN_MS).catch(
+    (error: unknown) => error,
+  );
   // Ready or not, the one that answers may be another's, started at the same time, which took the port from ours.
-  const after = await whoAnswers(port, dataDir, password);
+  const after = await whoAnswers(place, dataDir, password);
   // Ours has touched no data without the port, but left alone it would take the port as soon as the other is stopped.
   if (after.pid !== server.pid) await end(server);
   if (after.who === "nobody" || (after.pid === server.pid && failure !== undefined)) {
@@ -92,9 +102,10 @@ export async function startPrivateRedis(options: PrivateOptions): Promise<Starte
     );
   }
   const told = (await readFile(log).catch(() => Buffer.alloc(0))).subarray(logged).toString();
-  if (!CUT.test(told)) return startedAs(after, port, dataDir, server);
-  await writeAnew(placeOf(port, password));
-  return { ...startedAs(after, port, dataDir, server), truncated: true };
+  const started = startedAs(after, { port, dataDir, listening }, server);
+  if (!CUT.test(told)) return started;
+  await writeAnew({ ...place, password });
+  return { ...started, truncated: true };
 }
 
 /**
@@ -119,13 +130,14 @@ export async function stopPrivateRedis({
   env = process.env,
 }: Pick<PrivateOptions, "port" | "env"> & { password?: string | undefined }): Promise<StoppedPrivate> {
   const dataDir = privateDataFolder(port, env);
-  const { who, ...known } = await whoAnswers(port, dataDir, password);
+  const place = await placeOf(port, await readListening(dataDir));
+  const { who, ...known } = await whoAnswers(place, dataDir, password);
   if (who === "nobody") return { state: "not-running", port, dataDir, ...known };
   if (who === "other") return { state: "foreign", port, dataDir, ...known };
   try {
     // Asked for over its own port, not by a signal to a pid that might belong to another process by now. The
     // connection closes when the process ends, after its data and its listening port.
-    await ask(placeOf(port, password), ["SHUTDOWN"], SHUTDOWN_WITHIN_MS);
+    await ask({ ...place, ...(password === undefined ? {} : { password }) }, ["SHUTDOWN"], SHUTDOWN_WITHIN_MS);
   } catch (error) {
     const code = error instanceof ErrorReply ? ErrorCode.UNAVAILABLE : ErrorCode.TIMEOUT;
     throw new CoordinationError(code, `${known.description}, did not shut down: ${(error as Error).message}.`, {
@@ -136,7 +148,7 @@ export async function stopPrivateRedis({
   return { state: "stopped", port, dataDir, ...known };
 }
 
-function privateDataFolder(port: number, env: NodeJS.ProcessEnv): string {
+export function privateDataFolder(port: number, env: NodeJS.ProcessEnv): string {
   return join(dataFolder(env), `data-${port}`);
 }
 
@@ -144,21 +156,67 @@ function configurationFile(dataDir: string): string {
   return join(dataDir, "redis.conf");
 }
 
-function placeOf(port: number, password?: string): Place {
-  return { host: "127.0.0.1", port, ...(password === undefined ? {} : { password }) };
+/** A certificate that was given need not name loopback: then it is asked where others ask it. */
+async function placeOf(port: number, listening: Listening | undefined): Promise<Place> {
+  const host = "127.0.0.1";
+  if (listening === undefined) return { host, port };
+  const { cert, ca } = listening.certificates;
+  const [own, authority] = await Promise.all([readFile(cert, "utf8"), readFile(ca, "utf8")]);
+  return { host: isNamedBy(own, host) ? host : listening.address, port, tls: true, certificates: { ca: authority } };
 }
 
-/** Byte by byte, as Redis reads quoted values: a password may hold anything. */
+/** Byte by byte, as Redis reads quoted values: a path may hold anything. */
 function quotedValue(text: string): string {
   return `"${[...Buffer.from(text)].map((byte) => `\\x${byte.toString(16).padStart(2, "0")}`).join("")}"`;
 }
 
-async function writeConfiguration(port: number, dataDir: string, password: string): Promise<void> {
+/**
+ * The users, which outlive the server: those that `coord acl` and `coord invite` have made, and the one of this user's own programs
+ * with its present password. As a digest: a password may hold anything but stands between spaces there.
+ */
+async function writeUsers(dataDir: string, password: string): Promise<string> {
+  const file = join(dataDir, "users.acl");
+  const before = await readFile(file, "utf8").catch(() => "");
+  const others = before.split("\n").filter((line) => line !== "" && !line.startsWith("user default "));
+  const digest = createHash("sha256").update(password).digest("hex");
+  await writeWhole(file, [`user default on #${digest} ~* &* +@all`, ...others]);
+  return file;
+}
+
+/** By a rename: a second one that starts at the same time must not read half a file. */
+async function writeWhole(file: string, lines: readonly string[]): Promise<void> {
+  const draft = `${file}.${randomUUID()}`;
+  await writeFile(draft, `${lines.join("\n")}\n`, { mode: 0o600 });
+  await rename(draft, file);
+}
+
+/** Redis listens with and without TLS on the same addresses: one that others reach speaks nothing else. */
+function listeningSettings(port: number, listening: Listening | undefined): string[] {
+  // The minus: a machine without IPv6 is no reason not to start.
+  const loopback = ["127.0.0.1", "-::1"];
+  if (listening === undefined) return [`port ${port}`, `bind ${loopback.join(" ")}`];
+  const { cert, key, ca } = listening.certificates;
+  const others = loopback.filter((address) => address.replace("-", "") !== listening.address);
+  return [
+    "port 0",
+    `tls-port ${port}`,
+    `bind ${[listening.address, ...others].join(" ")}`,
+    `tls-cert-file ${quotedValue(cert)}`,
+    `tls-key-file ${quotedValue(key)}`,
+    `tls-ca-cert-file ${quotedValue(ca)}`,
+    "tls-auth-clients no",
+  ];
+}
+
+async function writeConfiguration(
+  port: number,
+  dataDir: string,
+  password: string,
+  listening: Listening | undefined,
+): Promise<void> {
   const settings = [
     "# Written by coord up each time it starts this server; changes made here are lost.",
-    `port ${port}`,
-    // The minus: a machine without IPv6 is no reason not to start.
-    "bind 127.0.0.1 -::1",
+    ...listeningSettings(port, listening),
     "protected-mode yes",
     `dir ${JSON.stringify(dataDir)}`,
     // "Sent means stored" holds through a power cut only if every write is synced before it is answered.
@@ -168,12 +226,9 @@ async function writeConfiguration(port: number, dataDir: string, password: strin
     // What is full refuses a publish; without it the machine would run out, and take down what else runs there.
     `maxmemory ${Math.floor(Math.min(totalmem() * MEMORY_PART, MEMORY_BYTES_MAXIMUM))}`,
     "maxmemory-policy noeviction",
-    `requirepass ${quotedValue(password)}`,
+    `aclfile ${quotedValue(await writeUsers(dataDir, password))}`,
   ];
-  // By a rename: a second one that starts at the same time must not read half a file.
-  const draft = `${configurationFile(dataDir)}.${randomUUID()}`;
-  await writeFile(draft, `${settings.join("\n")}\n`, { mode: 0o600 });
-  await rename(draft, configurationFile(dataDir));
+  await writeWhole(configurationFile(dataDir), settings);
 }
 
 interface Answerer {
@@ -184,9 +239,9 @@ interface Answerer {
 }
 
 /** Ours is the server that itself names our configuration file; what lies in files may be long out of date. */
-async function whoAnswers(port: number, dataDir: string, password?: string): Promise<Answerer> {
+async function whoAnswers(place: Place, dataDir: string, password?: string): Promise<Answerer> {
   const askInfo = (login?: string): Promise<Reply | undefined> =>
-    ask(placeOf(port, login), ["INFO", "server"], ANSWER_WITHIN_MS);
+    ask({ ...place, ...(login === undefined ? {} : { password: login }) }, ["INFO", "server"], ANSWER_WITHIN_MS);
   let info: string;
   let open = true;
   try {
@@ -229,10 +284,10 @@ async function end(server: ChildProcess): Promise<void> {
 
 function startedAs(
   { who, ...known }: Answerer,
-  port: number,
-  dataDir: string,
+  { port, dataDir, listening }: { port: number; dataDir: string; listening: Listening | undefined },
   launched: ChildProcess | undefined,
 ): StartedPrivate {
   if (who !== "ours") return { state: "occupied", port, dataDir, ...known };
-  return { state: known.pid === launched?.pid ? "started" : "already-running", port, dataDir, ...known };
+  const state = known.pid === launched?.pid ? "started" : "already-running";
+  return { state, port, dataDir, ...known, ...(listening === undefined ? {} : { listening }) };
 }

@@ -1,10 +1,19 @@
 /** `coord up` and `coord down`: a Redis of one's own, for people who have none. */
 import { randomBytes } from "node:crypto";
-import { isLoopback, keepLocalPassword } from "../../client/local-password.ts";
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { isLoopback, keepLocalAuthority, keepLocalPassword, localPasswordFile } from "../../client/local-password.ts";
 import { resolveSettings, type Settings } from "../../client/settings.ts";
 import { invalid } from "../../protocol/validation.ts";
 import { successToWire } from "../../protocol/wire.ts";
-import { startPrivateRedis, stopPrivateRedis } from "../../server/private.ts";
+import {
+  checkCertificates,
+  checkListenAddress,
+  isNamedBy,
+  type Listening,
+  makeCertificates,
+} from "../../server/listening.ts";
+import { privateDataFolder, startPrivateRedis, stopPrivateRedis } from "../../server/private.ts";
 import { EXIT, print, printJson, printProgress, printWarnings } from "./outcome.ts";
 
 /** As hard to guess as a key of AES. */
@@ -27,8 +36,10 @@ function privateServer(): Settings {
 }
 
 /** What it has to log in with, which is applied and never passed over. @throws CoordinationError INVALID */
-function passwordFor({ connection }: Settings): string {
-  if (connection.tls) throw refusedSetting("TLS is set", "coord up speaks none on loopback");
+function passwordFor({ connection, sources }: Settings): string {
+  if (connection.tls && sources.localLogin === undefined) {
+    throw refusedSetting("TLS is set", "coord up --listen brings certificates of its own, and without it speaks none");
+  }
   if (connection.username !== undefined && connection.username !== "default") {
     throw refusedSetting("REDIS_USERNAME is set", "a server of coord up knows its default user only");
   }
@@ -40,12 +51,56 @@ function refusedSetting(what: string, why: string): Error {
   return invalid(`${what}: ${why}.`, "Unset it, or start that server where it belongs.");
 }
 
+/** Where other machines are to reach it, and with which certificate: given whole, or made. */
+export interface UpCommand {
+  json?: true | undefined;
+  listen?: string | undefined;
+  tlsCert?: string | undefined;
+  tlsKey?: string | undefined;
+  tlsCa?: string | undefined;
+}
+
+/** @throws CoordinationError INVALID, UNAVAILABLE: there is no listening without TLS */
+async function listeningFor(
+  port: number,
+  { listen, tlsCert, tlsKey, tlsCa }: UpCommand,
+): Promise<Listening | undefined> {
+  const given = [tlsCert, tlsKey, tlsCa].filter((file) => file !== undefined);
+  if (given.length > 0 && (listen === undefined || given.length < 3)) {
+    throw invalid(
+      "--tls-cert, --tls-key and --tls-ca go together, and with --listen.",
+      "Give all, or --listen alone: openssl then makes them.",
+    );
+  }
+  if (listen === undefined) return undefined;
+  const address = checkListenAddress(listen);
+  const certificates =
+    tlsCert === undefined
+      ? await makeCertificates(privateDataFolder(port, process.env), address, process.env)
+      : await checkCertificates({ cert: resolve(tlsCert), key: resolve(tlsKey!), ca: resolve(tlsCa!) }, address);
+  return { address, certificates };
+}
+
+/** Our programs on this machine find the authority by themselves, where its certificate names loopback. */
+function rememberAuthority(port: number, listening: Listening | undefined): void {
+  const pem = (file: string): string => readFileSync(file, "utf8");
+  const known = listening !== undefined && isNamedBy(pem(listening.certificates.cert), "localhost");
+  keepLocalAuthority(process.env, port, known ? pem(listening.certificates.ca) : undefined);
+}
+
 /** @returns the exit code */
-export async function startRedis(json: boolean): Promise<number> {
+export async function startRedis(options: UpCommand): Promise<number> {
+  const json = options.json === true;
   const settings = privateServer();
   const password = passwordFor(settings);
-  const result = await startPrivateRedis({ port: settings.connection.port, password, onProgress: printProgress });
-  const { state, port, dataDir, description, open, truncated } = result;
+  const asked = await listeningFor(settings.connection.port, options);
+  const result = await startPrivateRedis({
+    port: settings.connection.port,
+    password,
+    listening: asked,
+    onProgress: printProgress,
+  });
+  const { state, port, dataDir, description, open, truncated, listening } = result;
   if (state === "occupied") {
     return refused(
       json,
@@ -60,6 +115,15 @@ export async function startRedis(json: boolean): Promise<number> {
       `${description}, port ${port}, runs without a password: an earlier version has started it. Give it one with: coord down && coord up`,
     );
   }
+  if (asked !== undefined && listening?.address !== asked.address) {
+    const where = listening === undefined ? "on loopback only" : `on ${listening.address}`;
+    return refused(
+      json,
+      result,
+      `${description}, port ${port}, listens ${where} already. Restart it: coord down, then this.`,
+    );
+  }
+  if (state === "started") rememberAuthority(port, listening);
   if (truncated === true) {
     printWarnings([
       `Redis has cut the end of its file, which was not written whole: the last messages may be missing. Its log is in ${dataDir}.`,
@@ -68,7 +132,12 @@ export async function startRedis(json: boolean): Promise<number> {
   if (json) printJson(successToWire(result));
   else
     print(
-      `${state === "started" ? "Started" : "Already running"}: ${description}, port ${port}\nData: ${dataDir}\nStop it with: coord down`,
+      [
+        `${state === "started" ? "Started" : "Already running"}: ${description}, port ${port}`,
+        ...(listening === undefined ? [] : listeningLines(port, listening)),
+        `Data: ${dataDir}`,
+        "Stop it with: coord down",
+      ].join("\n"),
     );
   return EXIT.done;
 }
@@ -89,6 +158,21 @@ export async function stopRedis(json: boolean): Promise<number> {
   else
     print(state === "stopped" ? `Stopped: ${description}\nData stay in ${dataDir}` : `Nothing runs on port ${port}.`);
   return EXIT.done;
+}
+
+function listeningLines(port: number, { address, certificates }: Listening): string[] {
+  const passwordFile = localPasswordFile(process.env, port);
+  const local = isNamedBy(readFileSync(certificates.cert, "utf8"), "localhost");
+  return [
+    `Listens with TLS on ${address}; its authority: ${certificates.ca}`,
+    "Another machine needs that file, and a user: coord acl",
+    ...(local ? [] : [`The certificate does not name localhost. On this machine set:`]),
+    ...(local
+      ? []
+      : [
+          `  COORD_REDIS_HOST=${address} COORD_REDIS_PORT=${port} COORD_REDIS_TLS_CA_FILE=${certificates.ca} COORD_REDIS_PASSWORD_FILE=${passwordFile}`,
+        ]),
+  ];
 }
 
 function refused(json: boolean, result: object, sentence: string): number {

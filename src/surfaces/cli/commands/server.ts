@@ -3,6 +3,7 @@ import { Option } from "commander";
 import { accessRule, instanceRule } from "../../../client/inspection.ts";
 import { resolveSettings } from "../../../client/settings.ts";
 import { type Grammar, json, plainCommand, type Shared } from "../grammar.ts";
+import type { UpCommand } from "../local-redis.ts";
 import { EXIT } from "../outcome.ts";
 import { show } from "../running.ts";
 
@@ -37,13 +38,18 @@ export function up(grammar: Grammar): void {
   plainCommand(
     grammar,
     "up",
-    "Start a Redis of your own on REDIS_PORT, durable, on loopback only",
+    "Start a Redis of your own on REDIS_PORT, durable, with a password, on loopback only unless told otherwise",
     "coord up",
     "REDIS_PORT=6400 coord up",
+    "coord up --listen 192.168.1.5     other machines reach it there, with TLS",
   )
+    .option("--listen <address>", "An address or name of this machine on which it listens as well, with TLS only")
+    .option("--tls-cert <file>", "Its certificate in PEM; openssl makes one where none is given")
+    .option("--tls-key <file>", "The key of that")
+    .option("--tls-ca <file>", "The authority that has signed it, which clients are told")
     .addOption(json())
-    .action(async (options: Shared) =>
-      grammar.finish(await (await import("../local-redis.ts")).startRedis(options.json === true)),
+    .action(async (options: UpCommand) =>
+      grammar.finish(await (await import("../local-redis.ts")).startRedis(options)),
     );
 }
 
