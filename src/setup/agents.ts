@@ -100,10 +100,15 @@ export function filesOf(
     }
     case "gemini": {
       const events = ["SessionStart", "BeforeAgent", "AfterTool", "Notification", "AfterAgent", "SessionEnd"];
-      const handler = { type: "command", command: "", timeout: HOOK_SECONDS * 1000 };
+      // By its name it is shown to its person; without one by its whole line.
+      const handler = { name: "coord", type: "command", command: "", timeout: HOOK_SECONDS * 1000 };
       return [
         file(".gemini/settings.json", {
-          server: { at: ["mcpServers", "coord"], entry: { command, args, env: asTheyAre(SECRET_LOOKING) } },
+          server: {
+            at: ["mcpServers", "coord"],
+            // Without a terminal it has no tool of a server that it would have to ask about.
+            entry: { command, args, env: asTheyAre(SECRET_LOOKING), ...(allow ? { trust: true } : {}) },
+          },
           hooks: {
             grouped: true,
             events: { ...lines("gemini", handler, events), ...lines("gemini tool", handler, ["AfterTool"]) },

@@ -113,8 +113,9 @@ function addServer(json: JsonText, file: AgentFile, { at, entry }: Server, warn:
     for (const field of ["command", "args"]) if (entry[field] !== undefined) json.set([...at, field], entry[field]);
   }
   // As an earlier version wrote it, without.
-  if (entry["alwaysLoad"] !== undefined && present["alwaysLoad"] === undefined)
-    json.set([...at, "alwaysLoad"], entry["alwaysLoad"]);
+  for (const field of ["alwaysLoad", "trust"]) {
+    if (entry[field] !== undefined && present[field] === undefined) json.set([...at, field], entry[field]);
+  }
   const env = entry["env"] as Entry | undefined;
   if (env === undefined) return;
   if (present["env"] === undefined) json.set([...at, "env"], env);

@@ -3,6 +3,7 @@ import { relative } from "node:path";
 import { type Agent, type AgentFile, AGENTS, filesOf } from "./agents.ts";
 import { examineClaude } from "./examine-claude.ts";
 import { examineCodex } from "./examine-codex.ts";
+import { examineGemini } from "./examine-gemini.ts";
 import { type Finding, ok, problem, warning } from "./finding.ts";
 import { linesIn } from "./entries.ts";
 import { stateOf, planChange } from "./files.ts";
@@ -26,10 +27,10 @@ export async function examineProject(cwd: string): Promise<Finding[]> {
         "Run coord init, for another agent than Claude Code with --agent.",
       ),
     );
-  const codex = findings.some(({ about, level }) => about === "codex" && level === "ok")
-    ? await examineCodex(place)
-    : [];
-  return [...examineLegacy(place), ...findings, ...claude, ...codex];
+  const works = (agent: Agent): boolean => findings.some(({ about, level }) => about === agent && level === "ok");
+  const codex = works("codex") ? await examineCodex(place) : [];
+  const gemini = works("gemini") ? examineGemini(place) : [];
+  return [...examineLegacy(place), ...findings, ...claude, ...codex, ...gemini];
 }
 
 /** Nothing about an agent that nobody has set up here. */

@@ -71,9 +71,9 @@ describe.concurrent("the answer of a hook", () => {
         decision === undefined
           ? {
               hookSpecificOutput: { hookEventName: event, additionalContext: text },
-              ...(program === "claude" ? { systemMessage: notice } : {}),
+              ...(program === "codex" ? {} : { systemMessage: notice }),
             }
-          : { decision, reason: text },
+          : { decision, reason: text, ...(program === "codex" ? {} : { systemMessage: notice }) },
       );
     },
   );

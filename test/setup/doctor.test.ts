@@ -383,6 +383,43 @@ test("what Codex says of its hooks, by itself: trusted, passed over, not read, n
   expect(await asked(JSON.stringify({ id: 2, error: { message: "no such method" } }))).toEqual(silent);
 });
 
+test("what keeps Gemini CLI from starting what is set up, in the project's settings and its user's", async () => {
+  const stage = new Stage(redis.url);
+  const repository = stage.repository("shop");
+  await repository.coord(["init", "--agent", "gemini"]);
+  const home = stage.folder(".");
+  const said = async (): Promise<string[]> =>
+    (await troubles(repository)).filter(({ about }) => about === "gemini").map(({ message }) => message);
+  expect(await said()).toEqual([]); // it has never run
+  const untrusted =
+    "nobody has said that Gemini CLI may trust this folder, and where it asks about folders it reads no settings of one before";
+  const settings = repository
+    .read(".gemini/settings.json")
+    .replace("{", '{\n  "hooksConfig": { "enabled": false }, // off');
+  repository.write(".gemini/settings.json", settings);
+  home.write(".gemini/settings.json", '{ "mcp": { "excluded": ["coord"] } }');
+  const excluded = `mcp in ${stage.home}/.gemini/settings.json keeps the server coord out, so it has no tools`;
+  expect(await said()).toEqual([
+    "hooksConfig.enabled in .gemini/settings.json switches the hooks off",
+    excluded,
+    untrusted,
+  ]);
+  repository.write(".gemini/settings.json", settings.replace('"enabled": false', '"enabled": true'));
+  home.write(".gemini/settings.json", "{}");
+  for (const [rules, isTrusted] of [
+    [{ [repository.path]: "TRUST_FOLDER" }, true],
+    [{ [`${stage.home}/other`]: "TRUST_PARENT" }, true],
+    [{ [stage.home]: "TRUST_FOLDER", [repository.path]: "DO_NOT_TRUST" }, false],
+    [{ [`${repository.path}-login`]: "TRUST_FOLDER" }, false],
+  ] as const) {
+    home.write(".gemini/trustedFolders.json", JSON.stringify(rules));
+    expect([rules, await said()]).toEqual([rules, isTrusted ? [] : [untrusted]]);
+  }
+  home.write(".gemini/trustedFolders.json", "{}");
+  home.write(".gemini/settings.json", '{ "security": { "folderTrust": { "enabled": false } } }');
+  expect(await said()).toEqual([]);
+});
+
 test("outside of git, with nothing at all", async () => {
   const folder = new Stage("redis://127.0.0.1:1").folder("notes");
   const { code, stderr } = await folder.coord(["doctor"]);

@@ -141,7 +141,7 @@ describe("what each agent gets", () => {
     const whole = files.map((file) => repository.read(file));
     const [codex, gemini] = whole as [string, string];
     repository.write(files[0]!, codex.replace(/^env_vars = .*$/m, 'env_vars = ["CLAUDE_INSTANCE_ID", "REDIS_URL"]'));
-    repository.write(files[1]!, gemini.replace(/^.*COORD_KEY_PREFIX.*\n/m, ""));
+    repository.write(files[1]!, gemini.replace(/^.*COORD_KEY_PREFIX.*\n/m, "").replace(/,\n *"trust": true/, ""));
     expect(files.map((file) => repository.read(file))).not.toEqual(whole);
     await repository.coord(["init", "--agent", "codex", "--agent", "gemini"]);
     expect(repository.read(files[0]!)).toBe(codex);

@@ -45,6 +45,9 @@ const START: Record<Agent, string> = {
   cursor: "cursor .",
 };
 
+/** What is allowed our tools, and is said so. */
+const UNASKED: Partial<Record<Agent, string>> = { claude: "Claude Code", gemini: "Gemini CLI" };
+
 /** @returns the exit code */
 export async function init({ agent, dryRun = false, remove, json, ...given }: InitCommand): Promise<number> {
   const place = findPlace(workingFolder());
@@ -145,9 +148,9 @@ function renderSetUp(
   return [
     `${nothing ? "Already set up" : "Set up"}: instance ${bold(instance)}${where}, written down in ${visible(register)}`,
     ...renderFiles(files),
-    ...(allow && agents.includes("claude")
-      ? ["Claude Code calls the tools of coord without asking; coord init --no-allow leaves that out."]
-      : []),
+    ...agents
+      .flatMap((agent) => (allow ? (UNASKED[agent] ?? []) : []))
+      .map((name) => `${name} calls the tools of coord without asking; coord init --no-allow leaves that out.`),
     ...(registered ? ["Broadcasts reach it from now on."] : []),
     ...(agents.length === 0 ? [] : [`Next: ${bold(next)}`]),
   ].join("\n");

@@ -121,7 +121,10 @@ export const HOSTS: Readonly<Record<string, Host>> = {
       AfterAgent: "stop",
       SessionEnd: "end",
     },
-    answer: (event, said) =>
-      event === "AfterAgent" ? { decision: "deny", reason: said.text } : additionalContext(event, said),
+    // What goes on after a stop it shows its person as blocked, whatever it is: so in a line, and not the whole mail.
+    answer: (event, said) => ({
+      ...(event === "AfterAgent" ? { decision: "deny", reason: said.text } : additionalContext(event, said)),
+      systemMessage: said.notice,
+    }),
   },
 };
