@@ -8,7 +8,11 @@ import type { Settings } from "./settings.ts";
 export type { ServerFacts };
 
 /** What can be seen of the server itself; nothing is changed. @throws CoordinationError UNAVAILABLE */
-export async function inspectServer({ connection, keyPrefix, instanceId }: Settings): Promise<ServerFacts> {
+export async function inspectServer({
+  connection,
+  keyPrefix,
+  instanceId,
+}: Pick<Settings, "connection" | "keyPrefix" | "instanceId">): Promise<ServerFacts> {
   return inspect(connection, keyPrefix, instanceId);
 }
 

@@ -49,6 +49,20 @@ function optionOf(command: Command, word: string): Option | undefined {
   return command.options.find(({ long, short }) => long === word || short === word);
 }
 
+/** What a stream brings until that is enough, it ends, or it has so many bytes: a person who pastes does not end it. */
+export async function readUntil(
+  stream: AsyncIterable<Buffer>,
+  isEnough: (text: string) => boolean,
+  bytes: number,
+): Promise<string> {
+  let text = "";
+  for await (const chunk of stream) {
+    text += chunk.toString("latin1");
+    if (isEnough(text) || text.length > bytes) break;
+  }
+  return text;
+}
+
 /** All of a stream as text. Stops reading where the description's limit is passed, however much more comes. */
 export async function readText(stream: AsyncIterable<Buffer>): Promise<string> {
   const chunks: Buffer[] = [];

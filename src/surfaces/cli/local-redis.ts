@@ -165,7 +165,7 @@ function listeningLines(port: number, { address, certificates }: Listening): str
   const local = isNamedBy(readFileSync(certificates.cert, "utf8"), "localhost");
   return [
     `Listens with TLS on ${address}; its authority: ${certificates.ca}`,
-    "Another machine needs that file, and a user: coord acl",
+    "Another machine joins with what this prints: coord invite <name>",
     ...(local ? [] : [`The certificate does not name localhost. On this machine set:`]),
     ...(local
       ? []

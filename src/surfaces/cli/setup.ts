@@ -2,13 +2,16 @@
 import { relative } from "node:path";
 import { successToWire } from "../../protocol/wire.ts";
 import { EXIT, print, printJson, printWarnings } from "./outcome.ts";
+import { hasInvitation, INVITATION_BYTES, readInvitation } from "../../client/invitation.ts";
 import { workingFolder } from "../../client/settings.ts";
+import { readUntil } from "./input.ts";
 import { colorsFor } from "./terminal.ts";
 import { visible } from "../../protocol/text.ts";
 import type { Agent } from "../../setup/agents.ts";
 import { examine } from "../../setup/doctor.ts";
 import type { Level } from "../../setup/finding.ts";
 import { type Decision, type InitResult, setUp, tearDown } from "../../setup/init.ts";
+import { takeInvitation } from "../../setup/joining.ts";
 import { findPlace, type Place } from "../../setup/place.ts";
 import { shellLine } from "../../setup/programs.ts";
 import { addWorktree, removeWorktree, type WorktreeOptions } from "../../setup/worktree.ts";
@@ -29,6 +32,10 @@ export interface InitCommand extends Reporting {
   local?: boolean | undefined;
   allow?: boolean | undefined;
   takeOver?: boolean | undefined;
+}
+
+export interface JoinCommand extends Reporting {
+  agent?: AgentChoice[] | undefined;
 }
 
 export interface WorktreeCommand extends Reporting, Omit<WorktreeOptions, "agents"> {
@@ -69,6 +76,15 @@ export async function init({ agent, dryRun = false, remove, json, ...given }: In
   }
   const result = await setUp(place, { ...given, agents, dryRun, announce });
   return report(result, () => renderSetUp(result, place, agents, given.allow !== false));
+}
+
+/** @returns the exit code */
+export async function join({ agent, json }: JoinCommand): Promise<number> {
+  if (process.stdin.isTTY) process.stderr.write("Paste what coord invite has printed on the other machine:\n");
+  const invitation = readInvitation(await readUntil(process.stdin, hasInvitation, INVITATION_BYTES));
+  await takeInvitation(invitation);
+  const { prefix, instance } = invitation;
+  return init({ prefix, instance, agent, json });
 }
 
 function agentsOf(choices: readonly AgentChoice[]): Agent[] {

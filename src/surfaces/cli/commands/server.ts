@@ -34,6 +34,21 @@ export function acl(grammar: Grammar): void {
     });
 }
 
+export function invite(grammar: Grammar): void {
+  plainCommand(
+    grammar,
+    "invite",
+    "Make the Redis user of an instance on another machine, and print what coord join reads there",
+    "coord invite backend",
+    "coord invite backend | ssh other 'cd shop && coord join'",
+  )
+    .argument("<name>", "The instance")
+    .addOption(json())
+    .action(async (name: string, options: Shared) =>
+      grammar.finish(await (await import("../inviting.ts")).inviteMachine(name, options.json === true)),
+    );
+}
+
 export function up(grammar: Grammar): void {
   plainCommand(
     grammar,
@@ -41,7 +56,7 @@ export function up(grammar: Grammar): void {
     "Start a Redis of your own on REDIS_PORT, durable, with a password, on loopback only unless told otherwise",
     "coord up",
     "REDIS_PORT=6400 coord up",
-    "coord up --listen 192.168.1.5     other machines reach it there, with TLS",
+    "coord up --listen 192.168.1.5     other machines reach it there, with TLS; see coord invite",
   )
     .option("--listen <address>", "An address or name of this machine on which it listens as well, with TLS only")
     .option("--tls-cert <file>", "Its certificate in PEM; openssl makes one where none is given")

@@ -51,6 +51,19 @@ export function worktree(grammar: Grammar): void {
     });
 }
 
+export function join(grammar: Grammar): void {
+  plainCommand(
+    grammar,
+    "join",
+    "Set up this clone as coord invite on another machine says, which is read from standard input",
+    "coord join            and paste what coord invite has printed",
+    "coord join <invitation",
+  )
+    .addOption(agentOption())
+    .addOption(json())
+    .action(async (options: SetUp.JoinCommand) => grammar.finish(await (await loadSetUp()).join(options)));
+}
+
 export function doctor(grammar: Grammar): void {
   command(grammar, "doctor", "Check everything that has to be right; exit 1 when something is wrong", "coord doctor")
     .addOption(json())
