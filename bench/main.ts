@@ -44,10 +44,9 @@ async function main(): Promise<void> {
   for (const name of everything ? NAMES : positionals) {
     console.error(`${name}: ${BENCHES[name]!.about} …`);
     try {
-      // A server for each, so that none is slower for what an earlier one left in memory.
-      await using world = await createWorld();
-      redis ||= await redisVersion(world);
-      measured[name] = await BENCHES[name]!.run(world);
+      const run = await runBench(name);
+      redis ||= run.redis;
+      measured[name] = run.measured;
     } catch (error) {
       // The others are still worth their minutes; the report says what was not measured.
       console.error(`${name} failed:`, error);
@@ -60,6 +59,12 @@ async function main(): Promise<void> {
   if (values.json) return console.log(JSON.stringify({ machine, benches: measured }, undefined, 2));
   const { node, cores, processor } = machine;
   console.log(`\n${table(rows)}\n\nµs at p50/p95/p99; Node ${node}, Redis ${redis}, ${cores} × ${processor}`);
+}
+
+/** A server for each, so that none is slower for what an earlier one left in memory. */
+async function runBench(name: string): Promise<{ redis: string; measured: Measured }> {
+  await using world = await createWorld();
+  return { redis: await redisVersion(world), measured: await BENCHES[name]!.run(world) };
 }
 
 async function redisVersion({ bare }: World): Promise<string> {
