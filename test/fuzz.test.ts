@@ -2,7 +2,9 @@
 import { expect, test } from "vitest";
 import { useRedis } from "./harness.ts";
 import { fuzzCommands } from "./fuzz/commands.ts";
+import { fuzzFiles } from "./fuzz/files.ts";
 import { fuzzFrames } from "./fuzz/frames.ts";
+import { fuzzLinks } from "./fuzz/links.ts";
 import { fuzzValues } from "./fuzz/values.ts";
 
 const bench = useRedis();
@@ -16,6 +18,17 @@ test("the MCP server answers each request exactly once and goes on, whatever els
 test("whatever another program has written into a namespace: a result or a refusal that names the key, and no deaf hook", async () => {
   const { problems, cases } = await fuzzValues({ seed: Date.now() % 1_000_000, cases: 40 });
   expect([problems, cases]).toEqual([[], 40]);
+});
+
+test("[G9] [G13] whatever lies in settings, records, passwords, the register and archives", async () => {
+  const { problems, cases } = await fuzzFiles({ seed: Date.now() % 1_000_000, cases: 150 });
+  const kinds = ["settings", ".coord.json", "register", "records", "passwords", "archives"];
+  expect([problems, cases]).toEqual([[], Object.fromEntries(kinds.map((kind) => [kind, 150]))]);
+});
+
+test("[G13] whatever links a repository has: nothing outside of it is written, and no command hangs", async () => {
+  const { problems, cases } = await fuzzLinks(bench.redis.url, { seed: Date.now() % 1_000_000, cases: 150 });
+  expect([problems, cases]).toEqual([[], 150]);
 });
 
 test("[G9] [G10] whatever stands on the command line, in the environment and in the register", async () => {

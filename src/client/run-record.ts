@@ -271,7 +271,12 @@ function serialize({ process: known, sessions, server, ...record }: RunRecord): 
 
 /** @returns undefined for what is gone by now, and for what we have not written so */
 function read(folder: string, name: string): RunRecord | undefined {
-  return recordOf(readFields(join(folder, name)));
+  return parseRunRecord(readOwnFile(join(folder, name), RECORD_BYTES) ?? "");
+}
+
+/** @returns undefined for what we have not written so */
+export function parseRunRecord(text: string): RunRecord | undefined {
+  return recordOf(fieldsIn(text));
 }
 
 function recordOf(fields: ReadonlyMap<string, string[]>): RunRecord | undefined {
@@ -297,10 +302,8 @@ function recordOf(fields: ReadonlyMap<string, string[]>): RunRecord | undefined 
   };
 }
 
-function readFields(path: string): Map<string, string[]> {
+function fieldsIn(text: string): Map<string, string[]> {
   const fields = new Map<string, string[]>();
-  const text = readOwnFile(path, RECORD_BYTES);
-  if (text === undefined) return fields; // swept meanwhile, or no record of ours
   for (const line of text.split("\n")) {
     const at = line.indexOf("=");
     const name = line.slice(0, at);
@@ -314,7 +317,7 @@ function sweep(folder: string): void {
   for (const name of allNamesIn(folder)) {
     const path = join(folder, name);
     const age = Date.now() - (lstatSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0);
-    const fields = readFields(path);
+    const fields = fieldsIn(readOwnFile(path, RECORD_BYTES) ?? ""); // swept meanwhile, or no record of ours
     const known = recordOf(fields)?.process;
     // Of another container's processes, which share the folder, nothing is known here.
     const over =

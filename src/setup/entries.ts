@@ -147,7 +147,7 @@ function isOfEarlier(present: Entry, entry: Entry): boolean {
   const [passed, wanted] = [present["env_vars"], entry["env_vars"] as readonly string[]];
   if (!Array.isArray(passed) || !isDeepStrictEqual(Object.keys(present).sort(), Object.keys(entry).sort()))
     return false;
-  return passed.every((name) => wanted.includes(String(name))) && wanted.some((name) => !passed.includes(name));
+  return passed.every((name) => wanted.includes(asWord(name))) && wanted.some((name) => !passed.includes(name));
 }
 
 type Server = NonNullable<AgentFile["server"]>;
@@ -177,14 +177,19 @@ function passesOn(env: unknown): env is Entry {
 }
 
 function lineOf({ command, args }: Entry): CommandLine {
-  if (command === "sh" && Array.isArray(args) && args[0] === "-c") return wordsOf(String(args[1]));
-  if (Array.isArray(command)) return command.map(String);
-  if (Array.isArray(args)) return [String(command), ...args.map(String)];
+  if (command === "sh" && Array.isArray(args) && args[0] === "-c") return wordsOf(asWord(args[1]));
+  if (Array.isArray(command)) return command.map(asWord);
+  if (Array.isArray(args)) return [asWord(command), ...args.map(asWord)];
   return typeof command === "string" ? wordsOf(command) : [];
 }
 
 function hasGuard({ command, args }: Entry): boolean {
-  return [command, ...(Array.isArray(args) ? (args as unknown[]) : [])].some((word) => isGuarded(String(word)));
+  return [command, ...(Array.isArray(args) ? (args as unknown[]) : [])].some((word) => isGuarded(asWord(word)));
+}
+
+/** Nothing else is a word of a command line; an object may not even be written as one. */
+function asWord(value: unknown): string {
+  return typeof value === "string" ? value : "";
 }
 
 interface Handler {

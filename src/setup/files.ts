@@ -47,7 +47,11 @@ export function planChange(
   edit: (text: string | undefined) => string | undefined,
   within: readonly string[] = [],
 ): Change {
-  refuseLinkOut(path, within);
+  try {
+    refuseLinkOut(path, within);
+  } catch (error) {
+    throw isSystemError(error) ? unreadable(path, error.message) : error; // a file or a circle in the place of a folder
+  }
   const before = readText(path);
   const mark = before?.startsWith("\uFEFF") === true ? "\uFEFF" : "";
   let after = edit(before?.slice(mark.length));
@@ -83,8 +87,16 @@ function readText(path: string): string | undefined {
     const { code, message } = error as NodeJS.ErrnoException;
     if (code === "ENOENT") return undefined;
     const reason = code === "ERR_ENCODING_INVALID_ENCODED_DATA" ? "it is not UTF-8" : message;
-    throw invalid(`${path} cannot be read: ${reason}.`, "Correct it and run the command again; nothing was changed.");
+    throw unreadable(path, reason);
   }
+}
+
+function isSystemError(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && "syscall" in error;
+}
+
+function unreadable(path: string, reason: string): Error {
+  return invalid(`${path} cannot be read: ${reason}.`, "Correct it and run the command again; nothing was changed.");
 }
 
 /** Nobody ever reads half a file, and its mode stays. */

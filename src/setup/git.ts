@@ -1,9 +1,16 @@
 /** git, asked about a folder; never about what the environment of a hook or an alias points it to. */
 import { spawnSync } from "node:child_process";
+import { type Stats, statSync } from "node:fs";
+import { join } from "node:path";
+import { findWorkTree } from "../client/work-tree.ts";
 import { invalid, shown } from "../protocol/validation.ts";
 
 /** A checkout of a very large repository takes minutes. */
-const GIT_WITHIN_MS = 600_000;
+const CHECKOUT_WITHIN_MS = 600_000;
+/** Everything else is read from a few small files. */
+const ANSWER_WITHIN_MS = 10_000;
+/** What git reads of a git directory whatever it is asked, to the end: an archive may bring a link to /dev/zero, or a pipe. */
+const READ_FIRST = ["HEAD", "commondir", "config", "config.worktree", "index", "packed-refs"];
 
 export interface GitAnswer {
   ok: boolean;
@@ -59,16 +66,52 @@ function runGit(cwd: string, args: readonly string[]): GitAnswer {
   // git sets them for its own hooks, where they would answer for another repository than the folder's.
   const inherited = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("GIT_")));
   const env = { ...inherited, ...FETCHES_NOTHING };
+  refuseEndless(cwd);
+  const timeout = args.some((word) => ["reset", "add", "remove"].includes(word))
+    ? CHECKOUT_WITHIN_MS
+    : ANSWER_WITHIN_MS;
   const { status, stdout, stderr, error } = spawnSync("git", args, {
     cwd,
     env,
     encoding: "utf8",
-    timeout: GIT_WITHIN_MS,
+    timeout,
+    killSignal: "SIGKILL",
     input: "",
   });
   if (error === undefined) return { ok: status === 0, stdout, stderr: stderr.trim() };
-  const missing = (error as NodeJS.ErrnoException).code === "ENOENT";
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === "ETIMEDOUT") {
+    throw invalid(
+      `git has not answered in ${cwd} within ${timeout / 1000} seconds.`,
+      "Look at what .git/config includes, and at the links in .git.",
+    );
+  }
+  const missing = code === "ENOENT";
   return { ok: false, stdout: "", stderr: missing ? "git is not installed." : error.message };
+}
+
+/** @throws CoordinationError INVALID */
+function refuseEndless(cwd: string): void {
+  const { gitDirectory, key } = findWorkTree(cwd);
+  for (const folder of gitDirectory === undefined ? [] : new Set([gitDirectory, key])) {
+    for (const name of READ_FIRST) {
+      const file = join(folder, name);
+      const stat = statOf(file);
+      if (stat !== undefined && !stat.isFile() && !stat.isDirectory())
+        throw invalid(
+          `${file} is no file.`,
+          "An archive may have brought it: remove it, or clone the repository anew.",
+        );
+    }
+  }
+}
+
+function statOf(file: string): Stats | undefined {
+  try {
+    return statSync(file);
+  } catch {
+    return undefined; // absent, or a circle of links, which git refuses
+  }
 }
 
 /** The worktrees of a repository, the main one first. */

@@ -2,7 +2,15 @@
  * Edits in the text of a JSON file that belongs to somebody else: comments, order and layout of everything else stay as
  * they are, and what is added looks like what is there. jsonc-parser finds the places; its edits would move comments.
  */
-import { createScanner, getNodeValue, type Node, type ParseError, parseTree, printParseErrorCode } from "jsonc-parser";
+import {
+  createScanner,
+  getNodeValue,
+  type Node,
+  type ParseError,
+  type ParseOptions,
+  parseTree,
+  printParseErrorCode,
+} from "jsonc-parser";
 import { eolOf, indentAt, lineBreakBefore, positionOf, restOfLine, startsLine, unreadable } from "./text.ts";
 
 export type Path = readonly (string | number)[];
@@ -84,7 +92,7 @@ export class JsonText {
   #parse(): void {
     const errors: ParseError[] = [];
     const options = { disallowComments: this.#strict, allowTrailingComma: !this.#strict };
-    const root = parseTree(this.#text, errors, options);
+    const root = this.#tree(errors, options);
     const [first] = errors;
     if (first !== undefined) {
       // InvalidSymbol and its like, as words.
@@ -96,6 +104,15 @@ export class JsonText {
       );
     }
     this.#root = root!; // without an error there is a value
+  }
+
+  #tree(errors: ParseError[], options: ParseOptions): Node | undefined {
+    try {
+      return parseTree(this.#text, errors, options);
+    } catch (error) {
+      if (error instanceof RangeError) this.#refuse({ offset: 0 }, "it is nested too deep"); // the stack has ended
+      throw error;
+    }
   }
 
   #refuse({ offset }: { offset: number }, reason: string): never {

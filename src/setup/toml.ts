@@ -11,6 +11,7 @@ export function parseToml(file: string, text: string): Record<string, unknown> {
   try {
     return parse(text);
   } catch (error) {
+    if (error instanceof RangeError) throw unreadable(file, 1, 1, "it is nested too deep"); // the stack has ended
     if (!(error instanceof TomlError)) throw error;
     const reason = error.message.split("\n", 1)[0]!.replace(/^Invalid TOML document: /, "");
     throw unreadable(file, error.line, error.column, reason);

@@ -4,15 +4,20 @@ import { parseArgs } from "node:util";
 import { startThrowawayRedis } from "../../src/server/throwaway.ts";
 import { writeSection } from "../reliability.ts";
 import { fuzzCommands } from "./commands.ts";
+import { fuzzFiles } from "./files.ts";
 import { fuzzFrames } from "./frames.ts";
 import { fuzzHistories } from "./histories.ts";
 import { findPlanted } from "./planted.ts";
+import { fuzzLinks } from "./links.ts";
 import { fuzzReplies } from "./replies.ts";
 import { fuzzValues } from "./values.ts";
 
 const FRAMES = 100_000;
 const VALUES = 10_000;
 const REPLIES = 12_000;
+/** Of each kind. */
+const FILES = 10_000;
+const LINKS = 10_000;
 const COMMANDS = 300;
 const HISTORIES = 3000;
 const LIVES = 500;
@@ -45,6 +50,15 @@ const replies = await fuzzReplies({ seed, cases: given.frames === undefined ? RE
 const aboutReplies = `**Replies.** ${number(replies.cases)} times an operation was answered by a server that had ${number(replies.wrong)} replies of real scripts with parts replaced, left
 out or doubled, or bytes of another protocol, in ${seconds()} s: ${number(replies.results)} results that could be shown, ${number(replies.refused)} refusals in one sentence, ${replies.problems.length} of anything else.`;
 console.log(aboutReplies);
+const files = await fuzzFiles({ seed, cases: given.frames === undefined ? FILES : 500 });
+const kinds = Object.entries(files.cases).map(([kind, count]) => `${number(count)} of ${kind}`);
+const aboutFiles = `**Files.** Valid ones with parts changed, cut off, doubled, mixed with bytes, or something else in their place, in ${seconds()} s: ${kinds.join(", ")}.
+${number(files.taken)} were read, ${number(files.refused)} refused with a sentence, ${files.problems.length} anything else; after each archive everybody could go on in the namespace.`;
+console.log(aboutFiles);
+const links = await fuzzLinks(redis.url, { seed, cases: given.frames === undefined ? LINKS : 300 });
+const aboutLinks = `**Links.** ${number(links.cases)} repositories with ${number(links.links)} links in the places that \`coord init\`, its removal, \`worktree\` and \`doctor\` look at, ${number(links.commands)} times with the whole command,
+in ${seconds()} s: ${number(links.taken)} set up, ${number(links.refused)} refused, ${links.problems.length} wrote or made something outside of it, hung, or ended otherwise.`;
+console.log(aboutLinks);
 const commands = await fuzzCommands(redis.url, given.frames === undefined ? COMMANDS : 10, seed);
 const aboutCommands = `**Commands.** ${number(commands.commands)} command lines with arguments, environment and register of every kind of wrong, and ${number(commands.settings)} more resolutions of the
 environment and the file, in ${seconds()} s: ${commands.problems.length} ended without a documented exit code, late, with a stack trace, or having stored what they refused.`;
@@ -70,6 +84,8 @@ console.log(aboutPlanted);
 const problems = [
   ...damaged.problems,
   ...replies.problems,
+  ...files.problems,
+  ...links.problems,
   ...commands.problems,
   ...histories.problems,
   ...livesProblems,
@@ -81,5 +97,5 @@ const head = `## Hostile input\n\n${new Date().toISOString().slice(0, 10)}, \`np
 if (frames >= FRAMES && cases >= VALUES)
   await writeSection(
     "fuzz",
-    `${head}\n\n${aboutFrames}\n\n${aboutValues}\n\n${aboutReplies}\n\n${aboutCommands}\n\n${aboutHistories}\n\n${aboutLives} ${aboutPlanted}`,
+    `${head}\n\n${aboutFrames}\n\n${aboutValues}\n\n${aboutReplies}\n\n${aboutFiles}\n\n${aboutLinks}\n\n${aboutCommands}\n\n${aboutHistories}\n\n${aboutLives} ${aboutPlanted}`,
   );

@@ -301,7 +301,7 @@ function encode(reply: Reply): string {
 }
 
 /** With one part changed, in the lists or in the JSON of a text. */
-function mutated(value: unknown, roll: (limit: number) => number, inJson = false): unknown {
+export function mutated(value: unknown, roll: (limit: number) => number, inJson = false): unknown {
   const json = !inJson && typeof value === "string" && /^[[{]/.test(value) ? held(value) : undefined;
   if (json !== undefined && roll(8) > 0) {
     return JSON.stringify(mutated(json, roll, true)).replaceAll(/"<(-?1e999|NaN)>"/g, "$1");

@@ -1,5 +1,5 @@
 /** Programs that the git configuration of a repository names, as an archive may bring one: git runs them, coord does not. */
-import { existsSync, rmSync } from "node:fs";
+import { existsSync, rmSync, symlinkSync } from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startThrowawayRedis, type ThrowawayRedis } from "../../src/server/throwaway.ts";
@@ -122,6 +122,20 @@ test("a filter that compares is not run by the removal of a worktree, as git's o
   repository.at("../shop-other").git("status");
   expect(snapped()).toBe(true);
 });
+
+test.each(["HEAD", "commondir", "config", "index", "packed-refs"])(
+  "a .git/%s without end is not read by git, which would take all memory",
+  async (name) => {
+    const repository = new Stage(redis.url).repository("shop");
+    const file = path.join(repository.path, ".git", name);
+    rmSync(file, { force: true });
+    symlinkSync("/dev/zero", file);
+    for (const command of [["init"], ["doctor"], ["worktree", "add", "login"], ["init", "--remove"]]) {
+      const { code, stdout, stderr } = await repository.coord(command);
+      expect([command, code, stdout + stderr]).toEqual([command, 1, expect.stringContaining(`${file} is no file.`)]);
+    }
+  },
+);
 
 test("filters of the user's own configuration run, as those of git-lfs have to", async () => {
   const { repository, snapped } = trapped({

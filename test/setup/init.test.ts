@@ -9,6 +9,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { execFileSync } from "node:child_process";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { CoordinationClient } from "../../src/client/client.ts";
@@ -322,6 +323,42 @@ describe("what a clone or an archive may have brought", () => {
     expect(readFileSync(path.join(repository.path, "../home.json"), "utf8")).toBe("{}\n");
     expect(outside.files()).toEqual({});
     expect(existsSync(path.join(repository.path, "../not"))).toBe(false);
+  });
+
+  test.each<[string, (file: string, outside: string) => void]>([
+    ["a link out of the repository", (file, outside) => symlinkSync(outside, file)],
+    ["a link without end", (file) => symlinkSync("/dev/zero", file)],
+    ["a link to itself", (file) => symlinkSync(".coord.json", file)],
+    ["a folder", (file) => mkdirSync(file)],
+    ["a pipe", (file) => execFileSync("mkfifo", [file])],
+    ["64 KiB and a byte", (file) => writeFileSync(file, `{"instanceId":"mine"}${" ".repeat(65_516)}`)],
+  ])("a .coord.json that is %s is neither waited for nor shown", async (_, put) => {
+    const stage = new Stage(redis.url);
+    const repository = stage.repository("shop");
+    const outside = stage.folder("elsewhere");
+    outside.write("private.json", '{"instanceId":"mine"}');
+    put(path.join(repository.path, ".coord.json"), path.join(outside.path, "private.json"));
+    for (const command of [["init"], ["doctor"], ["init", "--take-over"]]) {
+      const { code, stdout, stderr } = await repository.coord(command);
+      expect([command, code]).toEqual([command, 1]);
+      expect(stdout + stderr).toContain("is no file of at most 65536 bytes, or a link");
+      expect(stdout + stderr).not.toMatch(/mine|^ {4}at /m);
+    }
+  });
+
+  test("the login in the URL of a .coord.json is not shown, wherever in it its password stands", async () => {
+    const repository = new Stage(redis.url).repository("shop");
+    for (const url of [
+      "redis://user:secret@h",
+      "redis://secret@h",
+      "redis:/:se/cr#secret@h",
+      "redis://h?password=secret",
+    ]) {
+      repository.write(".coord.json", JSON.stringify({ redis: url }));
+      const { code, stderr } = await repository.coord(["init"]);
+      expect([url, code, stderr]).toEqual([url, 1, expect.stringContaining("which is not read any more, holds redis")]);
+      expect(stderr).not.toContain("secret");
+    }
   });
 
   test("an option in the place of where a branch begins is refused", async () => {
