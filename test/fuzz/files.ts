@@ -36,7 +36,13 @@ type Roll = (limit: number) => number;
 
 const PROBLEMS_MAXIMUM = 20;
 const GENERAL = { type: "GENERAL", subject: "s", description: "d", to: "bob" } as const;
-const PROGRAMS = { coord: ["coord"], hook: ["coord-hook"], portable: true, fleeting: false, dist: "/x/dist" };
+const PROGRAMS = {
+  coord: ["coord"],
+  hook: ["coord-hook"],
+  portable: true,
+  fleeting: false,
+  dist: path.resolve("dist"),
+};
 
 export async function fuzzFiles({ seed, cases }: { seed: number; cases: number }): Promise<FileFigures> {
   const folder = realpathSync(mkdtempSync(path.join(tmpdir(), "coord-files-")));

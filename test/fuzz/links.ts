@@ -37,7 +37,13 @@ export interface LinkFigures {
   problems: string[];
 }
 
-const PROGRAMS = { coord: ["coord"], hook: ["coord-hook"], portable: true, fleeting: false, dist: "/x/dist" };
+const PROGRAMS = {
+  coord: ["coord"],
+  hook: ["coord-hook"],
+  portable: true,
+  fleeting: false,
+  dist: path.resolve("dist"),
+};
 const COORD = path.resolve("dist/coord.cjs");
 /** A command takes a tenth of a second: so many layouts are tried without for one with. */
 const LAYOUTS_PER_COMMAND = 100;

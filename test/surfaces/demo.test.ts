@@ -80,7 +80,7 @@ it("exits 1 when a step differs, says which, and leaves nothing behind", async (
     const changed = changes.reduce((text, [before, after]) => text.replaceAll(before, after), code);
     writeFileSync(path.join(copy, "dist", to), changed);
   };
-  rewrite("lua-texts.cjs", "broken-texts.cjs", [["not answers or select", "true or select"]]);
+  rewrite("lua-texts.cjs", "broken-texts.cjs", [["if answers then time, already", "if false then time, already"]]);
   // Under its own sum Redis would run the script as the other programs have it.
   rewrite("mcp.cjs", "mcp.cjs", [
     ["./lua-texts.cjs", "./broken-texts.cjs"],
