@@ -120,7 +120,7 @@ describe("round trips and commands", () => {
       [
         "publish: EVALSHA → 29: GET, HGET 3×, HMGET, HSET 2×, LLEN, PUBLISH 2×, RPUSH, SET, TIME, ZADD 7×, ZCARD 9×",
         "ack: EVALSHA → 16: HGET, HMGET 2×, HSET, LLEN, PUBLISH 2×, RPUSH, TIME, ZCARD 4×, ZREM 3×",
-        "notifications: EVALSHA 2× → 19: HDEL, HGET 2×, HGETALL, HINCRBY, HLEN 2×, HMGET 2×, HSET, LLEN 2×, LPOP, LRANGE, TIME 2×, ZCARD 2×, ZMSCORE",
+        "notifications: EVALSHA 2× → 20: HDEL 2×, HGET 2×, HGETALL, HINCRBY, HLEN 2×, HMGET 2×, HSET, LLEN 2×, LPOP, LRANGE, TIME 2×, ZCARD 2×, ZMSCORE",
         "check, first time: EVALSHA → 48: HGET, HMGET 21×, HSETNX 20×, TIME, ZCARD 3×, ZRANGE, ZREM",
         "check, seen before: EVALSHA → 27: HGET, HMGET 21×, TIME, ZCARD 3×, ZRANGE",
         "check by sender: EVALSHA → 42: HGET, HMGET 21×, HSETNX 10×, TIME, ZCARD 6×, ZMSCORE, ZRANGE, ZREM",

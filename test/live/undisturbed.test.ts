@@ -136,7 +136,8 @@ describe("the hook program", () => {
   it("contains neither zod nor the MCP SDK nor the commands", () => {
     const program = readFileSync(AGENT_HOOK, "utf8");
     expect(program).not.toMatch(/ZodError|zod\/v4|modelcontextprotocol|StdioServerTransport|CommanderError/);
-    expect(program.length).toBeLessThan(150_000);
+    // mcp.cjs, which has both libraries, is 550 KB; this program was 159 KB when the bound was set.
+    expect(program.length).toBeLessThan(200_000);
   });
 
   it("loads two files of ours and otherwise what belongs to Node", async () => {
