@@ -8,6 +8,7 @@ const argv = process.argv.slice(2);
 const serveMcp = async (instanceId?: string): Promise<void> =>
   (await import("./surfaces/mcp/main.ts")).serveMcp(instanceId);
 const playDemo = async (): Promise<boolean> => (await import("./surfaces/cli/demo.ts")).playDemo();
+const showOverview = async (): Promise<number> => (await import("./surfaces/cli/overview.ts")).showOverview();
 
 async function run(): Promise<number> {
   if (argv.length === 1 && argv[0] === "mcp") {
@@ -19,7 +20,7 @@ async function run(): Promise<number> {
       // Refused before anything was served: the command line meets the same refusal and knows how to say it.
     }
   }
-  return (await import("./surfaces/cli/main.ts")).runCommandLine(argv, { serveMcp, playDemo });
+  return (await import("./surfaces/cli/main.ts")).runCommandLine(argv, { serveMcp, playDemo, showOverview });
 }
 
 // A look-up or a connection under way would keep the process alive after the command has said how it ended.

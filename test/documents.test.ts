@@ -24,7 +24,7 @@ const code = (cell: string): string[] =>
 
 describe("docs/cli.md", () => {
   const text = read("docs/cli.md");
-  const idle = { serveMcp: async () => undefined, playDemo: async () => true };
+  const idle = { serveMcp: async () => undefined, playDemo: async () => true, showOverview: async () => 0 };
   const { commands } = buildProgram(undefined, idle, () => undefined);
   const rows = table(text, "| command | what it does |");
 

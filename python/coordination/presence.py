@@ -47,27 +47,34 @@ def read_presence(
     age = max(0.0, now_milliseconds - heartbeat) / 1000
     status: PresenceStatus = "offline" if fields.get("left") is True else _status_at(age, timeout_seconds)
     session = fields.get("session")
-    return {
+    doing, since = _doing_at(session, now_milliseconds) if status == "active" else ("away", None)
+    presence: InstancePresence = {
         "instance_id": instance,
         "status": status,
-        "doing": _doing_at(session, now_milliseconds) if status == "active" else "away",
+        "doing": doing,
         "last_heartbeat": fields["last_heartbeat"],
         "seconds_since_heartbeat": int(age),
         "session": read_session(session),
         "pending": pending,
         "guests": _count_guests(session, now_milliseconds, timeout_seconds),
     }
+    if since is not None:
+        presence["doing_since"] = since
+    return presence
 
 
-def _doing_at(session: object, now_milliseconds: float) -> Doing:
-    """What the events of its host last told."""
+def _doing_at(session: object, now_milliseconds: float) -> tuple[Doing, str | None]:
+    """What the events of its host last told, and since when."""
     doing = session.get("doing") if isinstance(session, dict) else None
-    if doing == "waiting":
-        since = parse_time(cast(dict[str, object], session).get("doing_at"))
-        age = None if since is None else now_milliseconds - since
-        waits = age is not None and -_AHEAD_MILLISECONDS < age < LIMITS["waiting_seconds_maximum"] * 1000
-        return "waiting" if waits else "idle"
-    return doing if doing in ("working", "idle") else "away"
+    if doing not in ("working", "idle", "waiting"):
+        return "away", None
+    told = cast(dict[str, object], session).get("doing_at")
+    at = parse_time(told)
+    age = None if at is None else now_milliseconds - at
+    if age is None or age <= -_AHEAD_MILLISECONDS:
+        return ("idle" if doing == "waiting" else doing), None
+    waits = age < LIMITS["waiting_seconds_maximum"] * 1000
+    return ("idle" if doing == "waiting" and not waits else doing), cast(str, told)
 
 
 def _count_guests(session: object, now_milliseconds: float, timeout_seconds: int) -> int:

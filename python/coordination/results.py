@@ -209,6 +209,8 @@ class _InstancePresence(TypedDict):
 
 
 class InstancePresence(_InstancePresence, total=False):
+    #: Since when it is `doing` that; absent where it is `away`.
+    doing_since: str
     #: True where it is idle and nobody wakes it: it sees a message at its next prompt.
     asleep: bool
     #: Why the entry could not be read in full.

@@ -1,6 +1,6 @@
 /** Presence as the reader computes it from the stored heartbeat and Redis' clock. */
 import { LIMITS } from "./definition.ts";
-import type { Doing, Guest, InstancePresence, PresenceStatus, SessionFacts } from "./results.ts";
+import type { Guest, InstancePresence, PresenceStatus, SessionFacts } from "./results.ts";
 
 /** A time, as scripts write it. */
 const MICROSECONDS = /^\d{1,16}$/;
@@ -39,7 +39,7 @@ export function readPresence(
   return {
     instanceId,
     status,
-    doing: status === "active" ? doingAt(session, nowMilliseconds) : "away",
+    ...(status === "active" ? doingAt(session, nowMilliseconds) : AWAY),
     lastHeartbeat: lastHeartbeat as string,
     secondsSinceHeartbeat: Math.floor(age),
     session: readSession(session),
@@ -49,14 +49,15 @@ export function readPresence(
 }
 
 /** What the events of its host last told. */
-function doingAt(session: unknown, nowMilliseconds: number): Doing {
-  const { doing, doing_at: since } = (session ?? {}) as Record<string, unknown>;
-  if (doing === "waiting") {
-    const age = nowMilliseconds - Date.parse(String(since));
-    return age > -AHEAD_MILLISECONDS && age < LIMITS.waiting_seconds_maximum * 1000 ? "waiting" : "idle";
-  }
-  return doing === "working" || doing === "idle" ? doing : "away";
+function doingAt(session: unknown, nowMilliseconds: number): Pick<InstancePresence, "doing" | "doingSince"> {
+  const { doing, doing_at: told } = (session ?? {}) as Record<string, unknown>;
+  if (doing !== "working" && doing !== "idle" && doing !== "waiting") return AWAY;
+  const age = nowMilliseconds - (typeof told === "string" ? Date.parse(told) : Number.NaN);
+  const known = age > -AHEAD_MILLISECONDS;
+  const waits = known && age < LIMITS.waiting_seconds_maximum * 1000;
+  return { doing: doing === "waiting" && !waits ? "idle" : doing, ...(known ? { doingSince: told as string } : {}) };
 }
+const AWAY = { doing: "away" } as const;
 
 /** The guests in one value of the presence hash; none where that cannot be read. */
 export function readGuestsIn(value: string, nowMilliseconds: number, timeoutSeconds: number): Guest[] {

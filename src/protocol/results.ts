@@ -224,6 +224,8 @@ export interface InstancePresence {
   instanceId: string;
   status: PresenceStatus;
   doing: Doing;
+  /** Since when; absent where it is `away`. */
+  doingSince?: string;
   lastHeartbeat: string | null;
   secondsSinceHeartbeat: number | null;
   session: SessionFacts;

@@ -46,6 +46,7 @@ const ARGUMENTS = {
   leave: ["instance", "session", "server", "run"],
   waker: ["instance", "session", "waker", "again"],
   sweep: ["instance", "session", "orchestrator"],
+  overdue: ["instance", "session", "limit", "cursor"],
   dead: ["instance", "session", "action", "limit", "cursor", "orchestrator"],
   settings: ["instance", "session", "name", "value", "settings"],
   export: ["instance", "session", "part", "cursor"],

@@ -6,6 +6,8 @@ import { OPERATIONS, type OperationName } from "../../protocol/operations.ts";
 export interface LazySurfaces {
   serveMcp(instanceId: string | undefined): Promise<void>;
   playDemo(): Promise<boolean>;
+  /** Of `coord` alone. @returns the exit code */
+  showOverview(): Promise<number>;
 }
 
 /** Options of most commands. */

@@ -28,7 +28,8 @@ export async function runCommandLine(argv: readonly string[], surfaces: LazySurf
   }
   watchOutput();
   try {
-    await parse(program, argv);
+    if (argv.length === 0) exitCode = await surfaces.showOverview();
+    else await parse(program, argv);
     await flushed();
     return exitCode;
   } catch (error) {
@@ -46,7 +47,7 @@ export async function runCommandLine(argv: readonly string[], surfaces: LazySurf
 
 async function parse(program: Command, argv: readonly string[]): Promise<void> {
   try {
-    await program.parseAsync(argv.length === 0 ? ["--help"] : separateTexts(program, argv), { from: "user" });
+    await program.parseAsync(separateTexts(program, argv), { from: "user" });
   } catch (error) {
     // Help and version end like this as well.
     if (!(error instanceof CommanderError) || error.exitCode !== 0) throw error;

@@ -10,38 +10,52 @@ import { completionScript } from "./completion.ts";
 import { command, examples, type Grammar, type LazySurfaces, plainCommand, type Shared } from "./grammar.ts";
 import { print } from "./outcome.ts";
 
-const COMMANDS: Readonly<Record<string, (grammar: Grammar) => void>> = {
-  publish: messages.publish,
-  check: messages.check,
-  search: messages.search,
-  ack: messages.ack,
-  presence: presence.presence,
-  whoami: presence.whoami,
-  notifications: messages.notifications,
-  show: messages.showMessage,
-  stats: presence.stats,
-  dead: upkeep.dead,
-  drop: upkeep.drop,
-  sweep: upkeep.sweep,
-  export: upkeep.exportNamespace,
-  import: upkeep.importNamespace,
-  settings: upkeep.namespaceSettings,
-  forget: upkeep.forget,
-  move: upkeep.move,
-  watch: presence.watch,
-  statusline: presence.statusline,
-  mcp,
-  init: setup.init,
-  worktree: setup.worktree,
-  doctor: setup.doctor,
-  join: setup.join,
-  acl: server.acl,
-  invite: server.invite,
-  up: server.up,
-  down: server.down,
-  demo: server.demo,
-  completion,
+type Add = (grammar: Grammar) => void;
+
+/** By what somebody wants to do. */
+const TASKS: Readonly<Record<string, Readonly<Record<string, Add>>>> = {
+  "Say and answer:": {
+    publish: messages.publish,
+    check: messages.check,
+    search: messages.search,
+    show: messages.showMessage,
+    ack: messages.ack,
+    notifications: messages.notifications,
+  },
+  "See who is there and what goes on:": {
+    presence: presence.presence,
+    watch: presence.watch,
+    stats: presence.stats,
+    whoami: presence.whoami,
+    statusline: presence.statusline,
+  },
+  "Set up a project and its agents:": {
+    init: setup.init,
+    worktree: setup.worktree,
+    join: setup.join,
+    doctor: setup.doctor,
+    mcp,
+    completion,
+  },
+  "Look after what nobody answers:": {
+    dead: upkeep.dead,
+    drop: upkeep.drop,
+    forget: upkeep.forget,
+    sweep: upkeep.sweep,
+    settings: upkeep.namespaceSettings,
+  },
+  "Take along, and Redis:": {
+    move: upkeep.move,
+    export: upkeep.exportNamespace,
+    import: upkeep.importNamespace,
+    up: server.up,
+    down: server.down,
+    acl: server.acl,
+    invite: server.invite,
+    demo: server.demo,
+  },
 };
+const COMMANDS: Readonly<Record<string, Add>> = Object.assign({}, ...Object.values(TASKS));
 
 /**
  * @param asked the command that is to run
@@ -59,8 +73,9 @@ export function buildProgram(
     .addHelpText(
       "before",
       examples(
+        "coord                                                       where am I, who is there, what waits, what comes next",
         "coord up                                                    a Redis of your own, if you have none",
-        "export CLAUDE_INSTANCE_ID=backend                           who you are",
+        "coord init                                                  a name, the tools and the hooks for the agent here",
         'coord publish READY_FOR_REVIEW "login" "Branch feat/login"  to the orchestrator',
         "coord check --pending                                       what waits for you",
         'coord ack msg-hoggrkz047 --comment "merged"                 it is done',
@@ -72,7 +87,12 @@ export function buildProgram(
   const grammar = { program, surfaces, finish };
   // The one that is asked for is described alone, and does not wait for the rest; only the completion script tells of all.
   if (asked !== undefined && asked !== "completion" && Object.hasOwn(COMMANDS, asked)) COMMANDS[asked]!(grammar);
-  else for (const add of Object.values(COMMANDS)) add(grammar);
+  else {
+    for (const [task, commands] of Object.entries(TASKS)) {
+      program.commandsGroup(task);
+      for (const add of Object.values(commands)) add(grammar);
+    }
+  }
   return program;
 }
 
