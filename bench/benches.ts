@@ -10,6 +10,7 @@ import { type Effort, inFlight, interleave, type Side, type Timing, timing } fro
 import { memory } from "./memory.ts";
 import { type Curve, type Measured, type Row, row } from "./report.ts";
 import { scale, SIZES } from "./scale.ts";
+import { seals } from "./seals.ts";
 import type { TargetName } from "./targets.ts";
 import { waits } from "./waits.ts";
 import { drain, makeKnown, publishMany, RECIPIENT, request, SENDER, type World } from "./world.ts";
@@ -326,6 +327,7 @@ export const BENCHES: Readonly<Record<string, Bench>> = {
   broadcast: { about: `publish to all, ${CROWDS.join(", ")} recipients`, run: broadcast },
   presence: { about: `presence of ${CROWD} instances`, run: crowd },
   reads: { about: `presence, show, stats of ${TEAM} instances`, run: reads },
+  seals: { about: "publish, check and show where senders are proven, and where nobody asks", run: seals },
   delivery: { about: "from a publish to the handler of a waiting client, in two processes", run: delivery },
   load: { about: LOAD, run: load },
   waits: { about: "how long another client's PING waits while a verb runs, at 1,000 instances", run: waits },

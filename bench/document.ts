@@ -90,6 +90,9 @@ const PAGE: readonly { title: string; lines: readonly (readonly [operation: stri
       ["ack", "acknowledge"],
       ["notifications of 10", "take 10 notifications"],
       ["published → handler of a waiting client", "from publish to the waiting reader, another process"],
+      ["publish, senders proven (empty: off)", "publish, where senders are proven"],
+      ["check of 20 pending, senders proven (empty: off)", "check, 20 messages, where senders are proven"],
+      ["show of an acknowledged message, senders proven (empty: off)", "show, where senders are proven"],
       ["Python publish, one recipient", "Python: publish"],
       ["Python check of 20 pending", "Python: check, 20 messages"],
     ],
@@ -132,7 +135,7 @@ const METHOD = `## How it is measured
 - Each bench has a Redis of its own over a Unix socket, nothing kept on disk; whole processes use loopback. Sides that are compared run in
   turn in blocks of ten, after two seconds of warming up, so that a noisy machine hits all alike.
 - **bare** is one script with the same writes or reads and no checks; **empty** is the
-  same operation in an empty or small namespace.
+  same operation in an empty or small namespace; where senders are proven, in one that asks for no proof.
 - A large namespace is filled by publishing: a tenth of its messages lies in the inbox that is read, a hundredth is pending there, and each thousand
   has an instance.
 - Delivery is timed from the call of publish in one process to the handler in another. Under load a publish is due at a fixed time, and

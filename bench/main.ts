@@ -22,7 +22,7 @@ ${NAMES.map((name) => `  ${name.padEnd(14)} ${BENCHES[name]!.about}`).join("\n")
 Times are in microseconds, measured through the client as users call it, on a private Redis over a Unix socket, the
 sides of a comparison in turn. PING and bare are the p50 of a PING and of one script that makes the same writes (or, to
 check, the same reads) and nothing else; for python, the same script through redis-py. "× empty" compares with the same operation in a namespace
-that is empty or small, "× node" a whole process with \`node -e 0\`. Read the ratios: the times are this machine's.`;
+that is empty or small (or, where senders are proven, asks for no proof), "× node" a whole process with \`node -e 0\`. Read the ratios: the times are this machine's.`;
 
 async function main(): Promise<void> {
   const options = { json: { type: "boolean" }, help: { type: "boolean", short: "h" } } as const;

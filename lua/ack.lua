@@ -8,7 +8,7 @@
 --          came from outside of the agent's session; or code, error, hint
 -- Refuses  IDENTITY, SUPERSEDED, TAKEN, INTERNAL; for one id NOT_FOUND, NOT_RECIPIENT, INTERNAL
 local me, session, comment = unpack(ARGV)
-local problem = superseded(me, session) or problem_of_seal(me) or problem_of(acknowledge_keys(me))
+local problem = superseded(me, session) or (SEALS and SEALS.problem(me)) or problem_of(acknowledge_keys(me))
 if problem then return problem end
 
 local function refusal(code, sentence, hint)
@@ -44,7 +44,7 @@ for i = 4, #ARGV do
   if not answer then
     local time, already, first_comment, first_outside = acknowledge(me, id, message, comment, outside)
     if not already then
-      if SENDERS then seal_receipt(me, id, time, comment, outside) end
+      if SEALS then SEALS.seal_receipt(me, id, time, comment, outside) end
       local event = acknowledged_event(id, message, me, comment, outside)
       announce(message.from, event)
       call('PUBLISH', key('events'), event)

@@ -35,8 +35,9 @@ end
 
 -- Refuse: a key that was used, a reply to nothing, a recipient that may not have it.
 
-if not META.protocol then SENDERS = settings:match(' (%a+)$') end -- luacheck: ignore 121
-local problem = superseded(me, session) or problem_of_seal(me)
+local asked = not META.protocol and settings:match(' (%a+)$')
+if asked then SEALS = sealing(asked) end -- luacheck: ignore 121
+local problem = superseded(me, session) or (SEALS and SEALS.problem(me))
   or (reply_to ~= '' and wrong_type('hash', key('msg', reply_to)))
 if problem then return problem end
 local replied = reply_to ~= '' and read_for(me, reply_to) -- the message that it replies to
@@ -140,7 +141,7 @@ if to == 'all' then
 end
 -- The first write is one that the Redis user of another instance may not do.
 local kept = try('SET', once, id, 'EX', IDEMPOTENCY_SECONDS)
-if kept.err then return (kept.err:find('NOPERM') or kept.err:find("can't")) and refuse_foreign(me) or kept end
+if kept.err then return (kept.err:find('NOPERM') or kept.err:find("can't")) and sealing().foreign(me) or kept end
 -- The second is the one whose key nobody has asked for: it is new, and where it is not, nothing else has been written.
 local stored = try('HSET', key('msg', id), unpack(fields))
 if type(stored) == 'table' then
@@ -150,7 +151,7 @@ end
 if not META.protocol then call('HSET', KEYS[1], 'protocol', PROTOCOL_VERSION, unpack(first_settings(settings))) end
 if not META.id then call('HSET', KEYS[1], 'id', redis.sha1hex(once .. ' ' .. NOW_TEXT):sub(1, 16)) end
 call('HSET', KEYS[1], 'stamp', score, counter, count + 1)
-if SENDERS then seal_message(me, fields) end
+if SEALS then SEALS.seal(me, fields) end
 index_message(id, score, me, kind, root)
 if #names > 0 and requires_ack == '1' then call('ZADD', key('pending'), score, id) end
 if #names > 0 and ack_within ~= '' then call('ZADD', key('deadlines'), deadline_after(ack_within), id) end
@@ -164,7 +165,7 @@ end
 -- A reply from one of its recipients answers a message: that acknowledges it.
 local time, already
 if answers then time, already = acknowledge(me, reply_to, replied, '', outside) end
-if time and not already and SENDERS then seal_receipt(me, reply_to, time, '', outside) end
+if time and not already and SEALS then SEALS.seal_receipt(me, reply_to, time, '', outside) end
 already = already or not answers
 touch(me, session)
 

@@ -159,8 +159,8 @@ end
 
 local removed, more = retain(REMOVED, 0)
 -- Who may write every seal takes those that their owners do not, of one instance each time.
-local owner = FORGES and call('HRANDFIELD', key('presence'))
-if owner and not wrong_type('hash', key('seal', owner)) then trim_seals(owner, REMOVED) end
+local owner = SEALS and SEALS.forges and call('HRANDFIELD', key('presence'))
+if owner and not wrong_type('hash', key('seal', owner)) then SEALS.trim(owner, REMOVED) end
 local next_due = call('ZRANGE', key('deadlines'), 0, 0, 'WITHSCORES')[2]
 touch(me, session)
 return cjson.encode({ announced = counts.overdue, told = counts.unanswered + counts.undelivered, dead = counts.dead,

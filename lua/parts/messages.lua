@@ -65,7 +65,7 @@ local function receipts_of(id, names, everyone, proves)
       local receipt = receipt_of(id, name, values[i], values[i + 1])
       if proves and receipt.state == 'acknowledged' then
         local _, time, comment, outside = read_receipt(values[i])
-        receipt.proven = has_seal(name, 'ack ' .. id, receipt_digest(name, id, time, comment, outside))
+        receipt.proven = SEALS.proves_receipt(name, id, time, comment, outside)
       end
       if everyone or receipt.state ~= 'acknowledged' then receipts[#receipts + 1] = receipt end
     end
@@ -85,7 +85,7 @@ end
 -- else the first that are missing; or all of them. Returns nil where this call has read too much for them.
 local function add_receipts(more, id, to, whole_list)
   if to ~= 'all' then
-    more.receipts = receipts_of(id, { to }, true, SENDERS and whole_list)
+    more.receipts = receipts_of(id, { to }, true, SEALS and whole_list)
     return more.receipts
   end
   local values = call('HMGET', key('msg', id), 'total', 'open', 'dead', 'dropped')
@@ -96,7 +96,7 @@ local function add_receipts(more, id, to, whole_list)
   end
   local everyone = whole_list or total <= RECEIPTS_LISTED
   local receipts = receipts_of(id, (everyone or open > 0) and recipients_of(id, 'all') or {}, everyone,
-    SENDERS and whole_list)
+    SEALS and whole_list)
   if receipts and #receipts > 0 then more.receipts = receipts end -- cjson would write none as an object
   return receipts
 end
@@ -126,10 +126,12 @@ local function load_message(id, me, receipts)
   end
   local _, _, from, to, _, requires_ack, _, _, reply_to, thread, receipt, history, outside = unpack(message)
   local proven
-  if SENDERS then
+  if SEALS then
     units_read = units_read + 1
-    proven = is_proven(id, from)
-    if not proven and is_hidden(id) then return nil, 'its sender is not proven: ' .. from .. ' has not written it, or not so' end
+    proven = SEALS.proves(id, from)
+    if not proven and SEALS.hides(id) then
+      return nil, 'its sender is not proven: ' .. from .. ' has not written it, or not so'
+    end
   end
   local mine = me ~= '' and is_recipient(me, id, to)
   local announced = mine and history and history:find('[ar]')
@@ -143,7 +145,7 @@ local function load_message(id, me, receipts)
   end
   local waits = announced and not acknowledged
   local has_receipts = receipts or from == me
-  local more = (reply_to or thread or outside or acknowledged_outside or waits or has_receipts or SENDERS)
+  local more = (reply_to or thread or outside or acknowledged_outside or waits or has_receipts or SEALS)
     and { reply_to = reply_to or nil, thread = thread or nil, outside = outside and true or nil,
       acknowledged_outside = acknowledged_outside or nil, proven = proven,
       waiting_seconds = waits and waiting_seconds(id) or nil }

@@ -4,7 +4,8 @@ local QUEUE_SEARCHED = 100 -- events of a queue among which that of a message th
 
 local function forget_recipient(instance, id, event)
   local queue = key('notifications', instance)
-  if FORGES then try('HDEL', key('seal', instance), 'ack ' .. id) end -- an administrator; else its owner does, in time
+  -- An administrator takes it; of others it is taken by its owner, in time.
+  if SEALS and SEALS.forges then try('HDEL', key('seal', instance), 'ack ' .. id) end
   try('ZREM', key('inbox', instance), id)
   try('ZREM', key('unread', instance), id)
   try('ZREM', key('loaned', instance), id)
@@ -36,7 +37,7 @@ local function remove_message(id, work)
     return #names - left, false
   end
   if from then try('ZREM', key('outbox', from), id) end
-  if FORGES and from then try('HDEL', key('seal', from), id) end
+  if SEALS and SEALS.forges and from then try('HDEL', key('seal', from), id) end
   if kind then try('ZREM', key('type', kind), id) end
   if thread then try('ZREM', key('thread', thread), id) end
   try('ZREM', key('thread', id), id)

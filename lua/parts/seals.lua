@@ -8,77 +8,85 @@ local SEALED_FIELDS = { 'id', 'type', 'from', 'to', 'subject', 'description', 't
 -- twice as many as it has messages, at most.
 local TRIMMED = 2
 
--- "mark" or "proven"; nil where nobody asks for proofs, and nothing of this is done.
-local SENDERS = (META.senders == 'mark' or META.senders == 'proven') and META.senders or nil
+-- What there is to do where senders are to be proven, as functions. Made only there: each closure costs every script that runs.
+local function sealing(senders)
+  local seals = {}
 
--- Lua cannot ask who calls, but what the caller may write.
-local function may_seal(instance)
-  return redis.acl_check_cmd('HSET', key('seal', instance), '', '')
-end
-
--- Whether the caller could write anybody's seal, since no instance has this key: then seals prove nothing to it.
-local FORGES = SENDERS and may_seal('')
-
-local function refuse_foreign(instance)
-  return refuse('IDENTITY', 'This Redis user may not speak for ' .. instance .. '.', 'Log in as the user of ' .. instance
-    .. ', with REDIS_USERNAME and REDIS_PASSWORD; coord acl --instance ' .. instance .. ' prints it.')
-end
-
--- The refusal of who may not speak for the instance; nil where it may. Before anything is stored.
-local function problem_of_seal(instance)
-  if not SENDERS then return nil end
-  if not may_seal(instance) then return refuse_foreign(instance) end
-  return wrong_type('hash', key('seal', instance))
-end
-
--- Of values in their order, each with its length before it, so that no text can move from one into the next.
-local function digest_of(values, count)
-  local parts = {}
-  for i = 1, count do
-    local value = values[i]
-    parts[i] = value and #value .. ':' .. value or '-'
+  -- Lua cannot ask who calls, but what the caller may write.
+  local function may_seal(instance)
+    return redis.acl_check_cmd('HSET', key('seal', instance), '', '')
   end
-  return redis.sha1hex(table.concat(parts, ' '))
-end
 
-local function receipt_digest(instance, id, time, comment, outside)
-  return digest_of({ id, instance, time, comment or '', outside and 'o' or '' }, 5)
-end
+  -- Whether the caller could write anybody's seal, since no instance has this key: then seals prove nothing to it.
+  seals.forges = may_seal('')
 
--- Takes seals whose messages are gone, of so many that are looked at.
-local function trim_seals(instance, count)
-  local seals = key('seal', instance)
-  for _, field in ipairs(call('HRANDFIELD', seals, count)) do
-    if call('EXISTS', key('msg', field:match('^ack (.*)$') or field)) == 0 then call('HDEL', seals, field) end
+  function seals.foreign(instance)
+    return refuse('IDENTITY', 'This Redis user may not speak for ' .. instance .. '.', 'Log in as the user of ' .. instance
+      .. ', with REDIS_USERNAME and REDIS_PASSWORD; coord acl --instance ' .. instance .. ' prints it.')
   end
+
+  -- The refusal of who may not speak for the instance; nil where it may. Before anything is stored.
+  function seals.problem(instance)
+    if not may_seal(instance) then return seals.foreign(instance) end
+    return wrong_type('hash', key('seal', instance))
+  end
+
+  -- Of values in their order, each with its length before it, so that no text can move from one into the next.
+  local function digest_of(values, count)
+    local parts = {}
+    for i = 1, count do
+      local value = values[i]
+      parts[i] = value and #value .. ':' .. value or '-'
+    end
+    return redis.sha1hex(table.concat(parts, ' '))
+  end
+
+  local function receipt_digest(instance, id, time, comment, outside)
+    return digest_of({ id, instance, time, comment or '', outside and 'o' or '' }, 5)
+  end
+
+  -- Takes seals whose messages are gone, of so many that are looked at.
+  function seals.trim(instance, count)
+    local held = key('seal', instance)
+    for _, field in ipairs(call('HRANDFIELD', held, count)) do
+      if call('EXISTS', key('msg', field:match('^ack (.*)$') or field)) == 0 then call('HDEL', held, field) end
+    end
+  end
+
+  -- Leaves the seal of a message that was stored; `fields` are names and values in turn.
+  function seals.seal(instance, fields)
+    local named, values = {}, {}
+    for i = 1, #fields, 2 do named[fields[i]] = fields[i + 1] end
+    for i, name in ipairs(SEALED_FIELDS) do values[i] = named[name] end
+    call('HSET', key('seal', instance), named.id, digest_of(values, #SEALED_FIELDS))
+    seals.trim(instance, TRIMMED)
+  end
+
+  function seals.seal_receipt(instance, id, time, comment, outside)
+    call('HSET', key('seal', instance), 'ack ' .. id, receipt_digest(instance, id, time, comment, outside))
+    seals.trim(instance, TRIMMED)
+  end
+
+  -- Whether the message is as the sender that it names has written it.
+  function seals.proves(id, from)
+    local digest = not seals.forges and try('HGET', key('seal', from), id)
+    return type(digest) == 'string'
+      and digest == digest_of(call('HMGET', key('msg', id), unpack(SEALED_FIELDS)), #SEALED_FIELDS)
+  end
+
+  function seals.proves_receipt(instance, id, time, comment, outside)
+    return not seals.forges
+      and try('HGET', key('seal', instance), 'ack ' .. id) == receipt_digest(instance, id, time, comment, outside)
+  end
+
+  -- Whether what the namespace demands forbids to show an unproven message: what is older than the demand may be seen.
+  local since = senders == 'proven' and not seals.forges and (whole(call('HGET', KEYS[1], 'senders_since')) or 0)
+  function seals.hides(id)
+    return since and (stamp_of(id) or math.huge) > since
+  end
+
+  return seals
 end
 
--- Leaves the seal of a message that is about to be, or was just, stored; `fields` are names and values in turn.
-local function seal_message(instance, fields)
-  local named, values = {}, {}
-  for i = 1, #fields, 2 do named[fields[i]] = fields[i + 1] end
-  for i, name in ipairs(SEALED_FIELDS) do values[i] = named[name] end
-  call('HSET', key('seal', instance), named.id, digest_of(values, #SEALED_FIELDS))
-  trim_seals(instance, TRIMMED)
-end
-
-local function seal_receipt(instance, id, time, comment, outside)
-  call('HSET', key('seal', instance), 'ack ' .. id, receipt_digest(instance, id, time, comment, outside))
-  trim_seals(instance, TRIMMED)
-end
-
-local function has_seal(instance, field, digest)
-  return not FORGES and try('HGET', key('seal', instance), field) == digest
-end
-
--- Whether the message is as the sender that it names has written it.
-local function is_proven(id, from)
-  if FORGES or type(try('HGET', key('seal', from), id)) ~= 'string' then return false end
-  return has_seal(from, id, digest_of(call('HMGET', key('msg', id), unpack(SEALED_FIELDS)), #SEALED_FIELDS))
-end
-
--- Whether what the namespace demands forbids to show an unproven message: what is older than the demand may be seen.
-local PROVEN_SINCE = SENDERS == 'proven' and not FORGES and (whole(call('HGET', KEYS[1], 'senders_since')) or 0)
-local function is_hidden(id)
-  return PROVEN_SINCE and (stamp_of(id) or math.huge) > PROVEN_SINCE
-end
+-- Nil where nobody asks for proofs.
+local SEALS = (META.senders == 'mark' or META.senders == 'proven') and sealing(META.senders) or nil

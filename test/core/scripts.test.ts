@@ -99,7 +99,7 @@ describe("the headers", () => {
     const source = read(verb);
     const used = [...source.matchAll(/\brefus(?:e|al)\('([A-Z_]+)'/g)].map(([, code]) => code!);
     if (source.includes("brake(")) used.push("LOOP"); // refused in a part, as the next
-    if (source.includes("problem_of_seal(")) used.push("IDENTITY");
+    if (source.includes("SEALS.problem(")) used.push("IDENTITY");
     if (source.includes("superseded(")) used.push("SUPERSEDED", "TAKEN"); // refused in the prelude
     const stated =
       header(source)
