@@ -4,15 +4,16 @@
 -- USES     recipients receipts settings events seals indexes retention doing governor
 -- KEYS     P:meta
 -- ARGV     instance session type to subject description requires_ack ack_within reply_to idempotency_key direction orchestrator
---          unknown settings governed
+--          unknown settings governed via
 --          ack_within: seconds, "" for no deadline; settings: those of a namespace that has none yet, see parts/settings.lua;
---          governed: "1" where an agent may be the caller: what it sends in its own session is braked
+--          governed: "1" where an agent may be the caller: what it sends in its own session is braked;
+--          via: where a person writes it, as "ui"; else ""
 -- Returns  names and values: message_id, timestamp, to, repeated, acknowledged; presence:{name} of each recipient, its entry, ""
 --          when never seen; asleep: those that are idle and that nobody wakes, separated by spaces; known, where the one
 --          recipient is unknown: names that it may mean, likewise
 -- Refuses  INVALID, IDENTITY, NOT_FOUND, FULL, LOOP, SUPERSEDED, TAKEN, INTERNAL; out of memory before the first write
 local me, session, kind, to, subject, description, requires_ack, ack_within, reply_to, idempotency_key, direction, orchestrator,
-  unknown, settings, governed = unpack(ARGV)
+  unknown, settings, governed, via = unpack(ARGV)
 
 local function receipt(id, timestamp, repeated, acknowledged, names, entries)
   local reply = { 'message_id', id, 'timestamp', timestamp, 'to', to, 'repeated', repeated and '1' or '0', 'acknowledged',
@@ -130,6 +131,7 @@ if ack_within ~= '' then add('ack_within', ack_within) end
 -- A command beside the session that speaks for the sender: the agent knows nothing of it.
 local outside = looks('look', session) and not ENTRY:find(LEFT, 1, true)
 if outside then add('outside', '1') end
+if via ~= '' then add('via', via) end
 if root then
   add('reply_to', reply_to)
   add('thread', root)

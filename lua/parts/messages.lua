@@ -109,7 +109,7 @@ local DESCRIPTION = 8
 local ACKNOWLEDGED = 9
 local MORE = 10
 local MESSAGE_FIELDS = { 'id', 'type', 'from', 'to', 'timestamp', 'requires_ack', 'subject', 'description', 'reply_to', 'thread',
-  'receipt:' .. ARGV[1], 'history:' .. ARGV[1], 'outside' } -- every verb that loads messages names its reader first
+  'receipt:' .. ARGV[1], 'history:' .. ARGV[1], 'outside', 'via' } -- every verb that loads messages names its reader first
 
 -- One message as its reader `me` may see it, with receipts where `me` sent it or `receipts` asks for them: "listed", or "whole".
 -- Second, whether `me` is a recipient that sees it for the first time, or after it was announced again. When it cannot be read:
@@ -124,7 +124,7 @@ local function load_message(id, me, receipts)
       return nil, exists and 'the field ' .. MESSAGE_FIELDS[i] .. ' is missing' or 'the message is gone'
     end
   end
-  local _, _, from, to, _, requires_ack, _, _, reply_to, thread, receipt, history, outside = unpack(message)
+  local _, _, from, to, _, requires_ack, _, _, reply_to, thread, receipt, history, outside, via = unpack(message)
   local proven
   if SEALS then
     units_read = units_read + 1
@@ -145,13 +145,13 @@ local function load_message(id, me, receipts)
   end
   local waits = announced and not acknowledged
   local has_receipts = receipts or from == me
-  local more = (reply_to or thread or outside or acknowledged_outside or waits or has_receipts or SEALS)
-    and { reply_to = reply_to or nil, thread = thread or nil, outside = outside and true or nil,
+  local more = (reply_to or thread or outside or via or acknowledged_outside or waits or has_receipts or SEALS)
+    and { reply_to = reply_to or nil, thread = thread or nil, outside = outside and true or nil, via = via or nil,
       acknowledged_outside = acknowledged_outside or nil, proven = proven,
       waiting_seconds = waits and waiting_seconds(id) or nil }
   if has_receipts and not add_receipts(more, id, to, receipts == 'whole') then return nil end
   message[6], message[ACKNOWLEDGED], message[MORE] = requires_ack == '1', acknowledged and true or false, more or false
-  message[11], message[12], message[13] = nil, nil, nil
+  message[11], message[12], message[13], message[14] = nil, nil, nil, nil
   return message, mine and (not presented or waits)
 end
 

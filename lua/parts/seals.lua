@@ -3,7 +3,7 @@
 -- changes a message cannot change what its sender has left of it.
 
 local SEALED_FIELDS = { 'id', 'type', 'from', 'to', 'subject', 'description', 'timestamp', 'requires_ack', 'ack_within',
-  'outside', 'reply_to', 'thread' }
+  'outside', 'reply_to', 'thread', 'via' }
 -- Of so many seals, taken at random for each that is written, those whose message is gone go as well: so a sender keeps about
 -- twice as many as it has messages, at most.
 local TRIMMED = 2

@@ -128,6 +128,7 @@ def publish_arguments(
         "unknown": settings.unknown_recipient,
         "settings": namespace_argument(settings.namespace),
         "governed": "",
+        "via": "",
     }
 
 

@@ -116,6 +116,8 @@ class Message(_Message, total=False):
     thread: str
     #: Sent from outside of the session that spoke for its sender, for example by a person in a terminal.
     outside: bool
+    #: Where a person has written it: `ui`, the page. What programs and agents send has none.
+    via: str
     #: Whether its sender's own Redis user has written it; only where the namespace asks for proofs.
     proven: bool
     #: The caller's own receipt is one that came from outside of the session that spoke for it.

@@ -65,7 +65,10 @@ export class Publisher {
 }
 
 /** Every rule that needs no store, with the defaults filled in. @throws CoordinationError INVALID */
-function publishArguments(request: PublishRequest, { instance: me, settings, governed }: Session): PublishArguments {
+function publishArguments(
+  request: PublishRequest,
+  { instance: me, settings, governed, via }: Session,
+): PublishArguments {
   const { orchestrator, direction, unknownRecipient, ackTimeoutSeconds } = settings;
   const type = checkType(request.type);
   const rule = TYPE_RULES[type];
@@ -106,6 +109,7 @@ function publishArguments(request: PublishRequest, { instance: me, settings, gov
     unknown: unknownRecipient,
     settings: namespaceArgument(settings.namespace),
     governed: governed ? "1" : "",
+    via,
   };
 }
 

@@ -36,6 +36,7 @@ type StoredMessage = [
         reply_to?: string;
         thread?: string;
         outside?: true;
+        via?: string;
         proven?: boolean;
         acknowledged_outside?: true;
         waiting_seconds?: number;
@@ -96,6 +97,7 @@ function readMessage(stored: StoredMessage): Message {
   if (more.reply_to !== undefined) message.replyTo = more.reply_to;
   if (more.thread !== undefined) message.thread = more.thread;
   if (more.outside !== undefined) message.outside = true;
+  if (more.via !== undefined) message.via = more.via;
   if (more.proven !== undefined) message.proven = more.proven;
   if (more.acknowledged_outside !== undefined) message.acknowledgedOutside = true;
   if (more.waiting_seconds !== undefined) message.waitingSeconds = more.waiting_seconds;

@@ -46,6 +46,8 @@ export class Session {
   readonly sweeper: Sweeper;
   /** Whether an agent may be the caller: what it sends in its own session is braked (`LOOP`). A program never is. */
   governed = false;
+  /** What `via` of a message says where a person writes it here, as `ui`. */
+  via = "";
   /** What this client knows of the namespace, for who publishes and reads to add to. */
   readonly known: KnownNamespace = new KnownNamespace();
   /** The number of a joined session, the agent's own session id, or nothing. */

@@ -125,6 +125,8 @@ export interface Message {
   thread?: string;
   /** Sent from outside of the session that spoke for its sender, for example by a person in a terminal. */
   outside?: true;
+  /** Where a person has written it: `ui`, the page. What programs and agents send has none. */
+  via?: string;
   /** Whether its sender's own Redis user has written it; only where the namespace asks for proofs. */
   proven?: boolean;
   /** The caller's own receipt is one that came from outside of the session that spoke for it. */

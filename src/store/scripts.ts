@@ -4,7 +4,7 @@ import { sums } from "lua:sums";
 // prettier-ignore
 const ARGUMENTS = {
   publish: ["instance", "session", "type", "to", "subject", "description", "requires_ack", "ack_within", "reply_to",
-    "idempotency_key", "direction", "orchestrator", "unknown", "settings", "governed"],
+    "idempotency_key", "direction", "orchestrator", "unknown", "settings", "governed", "via"],
   check: ["instance", "session", "inbox", "from", "type", "thread", "since", "before", "pending", "unread", "limit",
     "bytes", "description_bytes", "mark"],
   /** The conditions follow as further arguments, names and values in turn. */

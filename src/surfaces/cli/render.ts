@@ -69,7 +69,7 @@ export function renderSearch({ stoppedEarly, ...result }: CheckResult): string {
 
 function renderMessage(message: Message): string {
   const { id, type, from, to, timestamp, requiresAck, acknowledged, subject, description, replyTo } = message;
-  const { waitingSeconds, outside, proven, acknowledgedOutside, receipts, receiptTotals: totals } = message;
+  const { waitingSeconds, outside, via, proven, acknowledgedOutside, receipts, receiptTotals: totals } = message;
   const settled =
     totals === undefined
       ? receipts?.every(({ state: its }) => SETTLED.has(its)) === true
@@ -81,6 +81,7 @@ function renderMessage(message: Message): string {
     idLine(id),
     ...(replyTo === undefined ? [] : [`  Reply to: ${visibleLine(replyTo)}`]),
     ...(outside === true ? [dim("  Sent from outside of its sender's session.")] : []),
+    ...(via === undefined ? [] : [dim(`  Written by a person, in: ${visibleLine(via)}`)]),
     ...(proven === undefined ? [] : [proven ? dim("  Sender: proven") : yellow("  Sender: NOT PROVEN")]),
     ...(acknowledgedOutside === true ? [dim("  Acknowledged from outside of its agent's session.")] : []),
     ...(waitingSeconds === undefined

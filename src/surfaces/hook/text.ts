@@ -81,6 +81,7 @@ function renderMessage(message: Message, now: string, room: number): string {
     ...(replyTo === undefined ? {} : { reply_to: replyTo }),
     ...(to === BROADCAST ? { to } : {}),
     ...(message.outside === true ? { outside: "yes" } : {}),
+    ...(message.via === undefined ? {} : { via: message.via }),
     ...(message.proven === false ? { proof: "none" } : {}),
     // Somebody beside its session has answered for the agent, which learns of it here and is asked for nothing.
     ...(message.acknowledgedOutside === true ? { acknowledged: "outside" } : {}),
