@@ -1,5 +1,6 @@
-/** The documents that name commands, options, methods and rooms, against what is declared. */
-import { readdirSync, readFileSync } from "node:fs";
+/** The documents: their links, and the commands, options, methods and rooms that they name, against what is declared. */
+import { execFileSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import type { Argument, Command } from "commander";
 import { describe, expect, it } from "vitest";
@@ -22,10 +23,83 @@ function table(text: string, heading: string): string[][] {
 const code = (cell: string): string[] =>
   [...cell.matchAll(/`([^`]+)`/g)].map(([, text]) => text!.replaceAll("\\|", "|"));
 
+const idle = { serveMcp: async () => undefined, playDemo: async () => true, showOverview: async () => 0 };
+const { commands } = buildProgram(undefined, idle, () => undefined);
+
+/** All that git knows or would know, by its path from the top. */
+const DOCUMENTS = execFileSync("git", ["ls-files", "--cached", "--others", "--exclude-standard", "*.md"], {
+  cwd: path.join(import.meta.dirname, ".."),
+  encoding: "utf8",
+})
+  .trimEnd()
+  .split("\n")
+  .filter((name) => existsSync(path.join(import.meta.dirname, "..", name)) && !name.includes("__snapshots__"));
+
+/** What stands in fences is no prose, and no heading. */
+const prose = (text: string): string => text.replaceAll(/^```[^]*?^```$/gm, "");
+
+/** As GitHub and npm name the anchor of a heading. */
+const anchors = (text: string): string[] =>
+  [...prose(text).matchAll(/^#+ (.*)$/gm)].map(([, heading]) =>
+    heading!
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N} _-]/gu, "")
+      .replaceAll(" ", "-"),
+  );
+
+/** Targets of links and pictures that lie in this repository. */
+const links = (text: string): string[] =>
+  [...prose(text).matchAll(/\]\(([^)\s]+)\)/g)].map(([, target]) => target!).filter((target) => !/^\w+:/.test(target));
+
+describe("every document", () => {
+  it("links only to what is there", () => {
+    const broken = DOCUMENTS.flatMap((name) =>
+      links(read(name)).filter((link) => {
+        const [file, anchor] = link.split("#");
+        const target = file === "" ? name : path.join(path.dirname(name), file!);
+        if (!existsSync(path.join(import.meta.dirname, "..", target))) return true;
+        return anchor !== undefined && !anchors(read(target)).includes(anchor);
+      }),
+    );
+    expect(broken).toEqual([]);
+  });
+
+  it("of docs/ stands in docs/README.md", () => {
+    const index = new Set(links(read("docs/README.md")).map((link) => path.join("docs", link)));
+    const own = DOCUMENTS.filter((name) => path.dirname(name) === "docs" && name !== "docs/README.md");
+    expect(own.filter((name) => !index.has(name))).toEqual([]);
+  });
+
+  it("names only commands and options that are", () => {
+    const known = new Map(commands.map((command) => [command.name(), command]));
+    const wrong = DOCUMENTS.filter((name) => name !== "CHANGELOG.md").flatMap((name) => {
+      const fenced = [...read(name).matchAll(/^```(?:sh|bash)?\n([^]*?)^```$/gm)].flatMap(([, block]) =>
+        block!.split("\n"),
+      );
+      const inline = code(prose(read(name)));
+      const calls = [...fenced.map((line) => line.replace(/\s#.*$/, "")), ...inline]
+        .flatMap((line) => line.split(/\|\||&&|[|;()]/))
+        .map((call) =>
+          call
+            .trim()
+            .replaceAll(/\s+/g, " ")
+            .replace(/^(?:[A-Z_]+=\S* )*/, ""),
+        )
+        .filter((call) => /^coord [a-z]/.test(call));
+      return calls.filter((call) => {
+        const command = known.get(/^coord ([a-z]+)/.exec(call)![1]!);
+        const options = ["--help", "--version", ...(command?.options.map(({ long }) => long) ?? [])];
+        return (
+          command === undefined || (call.match(/(?<= )--[a-z][a-z-]*/g) ?? []).some((each) => !options.includes(each))
+        );
+      });
+    });
+    expect(wrong).toEqual([]);
+  });
+});
+
 describe("docs/cli.md", () => {
   const text = read("docs/cli.md");
-  const idle = { serveMcp: async () => undefined, playDemo: async () => true, showOverview: async () => 0 };
-  const { commands } = buildProgram(undefined, idle, () => undefined);
   const rows = table(text, "| command | what it does |");
 
   it("names every command, with its arguments", () => {

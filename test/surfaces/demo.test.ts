@@ -6,7 +6,7 @@ import { expect, it } from "vitest";
 import { ensureRedisServer } from "../../src/server/install.ts";
 import { SCRIPTS } from "../../src/store/scripts.ts";
 import { until } from "../harness.ts";
-import { COORD, type Ended, type Environment, ROOT, coord, environment, run, temporaryFolder } from "./run.ts";
+import { COORD, type Environment, ROOT, coord, environment, run, temporaryFolder } from "./run.ts";
 
 const ALL_RIGHT = /\nAll as promised: (\d+) of \1 checks passed in [\d.]+ s\.\n$/;
 
@@ -37,12 +37,28 @@ async function processesOf(folder: string): Promise<string[]> {
   return pids.filter((pid) => ["cmdline", "environ"].some((file) => read(`/proc/${pid}/${file}`).includes(folder)));
 }
 
-/** The transcript without its times. */
-function transcript({ stdout }: Ended): string {
-  return stdout
+/** The transcript without its times. The first three start at once, in an order of their own. */
+function transcript(stdout: string): string {
+  const [title, ...rest] = stdout
     .trimStart()
     .replaceAll(/^ *[\d.]+ ms/gm, "   <n> ms")
-    .replace(/in [\d.]+ s\.\n$/, "in <n> s.\n");
+    .replace(/in [\d.]+ s\.\n$/, "in <n> s.\n")
+    .split("\n");
+  return [title, ...rest.slice(0, 3).toSorted(), ...rest.slice(3)].join("\n");
+}
+
+/** What a reader of docs/demo.svg sees, without the command above it. */
+function pictured(): string {
+  const svg = readFileSync(path.join(ROOT, "docs/demo.svg"), "utf8");
+  const lines = [...svg.matchAll(/<text[^>]*>(.*)<\/text>/g)].map(([, line]) =>
+    line!
+      .replaceAll(/<[^>]*>/g, "")
+      .replaceAll("\u00a0", " ")
+      .replaceAll("&lt;", "<")
+      .replaceAll("&amp;", "&"),
+  );
+  expect(lines[0]).toBe("$ npm run demo");
+  return `${lines.slice(1).join("\n")}\n`;
 }
 
 it("exits 0 with a summary, from any directory, through a link", async () => {
@@ -53,9 +69,9 @@ it("exits 0 with a summary, from any directory, through a link", async () => {
   const ended = await run(path.join(place, "coord"), ["demo"], { env, cwd: place });
   expect({ code: ended.code, stderr: ended.stderr }, ended.stdout).toEqual({ code: 0, stderr: "" });
   expect(ended.stdout).toMatch(ALL_RIGHT);
-  // The first three start at once, in an order of their own.
-  const [title, ...rest] = transcript(ended).split("\n");
-  expect([title, ...rest.slice(0, 3).toSorted(), ...rest.slice(3)].join("\n")).toMatchSnapshot();
+  expect(transcript(ended.stdout)).toMatchSnapshot();
+  // node tools/picture.mjs draws it again.
+  expect(transcript(pictured())).toBe(transcript(ended.stdout));
   expect(await leftovers(folder)).toEqual([]);
 });
 

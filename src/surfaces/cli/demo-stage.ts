@@ -125,8 +125,6 @@ export class Stage implements AsyncDisposable {
 
   #tell({ who, what, how }: StageEntry, milliseconds: number): void {
     const time = `${milliseconds.toFixed(milliseconds < 10 ? 1 : 0)} ms`.padStart(8);
-    print(
-      `${dim(time)}  ${cyan(who.padEnd(12))} ${visible(what)} ${dim(how === "script" ? "(script)" : "")}`.trimEnd(),
-    );
+    print(`${dim(time)}  ${cyan(who.padEnd(12))} ${visible(what)}${how === "script" ? dim(" (script)") : ""}`);
   }
 }

@@ -20,7 +20,7 @@ export function dead(grammar: Grammar): void {
   command(
     grammar,
     "dead",
-    "Messages that nobody is reminded of any more: list, retry or drop them",
+    "Dead messages, not acknowledged in time: list, retry or drop them",
     "coord dead                      those that died first first",
     "coord dead retry msg-hoggrkz047  announce it again, with a new deadline",
     "coord dead drop msg-hoggrkz047   ask nobody for it any more",
