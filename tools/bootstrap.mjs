@@ -52,7 +52,7 @@ async function main() {
     // Dev dependencies are what builds and tests; NODE_ENV=production would leave them out.
     if (!quietly(["npm", "ci", "--include=dev", "--no-audit", "--no-fund"])) return fail("npm ci failed.");
   }
-  // npm ci has built already, through prepare, unless the user's npm ignores scripts.
+  // npm ci has built already, through preprepare, unless the user's npm ignores scripts.
   const { isBuildStale } = await import("./build.mjs");
   if (await isBuildStale()) {
     note("Building …");

@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 /**
  * Builds dist/ from src/: bundled CommonJS programs, which start in a fraction of the time of the unbundled ones, and
- * the library as an ES module with its declarations. `npm run build` and `npm install` (through prepare) run it.
+ * the library as an ES module with its declarations. `npm run build`, `npm install` in a clone and `npm pack` run it:
+ * through preprepare and prepack, since npm warns of a packed package that has a prepare.
  */
 import { execFile } from "node:child_process";
 import { realpathSync } from "node:fs";

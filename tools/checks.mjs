@@ -16,7 +16,7 @@ const env = {
   ...process.env,
   COORD_TEST_NOT_CHECKED: NOT_CHECKED,
   PATH: [path.resolve("node_modules/.bin"), process.env.PATH].join(path.delimiter),
-  // dist/ is built: the packaging checks, which pack the package, need not build it again through prepare.
+  // dist/ is built: the packaging checks, which pack the package, need not build it again through prepack.
   npm_config_ignore_scripts: "true",
 };
 const coloured = process.stdout.isTTY && !process.env.NO_COLOR;

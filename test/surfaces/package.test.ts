@@ -1,5 +1,5 @@
 /** The package as people get it: packed, installed into an empty folder, used from there. */
-import { mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -19,7 +19,7 @@ let project: string;
 beforeAll(async () => {
   folder = await mkdtemp(path.join(tmpdir(), "coord-t-"));
   const env = { ...process.env } as Environment;
-  // dist/ is built (see global-setup.ts), so that prepare would only build it once more.
+  // dist/ is built (see global-setup.ts), so that prepack would only build it once more.
   const pack = ["pack", "--ignore-scripts", "--json", "--pack-destination", folder];
   const packed = await run("npm", pack, { env, cwd: ROOT, withinMs: INSTALL_WITHIN_MS });
   expect(packed.code, packed.stderr).toBe(0);
@@ -32,7 +32,7 @@ beforeAll(async () => {
   writeFileSync(path.join(project, "package.json"), '{"name": "somebody", "private": true, "type": "module"}');
   const install = ["install", "--prefer-offline", "--no-audit", "--no-fund", tarball];
   const installed = await run("npm", install, { env, cwd: project, withinMs: INSTALL_WITHIN_MS });
-  expect(installed.code, installed.stderr).toBe(0);
+  expect(installed).toMatchObject({ code: 0, stderr: "" });
 }, 2 * INSTALL_WITHIN_MS);
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
@@ -41,7 +41,23 @@ const env = (instance: string): Environment =>
 
 it("holds what it should, and nothing else", async () => {
   const { stdout } = await run("tar", ["-tzf", tarball]);
-  expect(stdout.trimEnd().split("\n").toSorted()).toMatchSnapshot();
+  const held = stdout.trimEnd().split("\n").toSorted();
+  // The documents are all of docs/, in the form that git has of them.
+  expect(held.filter((name) => !name.startsWith("package/docs/"))).toMatchSnapshot();
+});
+
+it("has every page and picture that its documents link to", async () => {
+  const root = path.join(project, "node_modules/cli-coordination");
+  const pages = readdirSync(root, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".md"));
+  expect(pages).toContain("docs/README.md");
+  const missing = pages.flatMap((page) => {
+    const text = readFileSync(path.join(root, page), "utf8").replaceAll(/^```[^]*?^```$/gm, "");
+    return [...text.matchAll(/\]\(([^)\s#]+)(?:#[^)]*)?\)/g)]
+      .map(([, target]) => target!)
+      .filter((target) => !/^\w+:/.test(target) && !existsSync(path.join(root, path.dirname(page), target)))
+      .map((target) => `${page}: ${target}`);
+  });
+  expect(missing).toEqual([]);
 });
 
 it("brings nothing along", () => {
