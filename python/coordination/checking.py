@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, Awaitable, Callable
+from typing import Any, Awaitable, Callable, Sequence
 
 from .definition import BROADCAST, LIMITS
 from .replies import read_page, read_pages
-from .results import CheckResult
+from .results import CheckResult, Debt, Message
 from .session import Session
 from .steps import steps
 from .validation import check_flag, check_instance, check_limit, check_message_id, check_type, check_wait_seconds
@@ -60,7 +60,27 @@ async def show_message(session: Session, message_id: str, thread: bool) -> Check
             page["step"] = False
         if not page["step"]:
             break
-    return read_pages(pages, True)
+    result = read_pages(pages, True)
+    if thread:
+        result["owed"] = _debts_in(result["messages"])
+    return result
+
+
+def _debts_in(messages: Sequence[Message]) -> list[Debt]:
+    """Who has still to acknowledge which of these messages, in their order; the dead ones, whom nobody reminds, among them."""
+    return [
+        {
+            "instance": receipt["instance"],
+            "message_id": message["id"],
+            "type": message["type"],
+            "from": message["from"],
+            "state": receipt["state"],
+            "since": message["timestamp"],
+        }
+        for message in messages
+        for receipt in message.get("receipts", ())
+        if message["requires_ack"] and receipt["state"] != "acknowledged" and receipt["state"] != "dropped"
+    ]
 
 
 def check_arguments(

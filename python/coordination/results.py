@@ -71,6 +71,22 @@ class ReceiptStep(TypedDict):
     timestamp: str
 
 
+#: What one recipient has still to acknowledge.
+Debt = TypedDict(
+    "Debt",
+    {
+        "instance": str,
+        "message_id": str,
+        "type": str,
+        "from": str,
+        #: `dead`: nobody reminds it any more.
+        "state": Literal["dead", "stored", "presented"],
+        #: When the message was sent.
+        "since": str,
+    },
+)
+
+
 class _Receipt(TypedDict):
     instance: str
     state: ReceiptState
@@ -153,6 +169,8 @@ class CheckResult(_CheckResult, total=False):
     next_before: str
     #: It ended at the bound of examined entries, a search after two seconds; go on from the cursor.
     stopped_early: bool
+    #: Only of a conversation: who has still to acknowledge which of these messages, the oldest first.
+    owed: list[Debt]
 
 
 class _AckResult(TypedDict):

@@ -1,6 +1,7 @@
 /** Reading messages: a check as the script takes it, its wait, and one message whole. */
 import { steps } from "./steps.ts";
 import { BROADCAST, LIMITS } from "../protocol/definition.ts";
+import { debtsIn } from "../protocol/receipts.ts";
 import type { CheckRequest, CheckResult } from "../protocol/results.ts";
 import {
   checkFlag,
@@ -88,7 +89,8 @@ export async function showMessage(
     if (left <= 0) page.step = false;
     if (!page.step) break;
   }
-  return readPages(pages, true);
+  const result = readPages(pages, true);
+  return thread ? { ...result, owed: debtsIn(result.messages) } : result;
 }
 
 function checkArguments(request: CheckRequest, me: string, reading: Reading): OwnArguments<"check"> {

@@ -109,6 +109,24 @@ export interface ReceiptStep {
   timestamp: string;
 }
 
+/** A step in the life of a message for one recipient. */
+export interface LifeStep {
+  step: "stored" | "presented" | "acknowledged" | ReceiptStep["step"];
+  timestamp: string;
+}
+
+/** What one recipient has still to acknowledge. */
+export interface Debt {
+  instance: string;
+  messageId: string;
+  type: string;
+  from: string;
+  /** `dead`: nobody reminds it any more. */
+  state: "dead" | "stored" | "presented";
+  /** When the message was sent. */
+  since: string;
+}
+
 export interface Message {
   id: string;
   type: string;
@@ -161,6 +179,8 @@ export interface CheckResult {
   stoppedEarly?: boolean;
   /** A command outside of the agent's session has read this: nothing was marked or taken. */
   looking?: true;
+  /** Only of a conversation: who has still to acknowledge which of these messages, the oldest first. */
+  owed?: Debt[];
   unreadable: Unreadable[];
 }
 

@@ -30,7 +30,9 @@ async function printed(instance: string, ...args: readonly string[]): Promise<st
 async function told(args: readonly string[], { code, stdout, stderr }: Ended): Promise<string> {
   const errors = stderr === "" ? "" : `--- stderr\n${stderr}`;
   const text = `$ coord ${args.join(" ")}\n${stdout}${errors}--- exit ${code}\n`;
-  return (await bench.plain(text)).replaceAll(/seen \d+ s ago/g, "seen <n> s ago");
+  return (await bench.plain(text))
+    .replaceAll(/seen \d+ s ago/g, "seen <n> s ago")
+    .replaceAll(/after \d+ s$/gm, "after <n> s");
 }
 
 async function publish(instance: string, ...args: readonly string[]): Promise<string> {

@@ -98,8 +98,17 @@ test("[G10] on a terminal no text moves the cursor, reorders a line, or poses as
         repeated: false,
       };
       const ack = { messageId: odd, acknowledgedBy: odd, timestamp: odd, already: true, comment: odd };
+      const debt = { instance: odd, messageId: odd, type: odd, from: odd, state: "stored" as const, since: odd };
+      const conversation = {
+        count: 1,
+        messages: [one],
+        more: false,
+        owed: [debt],
+        unreadable: [{ id: odd, reason: odd }],
+      };
       const shown: [number, string][] = [
         [2, render.renderCheck({ count: 1, messages: [one], more: false, unreadable: [{ id: odd, reason: odd }] }, "")],
+        [2, render.renderShown(conversation)],
         [1, render.renderPublish(receipt)],
         [1, render.renderAck(ack)],
         [1, render.renderAck({ messageId: odd, code: "NOT_FOUND", error: odd, hint: odd })],

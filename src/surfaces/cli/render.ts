@@ -4,18 +4,21 @@ import type {
   AckResult,
   CheckResult,
   CoordinationEvent,
+  Debt,
   ForgetResult,
   ForgetUnseenResult,
+  LifeStep,
   Message,
   NotificationsResult,
   PresenceResult,
   PresenceStatus,
   PublishResult,
   Receipt,
-  ReceiptState,
   StatsResult,
   SweepResult,
+  Unreadable,
 } from "../../protocol/results.ts";
+import { isSettled, lifeOf } from "../../protocol/receipts.ts";
 import type { MoveResult } from "../../client/moving.ts";
 import type { WhoAmI } from "../../client/whoami.ts";
 import { colorsFor } from "./terminal.ts";
@@ -49,14 +52,32 @@ export function renderPublish(result: PublishResult): string {
 }
 
 export function renderCheck(result: CheckResult, nothing: string): string {
-  const blocks = result.messages.map(renderMessage);
+  const blocks = result.messages.map((message) => renderMessage(message));
   if (blocks.length === 0 && result.unreadable.length === 0) blocks.push(nothing);
-  for (const { id, reason } of result.unreadable) {
-    blocks.push(`${red("Unreadable message")}: ${visibleLine(reason)}\n${idLine(id)}`);
-  }
+  for (const unreadable of result.unreadable) blocks.push(renderUnreadable(unreadable));
   if (result.stoppedEarly === true)
     blocks.push(yellow("The search stopped after 20,000 messages; go on from the cursor."));
   return blocks.join("\n\n");
+}
+
+/** One message, or a conversation, with the life of each receipt. */
+export function renderShown(result: CheckResult): string {
+  const blocks = result.messages.map((message) => renderMessage(message, { life: true }));
+  for (const unreadable of result.unreadable) blocks.push(renderUnreadable(unreadable));
+  if (result.owed !== undefined) blocks.push(renderDebts(result.owed));
+  return blocks.join("\n\n");
+}
+
+function renderDebts(debts: readonly Debt[]): string {
+  if (debts.length === 0) return green("Nobody owes an answer.");
+  const rows = debts.map(({ instance, state, type, from, messageId, since }) => [
+    `  ${visibleLine(instance)}`,
+    STATE_COLORS[state](state),
+    `${visibleLine(type)} of ${visibleLine(from)}`,
+    visibleLine(messageId),
+    dim(visibleLine(since)),
+  ]);
+  return `${bold("Still to be acknowledged")}\n${columns(rows)}`;
 }
 
 export function renderSearch({ stoppedEarly, ...result }: CheckResult): string {
@@ -67,14 +88,14 @@ export function renderSearch({ stoppedEarly, ...result }: CheckResult): string {
   return `${found}\n\n${yellow(`The search stopped after 2 seconds${until ?? ""}; go on from the cursor.`)}`;
 }
 
-function renderMessage(message: Message): string {
+function renderUnreadable({ id, reason }: Unreadable): string {
+  return `${red("Unreadable message")}: ${visibleLine(reason)}\n${idLine(id)}`;
+}
+
+function renderMessage(message: Message, { life = false } = {}): string {
   const { id, type, from, to, timestamp, requiresAck, acknowledged, subject, description, replyTo } = message;
   const { waitingSeconds, outside, via, proven, acknowledgedOutside, receipts, receiptTotals: totals } = message;
-  const settled =
-    totals === undefined
-      ? receipts?.every(({ state: its }) => SETTLED.has(its)) === true
-      : totals.acknowledged + totals.dropped === totals.recipients;
-  const asked = requiresAck && !settled;
+  const asked = requiresAck && !isSettled(message);
   const state = acknowledged ? green("acknowledged") : asked ? yellow("to be acknowledged") : dim("no answer needed");
   return [
     `${bold(visibleLine(type))} ${visibleLine(from)} → ${visibleLine(to)}  ${dim(visibleLine(timestamp))}  ${state}`,
@@ -95,23 +116,45 @@ function renderMessage(message: Message): string {
           .split("\n")
           .map((line) => `    ${line}`)),
     ...(totals === undefined ? [] : [`  Acknowledged by ${totals.acknowledged} of ${totals.recipients}`]),
-    ...(receipts === undefined ? [] : ["  Receipts:", ...receipts.map(renderReceipt)]),
+    ...(receipts === undefined ? [] : ["  Receipts:", ...receipts.flatMap(receiptLines)]),
   ].join("\n");
+
+  function receiptLines(receipt: Receipt): string[] {
+    return life ? [renderReceipt(receipt, ""), ...renderLife(message, receipt)] : [renderReceipt(receipt)];
+  }
 }
 
-/** Nobody is asked for these any more. */
-const SETTLED: ReadonlySet<ReceiptState> = new Set(["dropped", "acknowledged"]);
+/** A line for each step after the store, whose time the message's own line has. */
+function renderLife(message: Message, receipt: Receipt): string[] {
+  const [stored, ...steps] = lifeOf(message, receipt);
+  const rows = steps.map(({ step, timestamp }) => {
+    const seconds = Math.floor((Date.parse(timestamp) - Date.parse(stored!.timestamp)) / 1000);
+    const after = Number.isNaN(seconds) ? "" : `after ${duration(Math.max(0, seconds))}`;
+    return [`      ${STEP_WORDS[step] ?? step}`, visibleLine(timestamp), after];
+  });
+  return rows.length === 0 ? [] : [dim(columns(rows))];
+}
+const STEP_WORDS: Readonly<Partial<Record<LifeStep["step"], string>>> = {
+  announced: "announced again",
+  offline: "sender told: it is offline",
+  unanswered: "sender told: no answer",
+};
 
-function renderReceipt(receipt: Receipt): string {
-  const { instance, state, presentedAt, acknowledgedAt, comment, asleep, outside, proven, reason, history } = receipt;
-  const color = { dead: red, stored: yellow, presented: cyan, dropped: dim, acknowledged: green }[state];
-  const ended = state === "dead" || state === "dropped" ? history?.at(-1)?.timestamp : undefined;
-  const when = acknowledgedAt ?? ended ?? presentedAt;
+const STATE_COLORS = { dead: red, stored: yellow, presented: cyan, dropped: dim, acknowledged: green };
+
+function renderReceipt(receipt: Receipt, when = lastTime(receipt)): string {
+  const { instance, state, comment, asleep, outside, proven, reason } = receipt;
+  const color = STATE_COLORS[state];
   const said = comment ?? reason;
   const words = said === undefined ? "" : `: ${visibleLine(said)}`;
   const unproven = proven === false ? yellow(" (not proven)") : "";
   const where = (outside === true ? " from outside" : asleep === true ? ", idle, nobody wakes it" : "") + unproven;
-  return `    ${visibleLine(instance)} ${color(state)}${where}${when === undefined ? "" : dim(` ${visibleLine(when)}`)}${words}`;
+  return `    ${visibleLine(instance)} ${color(state)}${where}${when === "" ? "" : dim(` ${visibleLine(when)}`)}${words}`;
+}
+
+function lastTime({ state, presentedAt, acknowledgedAt, history }: Receipt): string {
+  const ended = state === "dead" || state === "dropped" ? history?.at(-1)?.timestamp : undefined;
+  return acknowledgedAt ?? ended ?? presentedAt ?? "";
 }
 
 export function renderAck(result: AckResult | AckRefusal): string {

@@ -5,7 +5,7 @@ import type { CheckRequest, PublishRequest } from "../../../protocol/results.ts"
 import { about, command, type Grammar, json, numberOrText, operation, peek, type Shared, take } from "../grammar.ts";
 import { readText } from "../input.ts";
 import { EXIT, print, printWarnings } from "../outcome.ts";
-import { renderAck, renderCheck, renderNotifications, renderPublish, renderSearch } from "../render.ts";
+import { renderAck, renderCheck, renderNotifications, renderPublish, renderSearch, renderShown } from "../render.ts";
 import { confirmWritten, type ReadingOptions, saidLooking, show, withClient, withReader } from "../running.ts";
 
 const TYPES = MESSAGE_TYPES.join(", ");
@@ -172,19 +172,19 @@ export function showMessage(grammar: Grammar): void {
   command(
     grammar,
     "show",
-    "Show one message with everybody's receipts",
+    "Show one message and what became of it for each recipient",
     "coord show msg-hoggrkz047",
     "coord show msg-hoggrkz047 --thread",
   )
     .argument("<message-id>")
-    .option("--thread", "The whole conversation, oldest first")
+    .option("--thread", "The whole conversation, oldest first, and who still has to acknowledge what")
     .addOption(peek())
     .addOption(take())
     .addOption(json())
     .action(async (id: string, options: ReadingOptions & { thread?: true }) => {
       await withReader(options, async (client, look) => {
         const { result, confirm } = await new Mailbox(client).takeShown(id, options.thread === true, look);
-        show(options, result, renderCheck(result, ""));
+        show(options, result, renderShown(result));
         await confirmWritten(confirm);
         saidLooking(options, result);
       });
