@@ -6,7 +6,7 @@
 --          cursor: as the page before returned it, "0" at first
 -- Returns  JSON object: cursor ("0" at the end), total, pending, dead, oldest_pending (id and timestamp, where there is one),
 --          by_type (how many of each were ever published), instances (by name the sizes of inbox, outbox, pending list, unread
---          list and queue of notifications)
+--          list and queue of notifications, and when its oldest pending message was sent)
 -- Refuses  INTERNAL
 local me, session, cursor = unpack(ARGV)
 local INSTANCES = READ_MAXIMUM / 10 -- of each five sizes are read, and written into the answer
@@ -41,6 +41,8 @@ for i = 1, #scanned[2], 2 do
   end
   local queued = try('LLEN', key('notifications', name))
   sizes.notifications = type(queued) == 'number' and queued or 0
+  local debt = sizes.pending > 0 and whole(call('ZRANGE', key('pending', name), 0, 0, 'WITHSCORES')[2])
+  if debt then sizes.oldest_pending = iso(debt) end
   stats.instances = stats.instances or {}
   stats.instances[name] = sizes
 end

@@ -317,12 +317,17 @@ class OldestPending(TypedDict):
     timestamp: str
 
 
-class InstanceStats(TypedDict):
+class _InstanceStats(TypedDict):
     inbox: int
     outbox: int
     pending: int
     unread: int
     notifications: int
+
+
+class InstanceStats(_InstanceStats, total=False):
+    #: When the oldest message was sent that it has still to acknowledge; absent where there is none.
+    oldest_pending: str
 
 
 class StatsResult(TypedDict):

@@ -323,7 +323,7 @@ interface StatsPage {
   dead: number;
   oldest_pending?: { id: string; timestamp: string };
   by_type?: Record<string, number>;
-  instances?: Record<string, InstanceStats>;
+  instances?: Record<string, Omit<InstanceStats, "oldestPending"> & { oldest_pending?: string }>;
 }
 
 export function readStatsPage(reply: unknown): StatsPage {
@@ -338,10 +338,19 @@ export function readStats(pages: readonly StatsPage[]): StatsResult {
   const instances = sorted(
     Object.fromEntries(
       pages.flatMap((page) =>
-        Object.entries(page.instances ?? {}).map(([name, { inbox, outbox, pending: open, unread, notifications }]) => [
-          name,
-          { inbox, outbox, pending: open, unread, notifications },
-        ]),
+        Object.entries(page.instances ?? {}).map(
+          ([name, { inbox, outbox, pending: open, unread, notifications, oldest_pending: oldest }]) => [
+            name,
+            {
+              inbox,
+              outbox,
+              pending: open,
+              unread,
+              notifications,
+              ...(oldest === undefined ? {} : { oldestPending: oldest }),
+            },
+          ],
+        ),
       ),
     ),
   );

@@ -367,6 +367,8 @@ export interface InstanceStats {
   pending: number;
   unread: number;
   notifications: number;
+  /** When the oldest message was sent that it has still to acknowledge; absent where there is none. */
+  oldestPending?: string;
 }
 
 export interface ForgetResult {

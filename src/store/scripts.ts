@@ -47,6 +47,7 @@ const ARGUMENTS = {
   waker: ["instance", "session", "waker", "again"],
   sweep: ["instance", "session", "orchestrator"],
   overdue: ["instance", "session", "limit", "cursor"],
+  times: ["instance", "session", "seconds", "cursor"],
   dead: ["instance", "session", "action", "limit", "cursor", "orchestrator"],
   settings: ["instance", "session", "name", "value", "settings"],
   export: ["instance", "session", "part", "cursor"],

@@ -280,14 +280,17 @@ export function renderStats(result: StatsResult): string {
     lines.push(`Oldest pending: ${visibleLine(oldestPending.timestamp)}`.trimEnd(), idLine(oldestPending.id));
   const types = Object.entries(byType).map(([type, count]) => [visibleLine(type), String(count)]);
   if (types.length > 0) lines.push("", columns([[dim("ever published"), ""], ...types]));
-  const rows = Object.entries(instances).map(([name, { inbox, outbox, pending: open, unread, notifications }]) =>
-    [visibleLine(name), inbox, outbox, open, unread, notifications].map(String),
+  const rows = Object.entries(instances).map(
+    ([name, { inbox, outbox, pending: open, unread, notifications, oldestPending: oldest = "" }]) =>
+      [visibleLine(name), inbox, outbox, open, unread, notifications, visibleLine(oldest)].map(String),
   );
   if (rows.length > 0) {
     lines.push(
       "",
       columns([
-        ["instance", "inbox", "outbox", "pending", "unread", "notifications"].map((title) => dim(title)),
+        ["instance", "inbox", "outbox", "pending", "unread", "notifications", "oldest pending"].map((title) =>
+          dim(title),
+        ),
         ...rows,
       ]),
     );
@@ -322,7 +325,7 @@ function duration(seconds: number): string {
 }
 
 /** Left-aligned columns; colour codes take no width. */
-function columns(rows: readonly (readonly string[])[]): string {
+export function columns(rows: readonly (readonly string[])[]): string {
   // oxlint-disable-next-line no-control-regex
   const width = (cell: string): number => cell.replaceAll(/\x1b\[\d+m/g, "").length;
   const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => width(row[i] ?? ""))));

@@ -1,7 +1,8 @@
 /** The commands that say who is there and what goes on. */
+import { Option } from "commander";
 import { resolveSettings } from "../../../client/settings.ts";
 import { whoAmI } from "../../../client/whoami.ts";
-import { command, type Grammar, json, operation, type Shared } from "../grammar.ts";
+import { command, type Grammar, json, numberOrText, operation, type Shared } from "../grammar.ts";
 import { print } from "../outcome.ts";
 import { renderPresence, renderStats, renderWhoAmI } from "../render.ts";
 import { show, withClient } from "../running.ts";
@@ -43,9 +44,24 @@ export function whoami(grammar: Grammar): void {
 }
 
 export function stats(grammar: Grammar): void {
-  command(grammar, "stats", "Count what the namespace holds", "coord stats", "coord stats --json | jq .pending")
+  command(
+    grammar,
+    "stats",
+    "Count what the namespace holds, and measure how long messages take",
+    "coord stats",
+    "coord stats --hours 24             from stored to shown and to acknowledged: p50, p95",
+    "coord stats --prometheus           for a monitoring system, as text",
+    "coord stats --json | jq .pending",
+  )
+    .option("--hours <n>", "Also how long messages of the last hours took, 1-168", numberOrText)
+    .addOption(
+      new Option("--prometheus", "Print metrics in the text format of Prometheus").conflicts(["json", "hours"]),
+    )
     .addOption(json())
-    .action(async (options: Shared) => {
+    .action(async (options: Shared & { hours?: number; prometheus?: true }) => {
+      const { hours } = options;
+      if (options.prometheus) return (await import("../figures.ts")).showPrometheus(options);
+      if (hours !== undefined) return (await import("../figures.ts")).showTimes(options, hours);
       await withClient(options, async (client) => {
         const result = await client.getStats();
         show(options, result, renderStats(result));
