@@ -40,7 +40,7 @@ end
 
 -- Whether the caller may settle a message for everybody; a recipient only for itself.
 local function may_settle_all(message)
-  return me == message.from or me == orchestrator or me == 'operator'
+  return me == message.from or me == orchestrator or me == OPERATOR
 end
 
 for i = FIRST, cursor == '' and action == 'settle' and #ARGV or 0 do

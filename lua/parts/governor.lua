@@ -64,7 +64,7 @@ end
 local function tell_of_brake(me, to, seconds)
   if not call('SET', key('braked', me) .. ':' .. to, '1', 'NX', 'EX', seconds) then return end
   local event = '{"event":"sender_braked","from":"' .. me .. '","to":"' .. to .. '","timestamp":"' .. NOW_ISO .. '"}'
-  for _, name in ipairs({ to, to ~= 'operator' and 'operator' or nil }) do
+  for _, name in ipairs({ to, to ~= OPERATOR and OPERATOR or nil }) do
     local known = call('HEXISTS', key('presence'), name) == 1
     if known and not wrong_type('list', key('notifications', name)) then announce(name, event) end
   end

@@ -1,5 +1,8 @@
 -- For whom a message is.
 
+-- The name of the people behind the agents, as in protocol.json: they see broadcasts in the page, and nobody waits for them.
+local OPERATOR = 'operator'
+
 -- Whether the message is addressed to the instance; a broadcast is, exactly when it is in the inbox.
 local function is_recipient(instance, id, to)
   return to == instance or (to == 'all' and type(try('ZSCORE', key('inbox', instance), id)) == 'string')
@@ -28,7 +31,7 @@ local function everybody_else(me, since)
     local name, heartbeat = seen[i], seen[i + 1]:match(HEARTBEAT)
     -- What is no name nobody can have; with a space in it, the list of recipients could not be read again.
     local named = name:find('^%w[%w._-]*$') and #name <= 64
-    if named and name ~= me and (not heartbeat or heartbeat >= since) then
+    if named and name ~= me and name ~= OPERATOR and (not heartbeat or heartbeat >= since) then
       names[#names + 1], entries[#entries + 1] = name, seen[i + 1]
     end
   end

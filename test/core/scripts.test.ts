@@ -7,6 +7,7 @@ import {
   LIMITS,
   MESSAGE_TYPES,
   NAMESPACE_SETTINGS,
+  PEOPLE_NAMES,
   PROTOCOL_VERSION,
   TYPE_RULES,
 } from "../../src/protocol/definition.ts";
@@ -141,6 +142,11 @@ describe("the prelude", () => {
     const table = /local ASKS_FOR_WORK = (\{.*?\})/s.exec(read("parts/governor"))![1]!;
     const types = [...table.matchAll(/([A-Z_]+) = true/g)].map(([, type]) => type);
     expect(types.sort()).toEqual(MESSAGE_TYPES.filter((type) => TYPE_RULES[type].asks_for_work).sort());
+  });
+
+  test("the name of the people is that of protocol.json", () => {
+    const [, name] = /local OPERATOR = '(\w+)'/.exec(read("parts/recipients"))!;
+    expect([name]).toEqual(PEOPLE_NAMES);
   });
 
   /** Runs an expression of Lua with the prelude around it. */
