@@ -5,6 +5,12 @@
 local call = redis.call
 local try = redis.pcall -- an error is its answer
 
+-- How cjson writes and reads is one setting for all scripts of the server, and whoever may run one, in another namespace as well,
+-- can change it: to rounded numbers, or to errors behind our first write.
+cjson.encode_max_depth(1000)
+cjson.decode_max_depth(1000)
+cjson.encode_number_precision(14)
+
 -- Bounds, the same as in protocol.json (a test compares them).
 local QUEUE_EVENTS_MAXIMUM = 1000
 local IDEMPOTENCY_SECONDS = 86400

@@ -26,6 +26,7 @@ export function examineServer(
     ok("Redis", `${facts.address} answers${facts.namedBy === undefined ? "" : `, named by ${facts.namedBy}`}`),
     distance(facts),
     version(facts),
+    ...scripts(facts),
     ...role(facts),
     ...replicas(facts, replication.replicas),
     ...persistence(facts),
@@ -56,6 +57,16 @@ function version({ name, version: number, redisVersion }: ServerFacts): Finding 
     `${told} is too old`,
     "Update it to Redis 7.0 or Valkey 7.2, or start one with coord up on another REDIS_PORT.",
   );
+}
+
+/** Where users share a server, its rules keep them apart only as long as their scripts are. */
+function scripts({ scriptsMix, senders: stored = "off" }: ServerFacts): Finding[] {
+  if (scriptsMix !== true) return [];
+  const told =
+    "any of its users can change what everybody's scripts do (CVE-2025-46818), so no rule of a user and no proof holds";
+  const remedy =
+    "Update it: Redis 7.2.11, 7.4.6, 8.2.2, Valkey 7.2.11, 8.0.6, 8.1.4 and later, or what your distribution has now.";
+  return [stored === "off" ? warning("scripts", told, remedy) : problem("scripts", told, remedy)];
 }
 
 /** Which of the ways to run Redis this is, and whether publishing can work there. */
@@ -162,7 +173,7 @@ function protocol({ protocolVersion }: ServerFacts, prefix: string): Finding {
 
 /** Whether this user can prove who it is, and be shown proofs; silent where nobody asks for any. */
 function senders(
-  { senders: stored = "off", forges, seals, protocolVersion }: ServerFacts,
+  { senders: stored = "off", forges, seals, protocolVersion, scriptsMix }: ServerFacts,
   instance = "NAME",
   asked: Senders,
 ): Finding[] {
@@ -185,6 +196,7 @@ function senders(
       problem(about, `this Redis user may not speak for ${instance}: its messages are refused`, own),
     ];
   }
+  if (scriptsMix === true) return findings;
   return [...findings, ok(about, `${stored}: each message says whether its sender is proven`)];
 }
 

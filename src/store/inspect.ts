@@ -41,7 +41,14 @@ export interface ServerFacts {
   /** Whether this user may write the seal of anybody, and that of the instance. */
   forges: boolean | undefined;
   seals: boolean | undefined;
+  /** Whether what anybody's script leaves in the server runs in everybody's (CVE-2025-46818). */
+  scriptsMix: boolean | undefined;
 }
+
+/** What a string does is one table for all scripts; a server that keeps users apart lets none write it. */
+const MIXING =
+  "local strings = getmetatable('') " +
+  "return (type(strings) ~= 'table' or rawget(strings, '__index') ~= string or pcall(rawset, strings, '__index', string)) and 1 or 0";
 
 /** @throws CoordinationError UNAVAILABLE when it cannot be reached */
 export async function inspectServer(
@@ -57,12 +64,13 @@ export async function inspectServer(
     const asked = Date.now();
     const visible = async (...command: string[]): Promise<Reply | undefined> =>
       within(deadline, link.call(...command)).catch(() => undefined);
-    const maySeal = async (name: string): Promise<boolean | undefined> => {
-      const asking = "return redis.acl_check_cmd('HSET', ARGV[1], '', '') and 1 or 0";
-      const answer = await visible("EVAL", asking, "0", sealKey(prefix, name));
+    const isSo = async (script: string, ...values: string[]): Promise<boolean | undefined> => {
+      const answer = await visible("EVAL", script, "0", ...values);
       return answer === undefined ? undefined : answer === 1;
     };
-    const [clockAhead, info, fsync, protocol, senders, forges, seals] = await Promise.all([
+    const maySeal = (name: string): Promise<boolean | undefined> =>
+      isSo("return redis.acl_check_cmd('HSET', ARGV[1], '', '') and 1 or 0", sealKey(prefix, name));
+    const [clockAhead, info, fsync, protocol, senders, forges, seals, scriptsMix] = await Promise.all([
       visible("TIME").then((reply) => Array.isArray(reply) && aheadBy(reply, (asked + Date.now()) / 2)),
       visible("INFO"),
       visible("CONFIG", "GET", "appendfsync"),
@@ -70,6 +78,7 @@ export async function inspectServer(
       visible("HGET", metaKey(prefix), "senders"),
       maySeal(""), // no instance has that key
       instance === undefined ? undefined : maySeal(instance),
+      isSo(MIXING),
     ]);
     const facts = readInfo(String(info ?? ""));
     const { host, port } = link.server;
@@ -85,6 +94,7 @@ export async function inspectServer(
       senders: senders === "mark" || senders === "proven" ? senders : undefined,
       forges,
       seals,
+      scriptsMix,
     };
   } finally {
     connection.close();
@@ -146,6 +156,7 @@ type InfoFacts = Omit<
   | "senders"
   | "forges"
   | "seals"
+  | "scriptsMix"
 >;
 
 function readInfo(info: string): InfoFacts {

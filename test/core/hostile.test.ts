@@ -1,7 +1,8 @@
 /** Single values that stopped something for good, or half-way; test/fuzz/values.ts looks for more of their kind. */
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { Mailbox } from "../../src/client/mailbox.ts";
 import { PREFIX, useRedis } from "../harness.ts";
+import { openRedis } from "../raw-redis.ts";
 
 const bench = useRedis();
 const GENERAL = { type: "GENERAL", subject: "s", description: "d", to: "bob" } as const;
@@ -153,4 +154,35 @@ test("[G8] a session whose facts are none is superseded and renewed like any oth
     expect(await newer.join({ ...RUN, agentPid: 2 })).toMatchObject({ superseded: { host: "h" } });
     await expect(older.checkMessages()).rejects.toMatchObject({ code: "SUPERSEDED" });
   }
+});
+
+test("[G1] [G8] [G11] how a user of another namespace has all scripts write and read JSON changes nothing here", async () => {
+  await bench.raw.call("ACL", "SETUSER", "other", "reset", "on", ">x", "~payroll:*", "+eval");
+  const other = openRedis({ path: bench.redis.socketPath, username: "other", password: "x" });
+  onTestFinished(() => other.disconnect());
+  const spoil = (): Promise<unknown> =>
+    other.call("EVAL", "cjson.encode_max_depth(1) cjson.decode_max_depth(1) cjson.encode_number_precision(1)", "0");
+  const [alice, bob] = [bench.command("alice"), bench.command("bob")];
+  await spoil();
+  await bob.join({ ...RUN, agentPid: 1234567 });
+  await spoil();
+  const { messageId } = await alice.publishMessage(GENERAL);
+  await spoil();
+  const { result, confirm } = await bob.takeNotifications();
+  await spoil();
+  await confirm();
+  expect(result.notifications.map((event) => event.event)).toEqual(["message_published"]);
+  await spoil();
+  await bob.setActivity("at work");
+  await spoil();
+  expect((await alice.getPresence()).instances["bob"]!.session).toMatchObject({
+    agentPid: 1234567,
+    activity: "at work",
+  });
+  await spoil();
+  expect(await alice.getStats()).toMatchObject({ total: 1, pending: 1 });
+  await spoil();
+  expect((await bob.showMessage(messageId)).messages[0]!.receipts).toMatchObject([
+    { instance: "bob", state: "stored" },
+  ]);
 });

@@ -4,6 +4,9 @@ import { hostname } from "node:os";
 import path from "node:path";
 import { openRedis, type Redis } from "../raw-redis.ts";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { inspectServer, type ServerFacts } from "../../src/client/inspection.ts";
+import { resolveSettings } from "../../src/client/settings.ts";
+import { examineServer } from "../../src/setup/examine-server.ts";
 import { startThrowawayRedis, type ThrowawayRedis } from "../../src/server/throwaway.ts";
 import { startServer } from "../harness.ts";
 import { type Folder, plain, Stage } from "./stage.ts";
@@ -195,6 +198,19 @@ test("senders: who could write anybody's proof, who cannot write its own, and wh
     const url = redis.url.replace("unix:", `unix://${instance}%40coord-acme-shop:secret@localhost`);
     expect(await told({ COORD_REDIS_URL: url, REDIS_URL: "" })).toEqual([expected]);
   }
+});
+
+test("a server whose users can change what everybody's scripts do is named, and nothing there is called proven", async () => {
+  const settings = resolveSettings({ instanceId: "orchestrator", env: { REDIS_URL: redis.url }, cwd: "/" });
+  const facts = await inspectServer(settings);
+  expect(facts.scriptsMix).toBe(false); // this one has the correction
+  const about = (changed: Partial<ServerFacts>): string[] =>
+    examineServer({ ...facts, seals: true, forges: false, ...changed }, settings)
+      .filter((it) => it.about === "scripts" || it.about === "senders")
+      .map((it) => `${it.level}: ${it.about}`);
+  expect(about({ senders: "proven" })).toEqual(["ok: senders"]);
+  expect(about({ scriptsMix: true })).toEqual(["warning: scripts"]);
+  expect(about({ scriptsMix: true, senders: "proven" })).toEqual(["problem: scripts"]);
 });
 
 test("replicas are counted against what publishing waits for", async () => {
