@@ -8,6 +8,7 @@ from __future__ import annotations
 from math import inf
 from typing import Any, Mapping, Sequence, cast
 
+from .definition import NAMESPACE_SETTINGS
 from .presence import read_presence
 from .reply_shapes import parse_json
 from .results import (
@@ -123,7 +124,8 @@ def _is_flat(value: object, depth: int = 0) -> bool:
 
 def read_namespace_settings(reply: Mapping[str, str]) -> NamespaceSettings:
     settings = reply.items()
-    return cast(NamespaceSettings, {name: value if name == "senders" else int(value) for name, value in settings})
+    # One of a newer version may be anything.
+    return cast(NamespaceSettings, {name: int(value) if name in NAMESPACE_SETTINGS else value for name, value in settings})
 
 
 def read_sweep(result: dict[str, Any]) -> tuple[SweepResult, float]:

@@ -1,4 +1,5 @@
 /** What the scripts return, as the results of the operations. The store has compared it with lua/replies.json: what is said here of a reply is so. */
+import { NAMESPACE_SETTINGS } from "../protocol/definition.ts";
 import type { AckRefusal } from "../protocol/errors.ts";
 import { readGuestsIn, readPresence } from "../protocol/presence.ts";
 import type {
@@ -305,7 +306,8 @@ function camelCase(name: string): string {
 export function readNamespaceSettings(reply: unknown): NamespaceSettings {
   const settings = Object.entries(reply as Record<string, string>);
   return Object.fromEntries(
-    settings.map(([name, value]) => [camelCase(name), name === "senders" ? value : Number(value)]),
+    // One of a newer version may be anything.
+    settings.map(([name, value]) => [camelCase(name), Object.hasOwn(NAMESPACE_SETTINGS, name) ? Number(value) : value]),
   ) as unknown as NamespaceSettings;
 }
 

@@ -3,6 +3,7 @@ import type { Redis } from "../raw-redis.ts";
 import { Mailbox } from "../../src/client/mailbox.ts";
 import type { CoordinationClient } from "../../src/client/client.ts";
 import type { MailMoment } from "../../src/client/replies.ts";
+import { NAMESPACE_SETTINGS } from "../../src/protocol/definition.ts";
 import { successToWire, toWire } from "../../src/protocol/wire.ts";
 import * as render from "../../src/surfaces/cli/render.ts";
 import { renderMail, renderSuperseded } from "../../src/surfaces/hook/text.ts";
@@ -122,10 +123,12 @@ export const OPERATIONS: Record<string, (scene: Scene) => Promise<unknown>> = {
     if (ids.length > 0) shown(await alice.dropDead(ids.slice(0, 1)));
   },
   settings: async ({ alice }) => {
-    const { senders, ...settings } = await alice.getNamespaceSettings();
-    if (typeof senders !== "string" || !Object.values(settings).every((value) => Number.isSafeInteger(value)))
+    const settings = await alice.getNamespaceSettings();
+    const stored = toWire(settings) as Record<string, unknown>;
+    const numbers = Object.keys(NAMESPACE_SETTINGS).map((name) => stored[name]);
+    if (typeof settings.senders !== "string" || !numbers.every((value) => Number.isSafeInteger(value)))
       throw new Error(JSON.stringify(settings));
-    return render.renderSettings(toWire({ ...settings, senders }) as Record<string, unknown>);
+    return render.renderSettings(stored);
   },
   presence: async ({ alice }) => {
     const result = await alice.getPresence();
