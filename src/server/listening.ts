@@ -23,11 +23,24 @@ export interface Certificates {
   ca: string;
 }
 
+/** In PEM, as the server has read them at its start. */
+export interface Served {
+  cert: string;
+  ca: string;
+}
+
 /** How a listening server is reached, as it is kept beside its data. */
 export interface Listening {
   /** An IP address or a name of this machine, which the certificate names. */
   address: string;
   certificates: Certificates;
+  /** Files that were given may be renewed, or gone, by the time that it is asked or stopped. */
+  served: Served;
+}
+
+export async function readServed({ cert, ca }: Certificates): Promise<Served> {
+  const [own, authority] = await Promise.all([readFile(cert, "utf8"), readFile(ca, "utf8")]);
+  return { cert: own, ca: authority };
 }
 
 /** @throws CoordinationError INVALID */
@@ -147,7 +160,10 @@ function listeningFile(dataDir: string): string {
 /** How the server of this folder was last started; undefined on loopback only. */
 export async function readListening(dataDir: string): Promise<Listening | undefined> {
   const text = await readFile(listeningFile(dataDir), "utf8").catch(() => undefined);
-  return text === undefined ? undefined : (JSON.parse(text) as Listening);
+  if (text === undefined) return undefined;
+  const kept = JSON.parse(text) as Omit<Listening, "served"> & { served?: Served };
+  // An earlier version has kept the names of the files only.
+  return { ...kept, served: kept.served ?? (await readServed(kept.certificates)) };
 }
 
 export async function writeListening(dataDir: string, listening: Listening | undefined): Promise<void> {

@@ -71,13 +71,13 @@ export async function startPrivateRedis(options: PrivateOptions): Promise<Starte
   const { port, password, listening, env = process.env } = options;
   const dataDir = privateDataFolder(port, env);
   const earlier = await readListening(dataDir);
-  const before = await whoAnswers(await placeOf(port, earlier), dataDir, password);
+  const before = await whoAnswers(placeOf(port, earlier), dataDir, password);
   if (before.who !== "nobody") return startedAs(before, { port, dataDir, listening: earlier }, undefined);
 
   const program = await ensureRedisServer(options);
   await mkdir(dataDir, { recursive: true });
   await chmod(dataDir, 0o700);
-  const place = await placeOf(port, listening);
+  const place = placeOf(port, listening);
   await writeConfiguration(port, dataDir, password, listening);
   await writeListening(dataDir, listening);
   const log = join(dataDir, "redis.log");
@@ -130,7 +130,7 @@ export async function stopPrivateRedis({
   env = process.env,
 }: Pick<PrivateOptions, "port" | "env"> & { password?: string | undefined }): Promise<StoppedPrivate> {
   const dataDir = privateDataFolder(port, env);
-  const place = await placeOf(port, await readListening(dataDir));
+  const place = placeOf(port, await readListening(dataDir));
   const { who, ...known } = await whoAnswers(place, dataDir, password);
   if (who === "nobody") return { state: "not-running", port, dataDir, ...known };
   if (who === "other") return { state: "foreign", port, dataDir, ...known };
@@ -157,12 +157,11 @@ function configurationFile(dataDir: string): string {
 }
 
 /** A certificate that was given need not name loopback: then it is asked where others ask it. */
-async function placeOf(port: number, listening: Listening | undefined): Promise<Place> {
+function placeOf(port: number, listening: Listening | undefined): Place {
   const host = "127.0.0.1";
   if (listening === undefined) return { host, port };
-  const { cert, ca } = listening.certificates;
-  const [own, authority] = await Promise.all([readFile(cert, "utf8"), readFile(ca, "utf8")]);
-  return { host: isNamedBy(own, host) ? host : listening.address, port, tls: true, certificates: { ca: authority } };
+  const { cert, ca } = listening.served;
+  return { host: isNamedBy(cert, host) ? host : listening.address, port, tls: true, certificates: { ca } };
 }
 
 /** Byte by byte, as Redis reads quoted values: a path may hold anything. */

@@ -1,7 +1,7 @@
 /** `coord up --listen`: what other machines can reach, and what they cannot. */
 import { execFileSync } from "node:child_process";
 import { connect } from "node:net";
-import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync, unlinkSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { beforeEach, expect, it, onTestFinished } from "vitest";
 import { ensureRedisServer } from "../../src/server/install.ts";
@@ -112,8 +112,35 @@ it("starts nothing where it would listen to everybody, without a certificate, or
     expect([args, code === 0, stderr]).toEqual([args, false, expect.stringContaining(sentence)]);
   }
   expect(await coord(["down"], { env })).toMatchObject({ stdout: `Nothing runs on port ${port}.\n` });
-  const own = ["--listen", "127.0.0.9", ...given("cert")];
-  if (process.platform !== "linux") return;
-  const started = await coord(["up", ...own], { env });
-  expect([started.code, started.stdout]).toEqual([0, expect.stringContaining("does not name localhost")]);
 });
+
+it.runIf(process.platform === "linux")(
+  "stops what was started with a certificate that is for no loopback, also once its files are renewed or gone",
+  async () => {
+    const port = await freePort();
+    const folder = await temporaryFolder();
+    const env = await somebody(port);
+    const file = (name: string): string => path.join(folder, name);
+    const renew = (): void => {
+      const subject = ["-subj", "/CN=x", "-addext", "subjectAltName=IP:127.0.0.9"];
+      const files = ["-newkey", "rsa:2048", "-nodes", "-keyout", file("key"), "-out", file("cert")];
+      execFileSync("openssl", ["req", "-x509", ...files, ...subject], { stdio: "pipe" });
+    };
+    const up = ["up", "--listen", "127.0.0.9", "--tls-cert", file("cert"), "--tls-key", file("key")];
+    up.push("--tls-ca", file("cert"));
+    for (const change of [renew, () => unlinkSync(file("cert"))]) {
+      renew();
+      const started = await coord(up, { env });
+      expect([started.code, started.stdout]).toEqual([0, expect.stringContaining("does not name localhost")]);
+      change();
+      expect(await coord(["up"], { env })).toMatchObject({
+        code: 0,
+        stdout: expect.stringContaining(`Already running: Redis`),
+      });
+      expect(await coord(["down"], { env })).toMatchObject({
+        code: 0,
+        stdout: expect.stringContaining("Stopped: Redis"),
+      });
+    }
+  },
+);

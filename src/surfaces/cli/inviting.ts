@@ -1,6 +1,5 @@
 /** `coord invite`: a user for one instance, and what another machine reads to be it. */
 import { randomBytes } from "node:crypto";
-import { readFile } from "node:fs/promises";
 import { type Invitation, makeInvitation, writeInvitation } from "../../client/invitation.ts";
 import { isLoopback } from "../../client/local-password.ts";
 import { serverAddress } from "../../client/inspection.ts";
@@ -44,8 +43,7 @@ async function reachOf(settings: Settings): Promise<Pick<Invitation, "host" | "c
   }
   if (isLoopback(connection)) {
     const listening = await readListening(privateDataFolder(port, process.env));
-    if (listening !== undefined)
-      return { host: listening.address, ca: await readFile(listening.certificates.ca, "utf8") };
+    if (listening !== undefined) return { host: listening.address, ca: listening.served.ca };
     throw invalid(
       `Redis is ${address}: no other machine reaches it.`,
       "coord down, then coord up --listen <address of this machine>.",

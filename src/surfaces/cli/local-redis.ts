@@ -1,6 +1,5 @@
 /** `coord up` and `coord down`: a Redis of one's own, for people who have none. */
 import { randomBytes } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { isLoopback, keepLocalAuthority, keepLocalPassword, localPasswordFile } from "../../client/local-password.ts";
 import { resolveSettings, type Settings } from "../../client/settings.ts";
@@ -12,6 +11,7 @@ import {
   isNamedBy,
   type Listening,
   makeCertificates,
+  readServed,
 } from "../../server/listening.ts";
 import { privateDataFolder, startPrivateRedis, stopPrivateRedis } from "../../server/private.ts";
 import { EXIT, print, printJson, printProgress, printWarnings } from "./outcome.ts";
@@ -78,14 +78,13 @@ async function listeningFor(
     tlsCert === undefined
       ? await makeCertificates(privateDataFolder(port, process.env), address, process.env)
       : await checkCertificates({ cert: resolve(tlsCert), key: resolve(tlsKey!), ca: resolve(tlsCa!) }, address);
-  return { address, certificates };
+  return { address, certificates, served: await readServed(certificates) };
 }
 
 /** Our programs on this machine find the authority by themselves, where its certificate names loopback. */
 function rememberAuthority(port: number, listening: Listening | undefined): void {
-  const pem = (file: string): string => readFileSync(file, "utf8");
-  const known = listening !== undefined && isNamedBy(pem(listening.certificates.cert), "localhost");
-  keepLocalAuthority(process.env, port, known ? pem(listening.certificates.ca) : undefined);
+  const known = listening !== undefined && isNamedBy(listening.served.cert, "localhost");
+  keepLocalAuthority(process.env, port, known ? listening.served.ca : undefined);
 }
 
 /** @returns the exit code */
@@ -94,13 +93,15 @@ export async function startRedis(options: UpCommand): Promise<number> {
   const settings = privateServer();
   const password = passwordFor(settings);
   const asked = await listeningFor(settings.connection.port, options);
-  const result = await startPrivateRedis({
+  const { listening, ...started } = await startPrivateRedis({
     port: settings.connection.port,
     password,
     listening: asked,
     onProgress: printProgress,
   });
-  const { state, port, dataDir, description, open, truncated, listening } = result;
+  const { state, port, dataDir, description, open, truncated } = started;
+  const where = listening && { listening: { address: listening.address, certificates: listening.certificates } };
+  const result = { ...started, ...where };
   if (state === "occupied") {
     return refused(
       json,
@@ -116,11 +117,11 @@ export async function startRedis(options: UpCommand): Promise<number> {
     );
   }
   if (asked !== undefined && listening?.address !== asked.address) {
-    const where = listening === undefined ? "on loopback only" : `on ${listening.address}`;
+    const there = listening === undefined ? "on loopback only" : `on ${listening.address}`;
     return refused(
       json,
       result,
-      `${description}, port ${port}, listens ${where} already. Restart it: coord down, then this.`,
+      `${description}, port ${port}, listens ${there} already. Restart it: coord down, then this.`,
     );
   }
   if (state === "started") rememberAuthority(port, listening);
@@ -160,9 +161,9 @@ export async function stopRedis(json: boolean): Promise<number> {
   return EXIT.done;
 }
 
-function listeningLines(port: number, { address, certificates }: Listening): string[] {
+function listeningLines(port: number, { address, certificates, served }: Listening): string[] {
   const passwordFile = localPasswordFile(process.env, port);
-  const local = isNamedBy(readFileSync(certificates.cert, "utf8"), "localhost");
+  const local = isNamedBy(served.cert, "localhost");
   return [
     `Listens with TLS on ${address}; its authority: ${certificates.ca}`,
     "Another machine joins with what this prints: coord invite <name>",
