@@ -23,7 +23,13 @@ function table(text: string, heading: string): string[][] {
 const code = (cell: string): string[] =>
   [...cell.matchAll(/`([^`]+)`/g)].map(([, text]) => text!.replaceAll("\\|", "|"));
 
-const idle = { serveMcp: async () => undefined, playDemo: async () => true, showOverview: async () => 0 };
+const idle = {
+  serveMcp: async () => undefined,
+  playDemo: async () => true,
+  showOverview: async () => 0,
+  openPage: async () => ({ url: "" }),
+  openBrowser: async () => undefined,
+};
 const { commands } = buildProgram(undefined, idle, () => undefined);
 
 /** All that git knows or would know, by its path from the top. */

@@ -43,10 +43,11 @@ const PROGRAMS = {
   "src/surfaces/cli/setup.ts": "setup",
   "src/surfaces/cli/local-redis.ts": "local-redis",
   "src/surfaces/cli/inviting.ts": "inviting",
+  "src/surfaces/ui/main.ts": "ui",
   "lua:texts": "lua-texts",
 };
 
-const INPUTS = ["src", "lua", "tools", "protocol.json", "package.json", "package-lock.json"];
+const INPUTS = ["src", "ui", "lua", "tools", "protocol.json", "package.json", "package-lock.json"];
 const INPUTS_TSCONFIG = /^tsconfig.*\.json$/;
 
 /** Whether an input is newer than dist/. Folders count as well: a removed file changes the time of its folder only. */
@@ -129,7 +130,31 @@ async function bundlePrograms(outdir) {
   await writeFile(path.join(outdir, "coord-hook"), hook.replace("@glance@", (await scriptSums()).glance));
   await copyFile(path.join(root, "src/surfaces/hook/opencode-plugin.js"), path.join(outdir, "opencode-plugin.js"));
   await Promise.all(["coord.cjs", "coord-hook", "hook.cjs"].map((file) => chmod(path.join(outdir, file), 0o755)));
-  await writeLicences(outdir, metafile);
+  const page = await bundlePage(path.join(outdir, "ui"));
+  await writeLicences(outdir, { inputs: { ...metafile.inputs, ...page.inputs } });
+}
+
+/** The page of `coord ui`: for browsers of the last two years. */
+async function bundlePage(outdir) {
+  const { metafile } = await build({
+    absWorkingDir: root,
+    entryPoints: [
+      { in: "ui/main.tsx", out: "app" },
+      { in: "ui/app.css", out: "app" },
+    ],
+    outdir,
+    metafile: true,
+    bundle: true,
+    minify: true,
+    platform: "browser",
+    target: ["chrome123", "firefox120", "safari17.5"],
+    format: "esm",
+    jsx: "automatic",
+    jsxImportSource: "preact",
+    logLevel: "error",
+  });
+  for (const file of ["index.html", "icon.svg"]) await copyFile(path.join(root, "ui", file), path.join(outdir, file));
+  return metafile;
 }
 
 /** What is bundled in comes under its own licence, which has to come along. */

@@ -25,6 +25,7 @@ const paint = (code, text) => (coloured ? `\x1b[${code}m${text}\x1b[0m` : text);
 /** `python`: arguments for the Python that has what the Python module needs, in its folder. */
 const CHECKS = [
   { name: "types", command: ["tsc", "--noEmit"] },
+  { name: "types of the page", command: ["tsc", "--noEmit", "-p", "ui"] },
   { name: "lint", command: ["oxlint", "--type-aware", "--deny-warnings"] },
   { name: "format", command: ["oxfmt", "--check"] },
   { name: "dead code", command: ["knip"] },

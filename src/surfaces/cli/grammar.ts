@@ -8,12 +8,22 @@ export interface LazySurfaces {
   playDemo(): Promise<boolean>;
   /** Of `coord` alone. @returns the exit code */
   showOverview(): Promise<number>;
+  /** Serves the page of `coord ui`, or finds the one that runs, which is not waited for. */
+  openPage(options: PageCommand): Promise<{ url: string; ended?: Promise<void> }>;
+  openBrowser(url: string): Promise<void>;
 }
 
 /** Options of most commands. */
 export interface Shared {
   instance?: string;
   json?: true;
+}
+
+/** Options of `coord ui` that its server takes. */
+export interface PageCommand {
+  instance?: string | undefined;
+  port?: unknown;
+  readOnly?: boolean | undefined;
 }
 
 /** What a file of commands is given to add its own. */

@@ -24,6 +24,7 @@ const TASKS: Readonly<Record<string, Readonly<Record<string, Add>>>> = {
   },
   "See who is there and what goes on:": {
     presence: presence.presence,
+    ui: presence.ui,
     watch: presence.watch,
     stats: presence.stats,
     whoami: presence.whoami,

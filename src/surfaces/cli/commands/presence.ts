@@ -2,8 +2,17 @@
 import { Option } from "commander";
 import { resolveSettings } from "../../../client/settings.ts";
 import { whoAmI } from "../../../client/whoami.ts";
-import { command, type Grammar, json, numberOrText, operation, type Shared } from "../grammar.ts";
-import { print } from "../outcome.ts";
+import {
+  command,
+  type Grammar,
+  json,
+  numberOrText,
+  operation,
+  type PageCommand,
+  plainCommand,
+  type Shared,
+} from "../grammar.ts";
+import { print, printJson, printProgress } from "../outcome.ts";
 import { renderPresence, renderStats, renderWhoAmI } from "../render.ts";
 import { show, withClient } from "../running.ts";
 import { statusLine } from "../statusline.ts";
@@ -66,6 +75,32 @@ export function stats(grammar: Grammar): void {
         const result = await client.getStats();
         show(options, result, renderStats(result));
       });
+    });
+}
+
+export function ui(grammar: Grammar): void {
+  plainCommand(
+    grammar,
+    "ui",
+    "Open the page for a person: who needs you, who waits for whom, what happened; and answer there",
+    "coord ui",
+    "coord ui --no-open                print the link only, for another browser of this machine",
+    "coord ui --read-only              to look at on a screen for all",
+    "ssh -L 8400:127.0.0.1:8400 host coord ui --port 8400 --no-open",
+  )
+    .option("--port <n>", "Default the same one each time for a project; 0 for any that is free", numberOrText)
+    .option("--read-only", "Nothing can be written from it, and nothing counts as seen")
+    .option("--no-open", "Open no browser")
+    .addOption(new Option("--instance <name>", "A person's name; default operator"))
+    .addOption(json())
+    .action(async ({ open, ...options }: Shared & PageCommand & { open: boolean }) => {
+      const { url, ended } = await grammar.surfaces.openPage(options);
+      if (open) await grammar.surfaces.openBrowser(url);
+      if (options.json) printJson({ url });
+      else print(url);
+      if (ended === undefined) return printProgress("It runs already; this link opens it once.");
+      printProgress("The link opens it once, in one browser. End with Ctrl-C.");
+      await ended;
     });
 }
 
