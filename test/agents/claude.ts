@@ -3,15 +3,14 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
-import { homedir } from "node:os";
 import path from "node:path";
 import { createInterface } from "node:readline";
 import type { ScriptedModel } from "./model.ts";
+import { programOf } from "./programs.ts";
 import type { Stage } from "./stage.ts";
 
-const DEFAULT = ".cache/coord-e2e/claude/node_modules/@anthropic-ai/claude-code-linux-x64/claude";
-export const CLAUDE: string = process.env["COORD_E2E_CLAUDE"] ?? path.join(homedir(), DEFAULT);
-export const hasClaude: boolean = existsSync(CLAUDE);
+export const CLAUDE: string = programOf("claude").path ?? "claude";
+export const hasClaude: boolean = programOf("claude").path !== undefined;
 
 const ALLOWED = "--allowedTools=mcp__coord,mcp__plugin_coord_coord,Bash";
 /** A session that hangs fails its test instead of the whole run. */
@@ -39,7 +38,15 @@ export async function trust(stage: Stage, project: string): Promise<void> {
   const config = existsSync(file) ? (JSON.parse(await readFile(file, "utf8")) as { projects?: object }) : {};
   const trusted = { hasTrustDialogAccepted: true, enabledMcpjsonServers: ["coord"] };
   const projects = { ...config.projects, [project]: trusted };
-  await writeFile(file, JSON.stringify({ ...config, hasCompletedOnboarding: true, projects }));
+  await writeFile(
+    file,
+    JSON.stringify({
+      ...config,
+      hasCompletedOnboarding: true,
+      customApiKeyResponses: { approved: ["dummy"] },
+      projects,
+    }),
+  );
 }
 
 export class ClaudeSession implements AsyncDisposable {

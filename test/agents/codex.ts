@@ -1,16 +1,13 @@
 /** The real Codex, told to take its answers from a scripted model. */
-import { existsSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
-import { homedir } from "node:os";
 import path from "node:path";
 import type { ScriptedModel } from "./model.ts";
+import { programOf } from "./programs.ts";
 import { type Outcome, outcomeOf } from "./outcome.ts";
 import type { Stage } from "./stage.ts";
 
-const DEFAULT =
-  ".cache/coord-e2e/codex/node_modules/@openai/codex-linux-x64/vendor/x86_64-unknown-linux-musl/bin/codex";
-export const CODEX: string = process.env["COORD_E2E_CODEX"] ?? path.join(homedir(), DEFAULT);
-export const hasCodex: boolean = existsSync(CODEX);
+export const CODEX: string = programOf("codex").path ?? "codex";
+export const hasCodex: boolean = programOf("codex").path !== undefined;
 
 /** As if its user had trusted the project. */
 export async function configureCodex(stage: Stage, model: ScriptedModel, project: string): Promise<void> {

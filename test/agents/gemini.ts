@@ -1,15 +1,13 @@
 /** The real Gemini CLI, told to take its answers from a scripted model. */
-import { existsSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
-import { homedir } from "node:os";
 import path from "node:path";
 import type { ScriptedModel } from "./model.ts";
+import { programOf } from "./programs.ts";
 import { type Outcome, outcomeOf } from "./outcome.ts";
 import type { Stage } from "./stage.ts";
 
-const DEFAULT = ".cache/coord-e2e/gemini/node_modules/.bin/gemini";
-export const GEMINI: string = process.env["COORD_E2E_GEMINI"] ?? path.join(homedir(), DEFAULT);
-export const hasGemini: boolean = existsSync(GEMINI);
+export const GEMINI: string = programOf("gemini").path ?? "gemini";
+export const hasGemini: boolean = programOf("gemini").path !== undefined;
 
 export async function runGemini(
   stage: Stage,

@@ -52,11 +52,11 @@ export class ScriptedModel implements AsyncDisposable {
     return [system, systemInstruction, instructions, messages, input, contents].flatMap(textsIn).join("\n");
   }
 
-  /** What the newest request has that the one before had not. */
-  shownSince(request: number): string {
+  /** What the newest request, or that of the number, has that the one before `request` had not. */
+  shownSince(request: number, until: number = this.requests.length - 1): string {
     const conversation = (body: Body = {}): unknown[] =>
       (body["messages"] ?? body["input"] ?? body["contents"] ?? []) as unknown[];
-    const [before, now] = [conversation(this.requests[request - 1]), conversation(this.requests.at(-1))];
+    const [before, now] = [conversation(this.requests[request - 1]), conversation(this.requests[until])];
     return textsIn(now.slice(before.length)).join("\n");
   }
 
@@ -129,7 +129,9 @@ export class ScriptedModel implements AsyncDisposable {
   }
 
   async #answerResponses(body: Body, response: ServerResponse): Promise<void> {
-    const step = await this.#next(body);
+    // Requests without tools are the agent's own business, such as a title for the session.
+    const aside = ((body["tools"] ?? []) as unknown[]).length === 0;
+    const step = aside ? { text: "Test" } : await this.#next(body);
     const id = ++this.#answers;
     const item =
       "tool" in step

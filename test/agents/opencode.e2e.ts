@@ -1,20 +1,13 @@
 /** The real opencode in a terminal, in a linked worktree that `coord worktree add` has set up, against a scripted model. */
-import { mkdir, writeFile } from "node:fs/promises";
-import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { framesIn } from "./frames.ts";
 import { ScriptedModel } from "./model.ts";
+import { configureOpencode, QUIET_OPENCODE } from "./opencode.ts";
 import { programOf } from "./programs.ts";
 import { Stage } from "./stage.ts";
 import { hasTmux, Terminal } from "./terminal.ts";
 
 const { path: OPENCODE } = programOf("opencode");
-const QUIET = {
-  OPENCODE_DISABLE_AUTOUPDATE: "1",
-  OPENCODE_DISABLE_MODELS_FETCH: "1",
-  OPENCODE_DISABLE_LSP_DOWNLOAD: "1",
-};
-
 describe.skipIf(OPENCODE === undefined)("opencode", () => {
   it.skipIf(!hasTmux)(
     "is shown mail at every moment, each once, is woken when idle, and is gone when it ends",
@@ -22,7 +15,7 @@ describe.skipIf(OPENCODE === undefined)("opencode", () => {
       await using stage = await Stage.set();
       await using model = await ScriptedModel.start();
       const project = await stage.worktree("login", "opencode");
-      await configure(stage, model);
+      await configureOpencode(stage, model);
       const ids = [await stage.publish("bob", "login", "before the start")];
       const shown = (): string[] => framesIn(model.shown).map(({ id }) => id);
       const seen: string[][] = [];
@@ -43,7 +36,7 @@ describe.skipIf(OPENCODE === undefined)("opencode", () => {
           return { text: "Finished." };
         },
       );
-      await using terminal = new Terminal(stage, project, [OPENCODE!], QUIET);
+      await using terminal = new Terminal(stage, project, [OPENCODE!], QUIET_OPENCODE);
       await terminal.until(() => /Ask anything/.test(terminal.screen), "prompt line");
       await terminal.type("Work.");
       await terminal.until(() => shown().length === 4, "mail at the stop");
@@ -61,22 +54,3 @@ describe.skipIf(OPENCODE === undefined)("opencode", () => {
     },
   );
 });
-
-async function configure(stage: Stage, model: ScriptedModel): Promise<void> {
-  const folder = path.join(stage.home, ".config/opencode");
-  await mkdir(folder, { recursive: true });
-  const config = {
-    autoupdate: false,
-    share: "disabled",
-    model: "scripted/scripted",
-    small_model: "scripted/scripted",
-    provider: {
-      scripted: {
-        npm: "@ai-sdk/openai-compatible",
-        options: { baseURL: `${model.url}/v1`, apiKey: "dummy" },
-        models: { scripted: { tool_call: true, limit: { context: 200_000, output: 8_000 } } },
-      },
-    },
-  };
-  await writeFile(path.join(folder, "opencode.json"), JSON.stringify(config));
-}

@@ -1,8 +1,10 @@
 /** What a test needs around an agent: a Redis, a home folder, projects that `coord init` has set up, colleagues. */
 import { execFile } from "node:child_process";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { mkdir, mkdtemp, realpath, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { startThrowawayRedis, type ThrowawayRedis } from "../../src/server/throwaway.ts";
@@ -78,8 +80,14 @@ export class Stage implements AsyncDisposable {
   }
 
   /** Sends a message as some other instance. @returns its id */
-  async publish(from: string, to: string, subject: string, description: string = subject): Promise<string> {
-    const args = ["publish", "GENERAL", subject, "-", "--to", to, "--json", "--instance", from];
+  async publish(
+    from: string,
+    to: string,
+    subject: string,
+    description: string = subject,
+    type = "GENERAL",
+  ): Promise<string> {
+    const args = ["publish", type, subject, "-", "--to", to, "--json", "--instance", from];
     const running = run("coord", args, { cwd: this.folder, env: this.env, maxBuffer: 64 * 1024 * 1024 });
     running.child.stdin?.end(description);
     return (JSON.parse((await running).stdout) as { message_id: string }).message_id;
@@ -93,7 +101,23 @@ export class Stage implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await endAllIn(this.home);
     await this.redis.stop();
     await rm(this.folder, { recursive: true, force: true, maxRetries: 5 });
   }
+}
+
+/** What a host has left running, as the daemon of Codex: found by this home, which nothing else has. */
+async function endAllIn(home: string): Promise<void> {
+  if (!existsSync("/proc")) return;
+  for (const name of readdirSync("/proc")) {
+    if (!/^\d+$/.test(name)) continue;
+    try {
+      const isOf = readFileSync(`/proc/${name}/environ`, "utf8").split("\0").includes(`HOME=${home}`);
+      if (isOf) process.kill(Number(name), "SIGKILL");
+    } catch {
+      // it has ended, or is another user's
+    }
+  }
+  await sleep(200);
 }

@@ -45,7 +45,7 @@ export class Terminal implements AsyncDisposable {
     const end = Date.now() + WAIT_MILLISECONDS;
     while (!(await holds())) {
       if (Date.now() > end) throw new Error(`no ${what} within ${WAIT_MILLISECONDS / 1000} s:\n${this.screen}`);
-      await sleep(200);
+      await sleep(500);
     }
   }
 

@@ -237,6 +237,12 @@ describe.concurrent("the waker", () => {
     await stage.send("backend", "login");
     const unattended = { CLAUDE_CODE_SESSION_ATTENDED: "0" };
     expect(await agent.wait(unattended).ended).toMatchObject(GONE);
+    // Claude Code 2.1.332 begins such a session only when this hook has ended.
+    const atStart = agent.startProgram(HOOK_WAIT, agent.hookInput(START), {
+      ...unattended,
+      COORD_WAKE_UNATTENDED: "1",
+    });
+    expect(await atStart.ended).toMatchObject(GONE);
     const { code, stderr } = await agent.wait({ ...unattended, COORD_WAKE_UNATTENDED: "1" }).ended;
     expect([code, stderr]).toEqual([2, expect.stringContaining("About login.")]);
   });

@@ -136,7 +136,10 @@ export const Coord = async ({ client, directory }) => {
     current = id;
     const { source } = session;
     Object.assign(session, { begun: true, source: undefined });
-    return ask("session.start", id, { source });
+    const first = await ask("session.start", id, { source });
+    // It begins with a prompt, and so works already.
+    const { text } = await ask("chat.message", id);
+    return { text: [first.text, text].filter(Boolean).join("\n\n") };
   };
 
   const idle = async (id) => {

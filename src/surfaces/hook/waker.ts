@@ -41,8 +41,11 @@ const QUEUE_ATTEMPTS = 20;
  */
 export async function wakeWithMail([name = "claude", agentPid]: readonly string[]): Promise<number> {
   // `claude -p` ends only when its background hooks have: nobody would be there to be woken.
-  if (process.env["CLAUDE_CODE_SESSION_ATTENDED"] === "0" && process.env["COORD_WAKE_UNATTENDED"] !== "1") return 0;
+  const isUnattended = process.env["CLAUDE_CODE_SESSION_ATTENDED"] === "0";
+  if (isUnattended && process.env["COORD_WAKE_UNATTENDED"] !== "1") return 0;
   const input = await readInput(process.stdin);
+  // And it begins only when those of its start have: there it works at once, and has no need to be woken.
+  if (isUnattended && input?.event === "SessionStart") return 0;
   if (input === undefined || input.subagent) return 0;
   const host = HOSTS[name];
   if (host === undefined) return 0;
