@@ -40,6 +40,7 @@ const PROGRAMS = {
   "src/surfaces/cli/demo.ts": "demo",
   "src/surfaces/cli/overview.ts": "overview",
   "src/surfaces/cli/figures.ts": "figures",
+  "src/surfaces/cli/watch.ts": "watch",
   "src/surfaces/cli/setup.ts": "setup",
   "src/surfaces/cli/local-redis.ts": "local-redis",
   "src/surfaces/cli/inviting.ts": "inviting",

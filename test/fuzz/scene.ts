@@ -5,6 +5,7 @@ import type { CoordinationClient } from "../../src/client/client.ts";
 import type { MailMoment } from "../../src/client/replies.ts";
 import { NAMESPACE_SETTINGS } from "../../src/protocol/definition.ts";
 import { successToWire, toWire } from "../../src/protocol/wire.ts";
+import { renderNotifications } from "../../src/surfaces/cli/events.ts";
 import * as render from "../../src/surfaces/cli/render.ts";
 import { renderMail, renderSuperseded } from "../../src/surfaces/hook/text.ts";
 import { boundedCheck, boundedPresence, boundedPublish, boundedShow } from "../../src/surfaces/mcp/results.ts";
@@ -91,7 +92,7 @@ export const OPERATIONS: Record<string, (scene: Scene) => Promise<unknown>> = {
   notifications: async ({ bob }) => {
     const { result, confirm } = await bob.takeNotifications({});
     await confirm();
-    return [render.renderNotifications(result), wire(result)];
+    return [renderNotifications(result), wire(result)];
   },
   ...Object.fromEntries(
     MOMENTS.map((moment) => [

@@ -12,7 +12,7 @@ async function watching(stage: Stage, args: string[] = [], env: Record<string, s
   return watch;
 }
 
-const plainTimes = (text: string): string => text.replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "<time>");
+const plainTimes = (text: string): string => text.replaceAll(/^\d\d:\d\d:\d\d(?= )/gm, "<time>");
 // oxlint-disable-next-line no-control-regex
 const ESCAPE = /\x1b/;
 
@@ -27,7 +27,7 @@ describe.concurrent("coord watch", () => {
     await until(() => watch.stdout.includes("left"));
     expect((await stage.plain(plainTimes(watch.stdout))).split("\n")).toEqual([
       "<time> backend joined",
-      "<time> orchestrator sent GENERAL login\\u{202e} form",
+      "<time> orchestrator → backend: GENERAL login\\u{202e} form",
       "  ID: m1",
       "<time> backend acknowledged GENERAL login\\u{202e} form: merged\\u{1b}[2J",
       "  ID: m1",
@@ -37,6 +37,59 @@ describe.concurrent("coord watch", () => {
     watch.kill("SIGINT");
     expect((await watch.ended).code).toBe(0);
     expect(watch.stderr).toBe(`Following ${stage.prefix}; end with Ctrl-C.\n`); // its own end is no lost connection
+  });
+
+  it("with --since tells first what was published since then, in local times and within 80 columns, each message once", async () => {
+    const stage = bench.stage();
+    const [old, long, answer] = [
+      await stage.send("backend", "before"),
+      await stage.send("backend", "語".repeat(100)),
+      await stage.send("all", "to all", { type: MessageType.NOTIFICATION }),
+    ];
+    await stage.raw.hset(`${stage.prefix}:msg:${long}`, "timestamp", "2020-01-31T20:00:05.678Z");
+    await stage.raw.hset(`${stage.prefix}:msg:${answer}`, "timestamp", "2020-01-31T20:01:00.000Z");
+    const watch = await watching(stage, ["--since", old], { TZ: "Asia/Kolkata" });
+    const since = await watching(stage, ["--since", "1h", "--json", "--only", "backend"]);
+    await stage.send("backend", "live");
+    await until(() => watch.stdout.includes("live") && since.stdout.includes("live"));
+    expect(
+      (await stage.plain(plainTimes(watch.stdout))).replace(/\d{4}-\d\d-\d\d\n(?=.*live)/, "<today>\n").split("\n"),
+    ).toEqual([
+      "2020-02-01",
+      `<time> orchestrator → backend: GENERAL ${"語".repeat(19)}…`,
+      "  ID: m2",
+      "<time> orchestrator → all: NOTIFICATION to all",
+      "  ID: m3",
+      "<today>",
+      "<time> orchestrator → backend: GENERAL live",
+      "  ID: m4",
+      "",
+    ]);
+    expect(watch.stdout).toContain("01:30:05 orchestrator → backend");
+    const events = since.stdout.trim().split("\n");
+    expect(events.map((line) => (JSON.parse(line) as { subject: string }).subject)).toEqual([
+      "before",
+      "語".repeat(100),
+      "to all",
+      "live",
+    ]);
+    const agent = await stage.agent("");
+    for (const when of ["yesterday", "5 m", "2026-11-30 is:dead", "msg-nothere000"]) {
+      const { code, stderr } = await agent.start([COORD, "watch", "--since", when]).ended;
+      expect([when, code, stderr]).toEqual([when, 1, expect.stringContaining(when)]);
+    }
+  });
+
+  it("says on a terminal who is there, whenever that changes", async () => {
+    const stage = bench.stage();
+    const agent = await stage.agent("");
+    const terminal = agent.start(["-e", TERMINAL, `${process.execPath} ${COORD} watch`], { NO_COLOR: "1" });
+    await until(() => terminal.stdout.includes("There: nobody yet"));
+    const session = await stage.client("backend", { session: runOf() });
+    await until(() => terminal.stdout.includes("There: backend"));
+    await session.leave();
+    await until(() => terminal.stdout.includes("There: nobody right now"));
+    terminal.kill("SIGTERM");
   });
 
   it("prints colour on a terminal, and none where NO_COLOR is set", async () => {
@@ -159,8 +212,18 @@ describe("coord watch, cut off", () => {
     const stage = bench.stage();
     const watch = await watching(stage);
     await stage.raw.call("CLIENT", "KILL", "TYPE", "pubsub");
+    // Nobody hears these: they are read from what is stored.
+    for (let n = 1; n <= 5; n++) await stage.send("backend", `missed ${n}`);
     await until(() => watch.stderr.includes("The connection was lost and is back"));
     await stage.send("backend", "login");
     await until(() => watch.stdout.includes("login"));
+    expect(watch.stdout.match(/missed \d|login/g)).toEqual([
+      "missed 1",
+      "missed 2",
+      "missed 3",
+      "missed 4",
+      "missed 5",
+      "login",
+    ]);
   });
 });

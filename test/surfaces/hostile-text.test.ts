@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import * as fc from "fast-check";
 import { type Mail, readEvent } from "../../src/client/replies.ts";
 import type { Message } from "../../src/protocol/results.ts";
+import { renderNotifications } from "../../src/surfaces/cli/events.ts";
 import * as render from "../../src/surfaces/cli/render.ts";
 import { visible } from "../../src/protocol/text.ts";
 import { printableJson } from "../../src/surfaces/cli/terminal.ts";
@@ -114,7 +115,7 @@ test("[G10] on a terminal no text moves the cursor, reorders a line, or poses as
         [1, render.renderAck({ messageId: odd, code: "NOT_FOUND", error: odd, hint: odd })],
         [0, render.renderPresence({ instances: { [odd]: { ...presence, session: facts } } })],
         [0, render.renderPresence({ instances: { [odd]: { ...presence, session: {}, unreadable: odd } } })],
-        [1, render.renderNotifications({ count: 1, notifications: [told], remaining: 0 })],
+        [1, renderNotifications({ count: 1, notifications: [told], remaining: 0 })],
         [
           1,
           render.renderStats({

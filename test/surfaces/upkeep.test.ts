@@ -16,7 +16,7 @@ const env = (more: Environment = {}): Environment =>
 async function printed(...args: readonly string[]): Promise<string> {
   const { code, stdout, stderr } = await coord(args, { env: env() });
   const text = `$ coord ${args.join(" ")}\n${stdout}${stderr === "" ? "" : `--- stderr\n${stderr}`}--- exit ${code}\n`;
-  return (await bench.plain(text)).replaceAll(/(waiting for|for|the) \d+ s/g, "$1 <n> s");
+  return (await bench.plain(text)).replaceAll(/(waiting for|for|the|after) \d+ s/g, "$1 <n> s");
 }
 
 test("deadlines and what is dead, in one play: settings, sweep, dead, retry and drop", async () => {

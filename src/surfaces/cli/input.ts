@@ -49,6 +49,13 @@ function optionOf(command: Command, word: string): Option | undefined {
   return command.options.find(({ long, short }) => long === word || short === word);
 }
 
+/** A span of time as people write it, `30m`, `12h` or `7d`; undefined for anything else. */
+export function spanSeconds(text: string): number | undefined {
+  const [, count, unit] = /^(\d{1,6})([mhd])$/.exec(text) ?? [];
+  return count === undefined ? undefined : Number(count) * SECONDS[unit!]!;
+}
+const SECONDS: Readonly<Record<string, number>> = { m: 60, h: 3600, d: 86_400 };
+
 /** What a stream brings until that is enough, it ends, or it has so many bytes: a person who pastes does not end it. */
 export async function readUntil(
   stream: AsyncIterable<Buffer>,

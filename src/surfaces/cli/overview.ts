@@ -11,9 +11,9 @@ import { visible, visibleLine } from "../../protocol/text.ts";
 import { describeNeed, remedyOf } from "./needs.ts";
 import { EXIT, exitCodeOf, print } from "./outcome.ts";
 import { colorsFor } from "./terminal.ts";
+import { whoIsThere } from "./there.ts";
 
-const { bold, dim, green, yellow, red } = colorsFor(process.stdout);
-const NAMES_LISTED = 6;
+const { bold, dim, yellow, red } = colorsFor(process.stdout);
 const NEEDS_LISTED = 5;
 const NEXT_LISTED = 3;
 
@@ -74,7 +74,7 @@ async function whatGoesOn(settings: Settings): Promise<string> {
   const others = Object.values(instances).filter(({ instanceId }) => instanceId !== me);
   return [
     "",
-    ...whoIsThere(others),
+    whoIsThere(others),
     ...whatWaits(own, attention),
     "",
     "Next:",
@@ -89,16 +89,6 @@ async function firstMail(settings: Settings): Promise<OwnMail> {
   await using client = new CoordinationClient(settings);
   const { result } = await new Mailbox(client).lookAtMessages({ limit: LIMITS.list_maximum }, "peek");
   return { unread: result.count, pending: result.messages.filter(({ requiresAck }) => requiresAck).length };
-}
-
-function whoIsThere(others: readonly InstancePresence[]): string[] {
-  const active = others.filter(({ status }) => status === "active");
-  if (active.length === 0) return [`There: ${dim(others.length === 0 ? "nobody else yet" : "nobody else right now")}`];
-  const names = active
-    .slice(0, NAMES_LISTED)
-    .map(({ instanceId, doing }) => `${green(visibleLine(instanceId))}${doing === "away" ? "" : dim(` (${doing})`)}`);
-  const more = active.length > NAMES_LISTED ? ` and ${active.length - NAMES_LISTED} more` : "";
-  return [`There: ${names.join(", ")}${more}`];
 }
 
 function whatWaits(own: OwnMail | undefined, { needs, more }: Attention): string[] {

@@ -3,13 +3,11 @@ import type { AckRefusal } from "../../protocol/errors.ts";
 import type {
   AckResult,
   CheckResult,
-  CoordinationEvent,
   Debt,
   ForgetResult,
   ForgetUnseenResult,
   LifeStep,
   Message,
-  NotificationsResult,
   PresenceResult,
   PresenceStatus,
   PublishResult,
@@ -28,11 +26,11 @@ const colors = colorsFor(process.stdout);
 const { bold, dim, cyan, green, yellow, red } = colors;
 const STATUS_COLORS = { active: green, stale: yellow, offline: dim, unknown: red };
 /** How many names one line lists. */
-const LISTED_NAMES = 10;
+export const LISTED_NAMES = 10;
 
 const colored = (status: PresenceStatus): string => STATUS_COLORS[status](status);
 /** Also of what another program wrote: a line break could begin a line that looks like ours. */
-const idLine = (id: string): string => `  ID: ${cyan(visibleLine(id))}`;
+export const idLine = (id: string): string => `  ID: ${cyan(visibleLine(id))}`;
 
 export function renderPublish(result: PublishResult): string {
   const { type, to, recipients, repeated, acknowledged, messageId, requiresAck, replicas } = result;
@@ -187,53 +185,6 @@ export function renderPresence({ instances }: PresenceResult): string {
   return rows.length === 0 ? "Nobody has been seen yet." : columns(rows);
 }
 
-export function renderNotifications({ notifications, remaining }: NotificationsResult): string {
-  const lines = notifications.map(renderEvent);
-  if (lines.length === 0) lines.push("Nothing new.");
-  if (remaining > 0) lines.push(dim(`${remaining} more: coord notifications`));
-  return lines.join("\n");
-}
-
-export function renderEvent({
-  event,
-  messageId,
-  type,
-  from,
-  to,
-  subject,
-  timestamp,
-  comment,
-  outside,
-  count,
-  reason,
-  waitingSeconds,
-  instances,
-  instancesTotal,
-}: CoordinationEvent): string {
-  const of = `${bold(visibleLine(type ?? ""))} ${visibleLine(subject ?? "")}`;
-  const names = (instances ?? []).slice(0, LISTED_NAMES).map(visibleLine);
-  const others = (instancesTotal ?? names.length) - names.length;
-  const silent = `${names.join(", ")}${others > 0 ? ` and ${others} more` : ""} ${names.length + others === 1 ? "is" : "are"}`;
-  const waiting = waitingSeconds === undefined ? "an unknown time" : duration(waitingSeconds);
-  const heads: Readonly<Record<string, string>> = {
-    message_published: `${visibleLine(from ?? "")} sent ${of}`,
-    message_acknowledged: `${visibleLine(from ?? "")} acknowledged ${of}${outside === true ? " from outside of its session" : ""}${comment === undefined ? "" : `: ${visibleLine(comment)}`}`,
-    message_overdue: `${of} from ${visibleLine(from ?? "")} has been waiting for an answer for ${waiting}`,
-    message_undelivered: `${silent} offline: ${of} waits there`,
-    message_unanswered: `${silent} silent on ${of} for ${waiting}`,
-    message_dead: `${silent} no longer reminded of ${of}: coord dead`,
-    sender_braked: `${visibleLine(from ?? "")} would send ${visibleLine(to ?? "")} ever more, and is braked`,
-    instance_joined: `${visibleLine(from ?? "")} joined`,
-    instance_left: `${visibleLine(from ?? "")} left`,
-    events_skipped: `${count ?? "some"} older events were dropped; coord check still lists their messages`,
-    unreadable: `${red("Unreadable event")}: ${visibleLine(reason ?? "")}`,
-  };
-  const head = Object.hasOwn(heads, event) ? heads[event] : undefined;
-  const line =
-    `${dim(visibleLine(timestamp ?? ""))} ${head ?? visibleLine(`${event} ${type ?? ""} ${subject ?? ""}`)}`.trimStart();
-  return messageId === undefined ? line : `${line}\n${idLine(messageId)}`;
-}
-
 export function renderWhoAmI(me: WhoAmI): string {
   const { instance, project, register, prefix, server, session, standing, status } = me;
   const from = (source: string): string => dim(`(${visibleLine(source)})`);
@@ -318,7 +269,7 @@ export function renderForgetUnseen({ forgotten }: ForgetUnseenResult): string {
   return forgotten.length === 0 ? "Everybody was seen since then." : forgotten.map(renderForget).join("\n");
 }
 
-function duration(seconds: number): string {
+export function duration(seconds: number): string {
   if (seconds < 60) return `${seconds} s`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
   return seconds < 86_400 ? `${Math.floor(seconds / 3600)} h` : `${Math.floor(seconds / 86_400)} d`;

@@ -5,7 +5,8 @@ import type { CheckRequest, PublishRequest } from "../../../protocol/results.ts"
 import { about, command, type Grammar, json, numberOrText, operation, peek, type Shared, take } from "../grammar.ts";
 import { readText } from "../input.ts";
 import { EXIT, print, printWarnings } from "../outcome.ts";
-import { renderAck, renderCheck, renderNotifications, renderPublish, renderSearch, renderShown } from "../render.ts";
+import { renderNotifications } from "../events.ts";
+import { renderAck, renderCheck, renderPublish, renderSearch, renderShown } from "../render.ts";
 import { confirmWritten, type ReadingOptions, saidLooking, show, withClient, withReader } from "../running.ts";
 
 const TYPES = MESSAGE_TYPES.join(", ");

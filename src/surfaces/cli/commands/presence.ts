@@ -16,7 +16,6 @@ import { print, printJson, printProgress } from "../outcome.ts";
 import { renderPresence, renderStats, renderWhoAmI } from "../render.ts";
 import { show, withClient } from "../running.ts";
 import { statusLine } from "../statusline.ts";
-import { followEvents } from "../watch.ts";
 
 export function presence(grammar: Grammar): void {
   operation(
@@ -111,12 +110,14 @@ export function watch(grammar: Grammar): void {
     "Follow what happens, live",
     "coord watch                     everything in the namespace",
     "coord watch --only feature-auth  what concerns one instance",
+    "coord watch --since 1h           first what was published in the last hour",
   )
     .option("--only <instance>", "Only what is sent to or by this instance, or acknowledged by it")
+    .option("--since <when>", "First what was published since then: 30m, 12h, 7d, a message id, or a date in UTC")
     .option("--json", "One event a line")
-    .action(async (options: Shared & { only?: string }) => {
-      const settings = resolveSettings({ instanceId: options.instance });
-      await followEvents(settings, options.only, options.json === true);
+    .action(async (options: Shared & { only?: string; since?: string }) => {
+      const { followEvents } = await import("../watch.ts");
+      await followEvents(resolveSettings({ instanceId: options.instance }), options);
     });
 }
 

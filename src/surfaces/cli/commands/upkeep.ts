@@ -9,6 +9,7 @@ import { checkSettingName, invalid, shown } from "../../../protocol/validation.t
 import { toWire } from "../../../protocol/wire.ts";
 import { flushed, outputWaits, print, printProgress, printWarnings } from "../outcome.ts";
 import { command, type Grammar, json, numberOrText, type Shared } from "../grammar.ts";
+import { spanSeconds } from "../input.ts";
 import { renderCheck, renderForget, renderForgetUnseen, renderMove, renderSettings, renderSweep } from "../render.ts";
 import { show, withClient } from "../running.ts";
 
@@ -220,8 +221,6 @@ function actOnDead(
   );
 }
 
-const SECONDS: Readonly<Record<string, number>> = { m: 60, h: 3600, d: 86_400 };
-
 /** @throws CoordinationError INVALID, also where both or neither of a name and a time are given */
 function unseenSeconds(name: string | undefined, unseen: string | undefined): number | undefined {
   if ((name === undefined) === (unseen === undefined)) {
@@ -231,7 +230,7 @@ function unseenSeconds(name: string | undefined, unseen: string | undefined): nu
     );
   }
   if (unseen === undefined) return undefined;
-  const [, count, unit] = /^(\d{1,6})([mhd])$/.exec(unseen) ?? [];
-  if (count === undefined) throw invalid(`unseen is ${shown(unseen)}: not a time.`, "Write 30m, 12h or 7d.");
-  return Number(count) * SECONDS[unit!]!;
+  const seconds = spanSeconds(unseen);
+  if (seconds === undefined) throw invalid(`unseen is ${shown(unseen)}: not a time.`, "Write 30m, 12h or 7d.");
+  return seconds;
 }
