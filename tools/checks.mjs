@@ -37,7 +37,7 @@ const CHECKS = [
   { name: "package types", command: ["attw", "--pack", "--profile", "esm-only"] },
 ];
 /** Where one of them is not to be had, the tests that need it are skipped and say so. */
-const TESTS_NEED = [NEEDS.openssl, NEEDS.zsh, NEEDS.fish, NEEDS.clock];
+const TESTS_NEED = [NEEDS.openssl, NEEDS.zsh, NEEDS.fish, NEEDS.clock, NEEDS.chromium];
 
 /** Resolves with the exit code. With arguments, which go to vitest, only the tests run. */
 export async function runChecks(args) {

@@ -15,6 +15,15 @@ export const NEEDS = {
   openssl: { here: ["openssl", "version"], debian: ["openssl"], brew: ["openssl"] },
   zsh: { here: ["zsh", "--version"], debian: ["zsh"], brew: ["zsh"] },
   fish: { here: ["fish", "--version"], debian: ["fish"], brew: ["fish"] },
+  // With a font: without one it shows no text, and what is not seen is not tested.
+  chromium: {
+    here: [
+      "sh",
+      "-c",
+      "chromium --version || google-chrome --version || test -d '/Applications/Google Chrome.app' -o -d /Applications/Chromium.app",
+    ],
+    debian: ["chromium", "fonts-dejavu-core"],
+  },
   // Both, or a machine that has one of them would be left without the other.
   clock: {
     here: ["sh", "-c", "ls /usr/lib/*/faketime/libfaketime.so.1 /usr/lib/*/libtcmalloc_minimal.so.4"],

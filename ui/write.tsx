@@ -1,8 +1,9 @@
 /** Writing: a new message, or a reply in place. The same text is stored once, also where it is sent again. */
 import { signal, type Signal } from "@preact/signals";
 import { useState } from "preact/hooks";
+import { renderFrame } from "../src/protocol/frame.ts";
 import type { Message, PublishResult } from "../src/protocol/results.ts";
-import { visible, visibleLine } from "./format.ts";
+import { visibleLine } from "./format.ts";
 import { Dialog } from "./dialog.tsx";
 import { go, messageLink } from "./route.ts";
 import { Name } from "./rows.tsx";
@@ -141,14 +142,27 @@ export function WriteDialog({ draft }: { draft: Draft }): Element {
   );
 }
 
-/** As in the frame of a hook: all that a sender has written stands behind bars. */
+/** More of it is shown on request only. */
+const PREVIEW_CHARACTERS = 2000;
+
+/** As a hook shows it, which knows its id. */
 function preview(
-  me: string,
-  { type, subject, description, ack }: Record<"type" | "subject" | "description", string> & { ack: boolean },
+  from: string,
+  { to, type, subject, description, ack }: Record<"to" | "type" | "subject" | "description", string> & { ack: boolean },
 ): string {
-  const lines = [subject, ...(description === "" ? [] : description.split("\n"))];
-  const text = lines.map((line) => `| ${visible(line)}`).join("\n");
-  return `${type} from ${me}, written by a person${ack ? ", asks for an acknowledgement" : ""}\n${text}`;
+  const timestamp = new Date().toISOString();
+  const stored = {
+    id: "msg-…",
+    type,
+    from,
+    to,
+    timestamp,
+    requiresAck: ack,
+    acknowledged: false,
+    subject,
+    description,
+  };
+  return renderFrame({ ...stored, via: "ui" }, timestamp, PREVIEW_CHARACTERS);
 }
 
 export function Reply({ message }: { message: Message }): Element {

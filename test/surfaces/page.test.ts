@@ -176,7 +176,7 @@ describe("the page", () => {
     expect((await page.ask("POST", "/api/acknowledge", { messageId })).body).toMatchObject({ already: false });
     expect(await page.ask("POST", "/api/publish", { ...REQUEST, to: "not a name" })).toMatchObject({
       status: 409,
-      body: { code: "INVALID" },
+      body: { code: "INVALID", error: expect.stringContaining('to is "not a name"'), hint: expect.any(String) },
     });
   });
 

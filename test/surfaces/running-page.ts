@@ -10,8 +10,9 @@ export function pageEnvironment(redis: string, config: string): Environment {
   return environment({ REDIS_URL: redis, XDG_CONFIG_HOME: config });
 }
 
-export async function startPage(redis: string, args: readonly string[] = []): Promise<RunningPage> {
-  const config = await temporaryFolder();
+/** @param given the folder of an earlier one, to start it again */
+export async function startPage(redis: string, args: readonly string[] = [], given?: string): Promise<RunningPage> {
+  const config = given ?? (await temporaryFolder());
   const child = spawn(process.execPath, [COORD, "ui", "--no-open", "--json", ...args], {
     env: pageEnvironment(redis, config),
     cwd: "/",

@@ -245,12 +245,11 @@ function send(response: ServerResponse, status: number, value: object): void {
 function refuse(
   response: ServerResponse,
   status: number,
-  { error, hint, ...given }: { error?: string; message?: string; hint: string; code?: string },
+  { code, error, message = error, hint }: { error?: string; message?: string; hint: string; code?: string },
 ): void {
-  const { message, code } = given;
   // Whoever is refused may still be sending: nobody reads on.
   response.setHeader("connection", "close");
-  send(response, status, { ...(code === undefined ? {} : { code }), error: error ?? message, hint });
+  send(response, status, { ...(code === undefined ? {} : { code }), error: message, hint });
 }
 
 function statusOf({ code }: CoordinationError): number {
