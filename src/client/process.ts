@@ -3,7 +3,7 @@
  * lives: in a container without an init a killed process stays a zombie that still takes signals, and elsewhere its number
  * goes to another process.
  */
-import { readFileSync, readlinkSync } from "node:fs";
+import { existsSync, readFileSync, readlinkSync } from "node:fs";
 
 /** How often it is looked whether a process still lives; nothing tells a background process that another was killed. */
 const LOOK_MILLISECONDS = 5_000;
@@ -94,6 +94,16 @@ export function readArguments(pid: number): string[] {
     return ps(pid, "command").trim().split(/\s+/);
   } catch {
     return [];
+  }
+}
+
+/** The file that it runs, for an interpreter that one; undefined where it may not be looked at, or an update has taken the file away. */
+export function programFile(pid: number): string | undefined {
+  try {
+    const file = process.platform === "linux" ? readlinkSync(`/proc/${pid}/exe`) : ps(pid, "comm").trim();
+    return file.startsWith("/") && existsSync(file) ? file : undefined;
+  } catch {
+    return undefined;
   }
 }
 

@@ -38,7 +38,11 @@ export function recordRun(
   run: AgentRun,
   { instanceId, keyPrefix, sources }: Settings,
   by: RunRecord["by"],
-  { standing = "speaker", quiet = false }: { standing?: "speaker" | "guest"; quiet?: boolean } = {},
+  {
+    standing = "speaker",
+    quiet = false,
+    unwoken,
+  }: { standing?: "speaker" | "guest"; quiet?: boolean; unwoken?: string } = {},
 ): void {
   const known = processOf(run);
   // For bash, which speaks no TLS.
@@ -57,6 +61,7 @@ export function recordRun(
     ...(localPassword === undefined ? {} : { localPassword }),
     tree: sources.surroundings.tree.root,
     ...(quiet ? { quietUntil: Math.floor(Date.now() / 1000) + QUIET_SECONDS } : {}),
+    ...(unwoken === undefined ? {} : { unwoken }),
   });
 }
 

@@ -35,6 +35,8 @@ export interface RunRecord {
   readonly tree: string;
   /** Redis is far away: until then, in seconds since 1970, a hook between tools does not ask. */
   readonly quietUntil?: number;
+  /** Why the session cannot be woken: the words of the command that should have. */
+  readonly unwoken?: string;
 }
 
 /** One process of these may hold several sessions. */
@@ -262,6 +264,7 @@ function serialize({ process: known, sessions, server, ...record }: RunRecord): 
     ["tree", record.tree],
     ["local_password", record.localPassword],
     ["quiet_until", record.quietUntil?.toString()],
+    ["unwoken", record.unwoken],
     ...Object.entries(server),
   ];
   const text = fields.map(([name, value]) => (value ? `${name}=${value}\n` : "")).join("");
@@ -281,9 +284,10 @@ export function parseRunRecord(text: string): RunRecord | undefined {
 
 function recordOf(fields: ReadonlyMap<string, string[]>): RunRecord | undefined {
   const [by, standing, prefix, tree] = ["by", "standing", "prefix", "tree"].map((field) => fields.get(field)?.[0]);
-  const [agent, pid, started, instance, quietUntil] = ["agent", "pid", "started", "instance", "quiet_until"].map(
+  const [agent, pid, started, instance] = ["agent", "pid", "started", "instance"].map(
     (field) => fields.get(field)?.[0],
   );
+  const [quietUntil, unwoken] = ["quiet_until", "unwoken"].map((field) => fields.get(field)?.[0]);
   if ((by !== "hook" && by !== "server") || prefix === undefined || tree === undefined) return undefined;
   if (standing !== "speaker" && standing !== "guest" && standing !== "out") return undefined;
   if (standing !== "out" && instance === undefined) return undefined;
@@ -299,6 +303,7 @@ function recordOf(fields: ReadonlyMap<string, string[]>): RunRecord | undefined 
     server: Object.fromEntries(server) as Variables,
     tree,
     ...(quietUntil === undefined ? {} : { quietUntil: Number(quietUntil) }),
+    ...(unwoken === undefined ? {} : { unwoken }),
   };
 }
 

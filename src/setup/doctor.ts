@@ -43,7 +43,7 @@ export async function examine(cwd: string, instanceId: string | undefined): Prom
       if (name !== undefined) {
         await look("name", () => examineRegister({ ...rest, instanceId: name }));
         if (reached) {
-          await look("presence", () => examineInstance(client, name, cwd));
+          await look("presence", () => examineInstance(client, { ...rest, instanceId: name }, cwd));
           await look("name", () => examineNamespaces({ ...rest, instanceId: name }));
         }
       }

@@ -1,5 +1,5 @@
 /** Whether Codex runs the hooks that are set up: what nobody has reviewed it passes over without a word, so it is asked. */
-import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
+import { type ChildProcessWithoutNullStreams, execFile, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { VERSION } from "../protocol/version.ts";
@@ -42,12 +42,30 @@ export async function examineCodex({ root }: Pick<Place, "root">): Promise<Findi
     ];
   }
   const idle = ours.filter(({ enabled, trustStatus }) => enabled !== true || !TRUSTED.includes(String(trustStatus)));
-  if (idle.length === 0) return [ok(ABOUT, "its hooks are trusted")];
+  if (idle.length === 0) return [ok(ABOUT, "its hooks are trusted"), ...(await examineQueue())];
   return [
     warning(
       ABOUT,
       `Codex passes over ${idle.length} of ${ours.length} hooks without a word: nobody has trusted them, or they are switched off`,
       "Start codex here and trust them where it says that hooks need review, or type /hooks.",
+    ),
+  ];
+}
+
+/** What wakes an idle session. */
+async function examineQueue(): Promise<Finding[]> {
+  const has = await new Promise<boolean>((resolve) => {
+    const asked = execFile(PROGRAM, ["queue", "--help"], { timeout: ANSWERS_WITHIN_MS }, (error, stdout) =>
+      resolve(error === null && stdout.includes("--thread")),
+    );
+    asked.stdin?.end();
+  });
+  if (has) return [];
+  return [
+    warning(
+      ABOUT,
+      "this Codex does not know codex queue, so nothing wakes it when it is idle",
+      "Update Codex: 0.171.0 was tried.",
     ),
   ];
 }

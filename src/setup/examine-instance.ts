@@ -2,11 +2,17 @@
 import { hostname } from "node:os";
 import { relative } from "node:path";
 import type { CoordinationClient } from "../client/client.ts";
+import { listRunRecords } from "../client/run-record.ts";
+import type { Settings } from "../client/settings.ts";
 import type { SessionFacts } from "../protocol/results.ts";
 import { type Finding, ok, warning } from "./finding.ts";
 import { findPlace } from "./place.ts";
 
-export async function examineInstance(client: CoordinationClient, name: string, cwd: string): Promise<Finding[]> {
+export async function examineInstance(
+  client: CoordinationClient,
+  { instanceId: name, keyPrefix }: Pick<Settings, "keyPrefix"> & { instanceId: string },
+  cwd: string,
+): Promise<Finding[]> {
   const { instances } = await client.getPresence();
   const presence = instances[name];
   const about = "presence";
@@ -26,7 +32,17 @@ export async function examineInstance(client: CoordinationClient, name: string, 
   const facts = factsOf(session);
   const told = `${name} is ${status}${facts === "" ? "" : ` (${facts})`}, seen ${age} s ago${waiting}`;
   const guests = await examineGuests(client, name);
-  if (asleep)
+  const runs = listRunRecords().filter(({ instance, prefix }) => instance === name && prefix === keyPrefix);
+  const unwoken = runs.find((run) => run.unwoken !== undefined);
+  if (unwoken !== undefined)
+    guests.push(
+      warning(
+        "waking",
+        `${name} cannot be woken in ${unwoken.tree}: ${unwoken.unwoken}`,
+        "Update Codex (0.171.0 was tried), or put it on PATH. It is tried again for ten minutes, and after each turn.",
+      ),
+    );
+  else if (asleep)
     guests.push(
       warning(
         "waking",

@@ -2,7 +2,7 @@
  * The table of docs/agents.md: each real host in a terminal, in a linked worktree that `coord worktree add` has set up, with a
  * scripted model. What the model was shown at each moment goes into docs/agents-words.md. Both are written here, and committed.
  */
-import { readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
@@ -102,7 +102,6 @@ describe.each(Object.keys(HOSTS) as AgentName[])("%s", (agent) => {
       await using stage = await Stage.set();
       await using model = await ScriptedModel.start();
       const project = await stage.worktree("login", agent);
-      if (agent === "codex") symlinkSync(program!, path.join(stage.folder, "bin/codex")); // its waker calls it
       await host.configure(stage, model, project);
       const times = new Map<string, number>();
       const words: Record<string, string> = {};

@@ -5,6 +5,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
+import { listRunRecords } from "../../src/client/run-record.ts";
 import { startThrowawayRedis } from "../../src/server/throwaway.ts";
 import {
   type Agent,
@@ -112,6 +113,30 @@ describe.concurrent("a hook of Codex takes nothing about who or where it is from
     await stage.send("login", "third");
     await sleep(1500);
     expect(readFileSync(calls, "utf8")).toBe(queued);
+  });
+
+  it("what its command says when it fails is written down for coord doctor, until another waker tries", async () => {
+    const stage = bench.stage();
+    const [agent, login] = (await terminals(stage, "login")) as [Agent, Terminal];
+    const bin = path.join(stage.cwd, "bin");
+    mkdirSync(bin);
+    const becomes = (script: string): void =>
+      writeFileSync(path.join(bin, "codex"), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+    const env = { PATH: [bin, process.env["PATH"]].join(path.delimiter) };
+    const at = async (fields: HookFields): Promise<string> => agent.shown({ ...fields, cwd: login.cwd }, env);
+    const unwoken = (): string | undefined =>
+      listRunRecords().find(({ sessions }) => sessions.includes(login.sessionId))?.unwoken;
+    agent.sessionId = login.sessionId;
+    becomes("echo 'WARNING: slow' >&2; printf 'Error: no rollout\\033[31m found\\n' >&2; exit 1");
+    await at(START);
+    await stage.send("login", "first");
+    await until(() => unwoken() !== undefined);
+    expect(unwoken()).toBe(String.raw`Error: no rollout\u{1b}[31m found`);
+    becomes("exit 0");
+    await at(PROMPT);
+    await at(STOP); // says what is unanswered: the turn goes on
+    await at(STOP);
+    await until(() => unwoken() === undefined);
   });
 
   it("the login of a server is the register's", async () => {

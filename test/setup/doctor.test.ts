@@ -1,3 +1,4 @@
+import { spawn } from "node:child_process";
 import { chmodSync, rmSync, symlinkSync } from "node:fs";
 import { connect } from "node:net";
 import { hostname } from "node:os";
@@ -5,6 +6,8 @@ import path from "node:path";
 import { openRedis, type Redis } from "../raw-redis.ts";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { inspectServer, type ServerFacts } from "../../src/client/inspection.ts";
+import { knowProcess } from "../../src/client/process.ts";
+import { removeRunRecord, type RunRecord, writeRunRecord } from "../../src/client/run-record.ts";
 import { resolveSettings } from "../../src/client/settings.ts";
 import { examineServer } from "../../src/setup/examine-server.ts";
 import { startThrowawayRedis, type ThrowawayRedis } from "../../src/server/throwaway.ts";
@@ -329,6 +332,34 @@ test("somebody else under the name: who, and where", async () => {
   ]);
 });
 
+test("a session that could not be woken: what the command said, and what to do", async () => {
+  const stage = new Stage(redis.url);
+  const repository = await healthy(stage);
+  const agent = spawn("sleep", ["60"]); // beside the doctor, and not above it
+  const record: RunRecord = {
+    by: "hook",
+    standing: "speaker",
+    agent: "codex",
+    process: knowProcess(agent.pid!),
+    sessions: [stage.home],
+    instance: "orchestrator",
+    prefix: "coord-acme-shop",
+    server: {},
+    tree: repository.path,
+    unwoken: "Error: no rollout found",
+  };
+  for (const other of [{}, { prefix: "coord-elsewhere" }, { instance: "login" }]) {
+    const written = { ...record, ...other };
+    writeRunRecord(written);
+    const message = `orchestrator cannot be woken in ${repository.path}: Error: no rollout found`;
+    const remedy = expect.stringMatching(/^Update Codex/) as string;
+    const isThis = Object.keys(other).length === 0;
+    expect(await troubles(repository)).toEqual(isThis ? [{ level: "warning", about: "waking", message, remedy }] : []);
+    removeRunRecord(written);
+  }
+  agent.kill();
+});
+
 test("the files of agents: programs or entries missing, broken, none at all", async () => {
   const stage = new Stage(redis.url);
   const repository = stage.repository("shop");
@@ -371,8 +402,9 @@ test("what Codex says of its hooks, by itself: trusted, passed over, not read, n
   await repository.coord(["worktree", "add", "login", "--agent", "codex"]);
   const worktree = repository.at("../shop-login");
   const command = "command -v coord-hook >/dev/null 2>&1 || exit 0; exec coord-hook codex";
-  const asked = async (answer: string): Promise<unknown> => {
-    const program = `#!/bin/sh\nread -r one; read -r two; read -r asked\nprintf '%s\\n' '${answer}'\necho "$asked" >"$HOME/asked"\ncat >/dev/null\n`;
+  const asked = async (answer: string, queueHelp = "--thread <THREAD>"): Promise<unknown> => {
+    const queue = `[ "$1" = queue ] && { printf '%s\\n' '${queueHelp}'; exit; }`;
+    const program = `#!/bin/sh\n${queue}\nread -r one; read -r two; read -r asked\nprintf '%s\\n' '${answer}'\necho "$asked" >"$HOME/asked"\ncat >/dev/null\n`;
     stage.folder("bin").write("codex", program);
     chmodSync(path.join(stage.home, "bin/codex"), 0o755);
     return (await troubles(worktree)).map(({ about, message }) => `${about}: ${message}`);
@@ -385,6 +417,9 @@ test("what Codex says of its hooks, by itself: trusted, passed over, not read, n
     method: "hooks/list",
     params: { cwds: [worktree.path] },
   });
+  expect(await asked(listed(trusted), "Usage: codex [PROMPT]")).toEqual([
+    "codex: this Codex does not know codex queue, so nothing wakes it when it is idle",
+  ]);
   const passedOver = (count: number): string =>
     `codex: Codex passes over ${count} of 2 hooks without a word: nobody has trusted them, or they are switched off`;
   expect(await asked(listed(trusted, { ...trusted, trustStatus: "modified" }))).toEqual([passedOver(1)]);

@@ -4,16 +4,18 @@
  * own hook starts it, and a command wakes, with a fixed sentence: the hook of the prompt that this becomes shows the mail. So it is in
  * opencode, where our plugin starts it and makes a prompt of what it says.
  */
+import { basename } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type AgentHints, type AgentRun, identifyRun } from "../../client/agent-run.ts";
 import { CoordinationClient } from "../../client/client.ts";
 import { Mailbox } from "../../client/mailbox.ts";
-import { knowProcess, onceGone, onceToldToEnd } from "../../client/process.ts";
-import { settingsOfRun } from "../../client/recording.ts";
+import { knowProcess, onceGone, onceToldToEnd, programFile } from "../../client/process.ts";
+import { recordRun, settingsOfRun } from "../../client/recording.ts";
 import type { Mail } from "../../client/replies.ts";
 import { isGuest } from "../../client/session.ts";
 import { Bell } from "../../client/waiting.ts";
 import { CoordinationError, ErrorCode } from "../../protocol/errors.ts";
+import { cut, visibleLine } from "../../protocol/text.ts";
 import { type Host, HOSTS, variablesFor } from "./hosts.ts";
 import { projectFolder, readInput } from "./input.ts";
 import { MAIL_BOUND, MESSAGES_MAXIMUM, renderMail } from "./text.ts";
@@ -31,9 +33,11 @@ const STOP_MILLISECONDS = 1_000;
 /** All that is said where a prompt wakes: never a word of a message. */
 const SENTENCE = "Messages from other agents have arrived; they are shown with this prompt.";
 const QUEUED_WITHIN_MS = 20_000;
-/** A session that has had no prompt yet cannot be found by its id: it is tried again, and given up at last. */
+/** Where the session cannot be found, or the program is just being updated: it is tried again, and given up at last. */
 const QUEUE_AGAIN_MILLISECONDS = 30_000;
 const QUEUE_ATTEMPTS = 20;
+/** Of what the command says when it fails. */
+const FAILURE_CHARACTERS = 200;
 
 /**
  * @param started by our own hook: the host, and the process of its agent, which is no ancestor once the hook has ended
@@ -67,7 +71,10 @@ export async function wakeWithMail([name = "claude", agentPid]: readonly string[
     lingers: run.agentPid !== undefined,
     bySentence: host.wakesBySentence === true,
     ...(host.wake === undefined || run.id === undefined ? {} : { command: host.wake(run.id, SENTENCE) }),
+    agentPid: run.agentPid,
+    failed: (unwoken) => recordRun(run, settings, "hook", unwoken === undefined ? {} : { unwoken }),
   };
+  if (settings.sources.run?.unwoken !== undefined) post.failed(undefined); // of the waker before: this one tries itself
   let begun = false;
   const begin = async (): Promise<void> => {
     if (begun) return;
@@ -116,6 +123,9 @@ interface Post {
   /** What wakes the host; without it what this waker says does: a sentence, or the mail itself. */
   readonly command?: readonly string[];
   readonly bySentence: boolean;
+  readonly agentPid: number | undefined;
+  /** Writes down for coord doctor why the command fails; nothing where it does not. */
+  readonly failed: (why: string | undefined) => void;
 }
 
 async function wakeOnce(
@@ -141,7 +151,7 @@ async function wakeOnce(
       const rendered = mail && renderMail(mail);
       if (mail !== undefined && rendered !== undefined && post.command !== undefined) {
         await mailbox.giveBack(mail);
-        await queue(post.command, signal);
+        await queue(post.command, post, signal);
         return 0;
       }
       if (mail !== undefined && rendered !== undefined && post.bySentence) {
@@ -164,15 +174,36 @@ async function wakeOnce(
   }
 }
 
-async function queue([program = "", ...args]: readonly string[], signal: AbortSignal): Promise<void> {
-  const { execFile } = process.getBuiltinModule("node:child_process");
+async function queue(
+  [name = "", ...args]: readonly string[],
+  { agentPid, failed }: Post,
+  signal: AbortSignal,
+): Promise<void> {
   for (let attempt = 1; attempt <= QUEUE_ATTEMPTS && !signal.aborted; attempt++) {
-    const isQueued = await new Promise<boolean>((resolve) => {
-      execFile(program, args, { timeout: QUEUED_WITHIN_MS, cwd: "/" }, (error) => resolve(error === null));
-    });
-    if (isQueued) return;
+    const why = await failureOf(programNamed(name, agentPid), args);
+    if (attempt === 1 || why === undefined) failed(why);
+    if (why === undefined) return;
     await sleep(QUEUE_AGAIN_MILLISECONDS, undefined, { signal }).catch(() => undefined);
   }
+}
+
+/** The agent's own file where that is it: it has the version of the session, and need not be on the PATH of its hooks. */
+function programNamed(name: string, agentPid: number | undefined): string {
+  const file = agentPid === undefined ? undefined : programFile(agentPid);
+  return file !== undefined && basename(file) === name ? file : name;
+}
+
+/** @returns in a line what it says, undefined where it succeeds */
+async function failureOf(program: string, args: readonly string[]): Promise<string | undefined> {
+  const { execFile } = process.getBuiltinModule("node:child_process");
+  return new Promise((resolve) => {
+    execFile(program, args, { timeout: QUEUED_WITHIN_MS, cwd: "/" }, (error, _stdout, stderr) => {
+      if (error === null) return resolve(undefined);
+      const [last] = stderr.trim().split("\n").slice(-1);
+      const words = error.code === "ENOENT" ? `there is no program ${program}` : last || error.message;
+      resolve(cut(visibleLine(words), FAILURE_CHARACTERS));
+    });
+  });
 }
 
 /** @returns undefined while another session speaks, "gone" where this waker is not needed any more */
