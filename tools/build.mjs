@@ -41,6 +41,7 @@ const PROGRAMS = {
   "src/surfaces/cli/overview.ts": "overview",
   "src/surfaces/cli/figures.ts": "figures",
   "src/surfaces/cli/watch.ts": "watch",
+  "src/surfaces/cli/notify.ts": "notify",
   "src/surfaces/cli/setup.ts": "setup",
   "src/surfaces/cli/local-redis.ts": "local-redis",
   "src/surfaces/cli/inviting.ts": "inviting",

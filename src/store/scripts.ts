@@ -48,6 +48,7 @@ const ARGUMENTS = {
   sweep: ["instance", "session", "orchestrator"],
   overdue: ["instance", "session", "limit", "cursor"],
   times: ["instance", "session", "seconds", "cursor"],
+  claim: ["instance", "session", "notifier", "thing", "seconds", "told"],
   dead: ["instance", "session", "action", "limit", "cursor", "orchestrator"],
   settings: ["instance", "session", "name", "value", "settings"],
   export: ["instance", "session", "part", "cursor"],

@@ -5,13 +5,16 @@ import { visibleLine } from "../../protocol/text.ts";
 const NAMES_LISTED = 3;
 
 /** Who, and what about it: `bob has not answered GENERAL "tests" from alice`. */
-export function describeNeed({ kind, message, instances, pending = 0 }: Need): string {
+export function describeNeed(
+  { kind, message, instances, pending = 0 }: Need,
+  { subject = true }: { subject?: boolean } = {},
+): string {
   const who = listed(instances);
   const is = instances.length === 1 ? "is" : "are";
   const what =
     message === undefined
       ? ""
-      : `${visibleLine(message.type)} "${visibleLine(message.subject)}" from ${visibleLine(message.from)}`;
+      : `${visibleLine(message.type)}${subject ? ` "${visibleLine(message.subject)}"` : ""} from ${visibleLine(message.from)}`;
   switch (kind) {
     case "addressed":
       return `${what} is for ${who}`;

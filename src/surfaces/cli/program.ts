@@ -2,6 +2,7 @@
 import { Command } from "commander";
 import { VERSION } from "../../protocol/version.ts";
 import * as messages from "./commands/messages.ts";
+import { notify } from "./commands/notify.ts";
 import * as presence from "./commands/presence.ts";
 import * as server from "./commands/server.ts";
 import * as setup from "./commands/setup.ts";
@@ -26,6 +27,7 @@ const TASKS: Readonly<Record<string, Readonly<Record<string, Add>>>> = {
     presence: presence.presence,
     ui: presence.ui,
     watch: presence.watch,
+    notify,
     stats: presence.stats,
     whoami: presence.whoami,
     statusline: presence.statusline,
