@@ -31,7 +31,7 @@ export const happenings: Signal<number> = signal(0);
 /** The time, as far as ages need it. */
 export const now: Signal<number> = signal(Date.now());
 
-const FEED_PAGE = 100;
+const FEED_PAGE = 60;
 /** Beyond that the oldest go, unless the person has asked for them. */
 const FEED_USUAL = 500;
 const SOON_MILLISECONDS = 25;
@@ -82,35 +82,52 @@ function lock(trouble: Trouble): void {
 }
 
 let stream: EventSource | undefined;
+let comingBack: ReturnType<typeof setTimeout> | undefined;
 
-/** With the secret of the link where there is one, and no session yet. */
+/** With the secret of the link where there is one; it is used up only where this browser was not let in before. */
 export async function open(): Promise<void> {
   setInterval(() => (now.value = Date.now()), TICK_MILLISECONDS);
   const secret = location.hash.slice(1);
-  if (secret !== "") history.replaceState(null, "", location.pathname + location.search);
-  try {
-    // Who is let in already uses no link up.
-    session.value = await (secret === "" ? ask<PageSession>("/api/session") : send("/api/session", { secret }));
-  } catch (error) {
-    return retry(error);
+  if (secret === "") {
+    // All at once: what is not let in hears so from each.
+    listen();
+    void readFeed();
+    return askSession();
   }
-  listen();
+  history.replaceState(null, "", location.pathname + location.search);
+  try {
+    session.value = await send<PageSession>("/api/session", { secret });
+    listen();
+    void readFeed();
+  } catch (error) {
+    lose(error);
+  }
+}
+
+async function askSession(): Promise<void> {
+  try {
+    session.value = await ask<PageSession>("/api/session");
+  } catch (error) {
+    lose(error);
+  }
 }
 
 /** Another tab may be let in meanwhile, or the server be started again. */
-function retry(error: unknown): void {
+function lose(error: unknown): void {
   if (!(error instanceof Refused)) throw error;
   if (error.status !== 401) connection.value = "lost";
-  setTimeout(() => void comeBack(), AGAIN_MILLISECONDS);
+  comeBackSoon();
 }
 
-async function comeBack(): Promise<void> {
-  try {
-    session.value = await ask<PageSession>("/api/session");
-    listen();
-  } catch (error) {
-    retry(error);
-  }
+function comeBackSoon(): void {
+  stream?.close();
+  stream = undefined;
+  comingBack ??= setTimeout(() => {
+    comingBack = undefined;
+    void askSession().then(() => {
+      if (comingBack === undefined) listen();
+    });
+  }, AGAIN_MILLISECONDS);
 }
 
 function listen(): void {
@@ -121,9 +138,8 @@ function listen(): void {
     void readFeed();
   });
   stream.addEventListener("error", () => {
-    connection.value = "lost";
-    stream?.close();
-    setTimeout(() => void comeBack(), AGAIN_MILLISECONDS);
+    if (connection.value !== "locked") connection.value = "lost";
+    comeBackSoon();
   });
   on("attention", attention);
   on("agents", agents);
@@ -158,13 +174,15 @@ function acknowledged({ messageId, from }: CoordinationEvent): void {
   });
 }
 
-/** From the beginning: after a gap nobody knows what was missed. */
+/** The newest ones anew: after a gap nobody knows what was missed. Older ones stay where they join on. */
 async function readFeed(): Promise<void> {
   happenings.value++;
   try {
-    const result = await ask<CheckResult>("/api/messages", { limit: String(FEED_PAGE) });
-    feed.value = result.messages;
-    feedGoesOn.value = result.more;
+    const { messages, more } = await ask<CheckResult>("/api/messages", { limit: String(FEED_PAGE) });
+    const known = feed.value ?? [];
+    const joint = messages.length === 0 ? -1 : known.findIndex(({ id }) => id === messages.at(-1)!.id);
+    feed.value = joint === -1 ? messages : [...messages, ...known.slice(joint + 1)];
+    if (joint === -1) feedGoesOn.value = more;
     away.value = undefined;
   } catch (error) {
     if (error instanceof Refused && error.status === 503) away.value = { error: error.message, hint: error.hint };

@@ -172,6 +172,7 @@ describe("a person", () => {
     await tab.sees("acknowledged");
     await page.keyboard.press("g");
     await page.locator(".needs").getByRole("link", { name: "which part?" }).click();
+    await page.locator("#reply").waitFor(); // before it is there, its key leads nowhere
     await page.keyboard.press("r");
     await page.keyboard.type("All of it.");
     await page.getByRole("button", { name: "Reply" }).click();

@@ -116,7 +116,9 @@ class Watch {
           this.#tell(text === undefined ? "gap" : "happened", text === undefined ? {} : readEvent(text));
           this.#lookIn(SOON_MILLISECONDS);
         });
-        return; // from now on it comes back by itself
+        // What was published before it listened has rung nobody. From now on it comes back by itself, and says so.
+        this.#tell("gap", {});
+        return;
       } catch (error) {
         if (!CoordinationError.is(error)) throw error;
         await new Promise((resolve) => setTimeout(resolve, LOOK_MILLISECONDS).unref());
@@ -137,8 +139,8 @@ class Watch {
     this.#looking = true;
     try {
       if (!this.#readOnly && performance.now() - this.#touched > TOUCH_MILLISECONDS) {
-        await this.#client.touch();
         this.#touched = performance.now();
+        this.#client.touch().catch(() => (this.#touched = -Infinity));
       }
       const home = await readHome(this.#client, this.#nobody);
       if (this.#told.has("away")) this.#tell("gap", {});
