@@ -166,9 +166,16 @@ function happen(state: State, call: Call, ids: readonly string[]): unknown {
           pending: state.messages.filter(waitsFor(name)).length,
           unread: state.unread[name].length,
           notifications: state.queues[name].length,
+          ...oldestOf(state.messages.filter(waitsFor(name)).map(({ id }) => id)),
         })),
       };
   }
+}
+
+/** When the first of these messages was sent, which its id says, as stats show it. */
+function oldestOf([id]: readonly string[]): { oldestPending?: string } {
+  if (id === undefined) return {};
+  return { oldestPending: new Date(Math.floor(Number.parseInt(id.slice("msg-".length), 36) / 1000)).toISOString() };
 }
 
 /** Greater than all before it (G3); where it is not, nothing that was returned can be equal to it. */
