@@ -527,6 +527,7 @@ describe("one message, whole", () => {
       nextSince: "m2",
       nextBefore: "m1",
       unreadable: [],
+      owed: [{ instance: "alice", messageId: "m2", type: "GENERAL", from: "bob", since: "<time>", state: "stored" }],
     });
     expect(await carol.showMessage(first.messageId)).toMatchObject({ count: 1, messages: [{ id: first.messageId }] });
     const seen = await bench.changes(() => alice.showMessage(second.messageId));

@@ -263,6 +263,7 @@ class Model {
         pending: this.#pending(name).length,
         unread: inbox.filter(({ presented }) => !presented.has(name)).length,
         notifications: this.queues.get(name)?.length ?? 0,
+        ...(this.#pending(name).length === 0 ? {} : { oldestPending: "<time>" }),
       };
       return [name, figures] as const;
     });

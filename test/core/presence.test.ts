@@ -308,7 +308,7 @@ describe("stats", () => {
       oldestPending: { id: "m2", timestamp: "<time>" },
       instances: {
         alice: { inbox: 1, outbox: 2, pending: 0, unread: 1, notifications: 2 },
-        bob: { inbox: 2, outbox: 1, pending: 1, unread: 1, notifications: 2 },
+        bob: { inbox: 2, outbox: 1, pending: 1, unread: 1, notifications: 2, oldestPending: "<time>" },
       },
     });
   });

@@ -165,7 +165,7 @@ describe.concurrent("[G11] what is acknowledged from a terminal beside a live ag
     expect(await sender.shown(START)).toContain(
       `backend acknowledged your REVIEW_FAILED ${id} from outside of its session.\n`,
     );
-    expect((await sender.coord("show", id)).stdout).toContain("    backend acknowledged from outside ");
+    expect((await sender.coord("show", id)).stdout).toContain("    backend acknowledged from outside");
   });
 
   it("after the agent was shown it, is not shown again", async () => {
